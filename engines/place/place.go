@@ -1,0 +1,141 @@
+// Package place says where the companions of a data directory live: its control
+// directory, its sockets, the cache and the room for temporary clusters.
+package place
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+)
+
+// Control returns the directory beside the data directory dir that holds its locks,
+// record and log: "/x/main" has "/x/.main.pgx-dev". It is not created.
+func Control(dir string) string {
+	return filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".pgx-dev")
+}
+
+// Key returns the 8 hex digits that stand for a path in short directory names.
+func Key(path string) string {
+	sum := sha256.Sum256([]byte(path))
+	return hex.EncodeToString(sum[:4])
+}
+
+// Cache returns the cache directory: $PGX_DEV_CACHE, else pgx-dev in the user's cache
+// directory. It is not created; everything in it may be deleted at any time.
+func Cache() (string, error) {
+	if dir := os.Getenv("PGX_DEV_CACHE"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("find the cache directory (set PGX_DEV_CACHE to choose one): %w", err)
+	}
+	return filepath.Join(dir, "pgx-dev"), nil
+}
+
+// MaxSocketDir is how many bytes the name of a socket's directory may have: what
+// sun_path holds less its NUL and "/.s.PGSQL.65535" (unix(7); macOS has 104 bytes).
+func MaxSocketDir() int {
+	sunPath := 108
+	if runtime.GOOS == "darwin" || runtime.GOOS == "freebsd" {
+		sunPath = 104
+	}
+	return sunPath - 1 - len("/.s.PGSQL.5432")
+}
+
+// Run makes and returns the short private directory in which the server of the data
+// directory dir puts its sockets: $XDG_RUNTIME_DIR/pgx-dev/<8 hex> or
+// /tmp/pgx-dev-<uid>/<8 hex>. Every directory of ours on the way is 0700 and the
+// caller's; a symbolic link or somebody else's directory in its place is an error.
+func Run(dir string) (string, error) {
+	base := filepath.Join("/tmp", "pgx-dev-"+strconv.Itoa(os.Getuid()))
+	if xdg := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(xdg) {
+		if err := checkOwned(xdg); err == nil && len(xdg)+len("/pgx-dev/")+8 <= MaxSocketDir() {
+			base = filepath.Join(xdg, "pgx-dev")
+		}
+	}
+	run := filepath.Join(base, Key(dir))
+	for _, d := range []string{base, run} {
+		if err := Private(d); err != nil {
+			return "", err
+		}
+	}
+	return run, nil
+}
+
+// Private makes dir with mode 0700 if it is missing; its parent must exist. It returns an
+// error when dir is a symbolic link, no directory, or another user's; a mode that lets
+// others in is put right.
+func Private(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make private directory: %w", err)
+	}
+	if err := checkOwned(dir); err != nil {
+		return err
+	}
+	fi, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if fi.Mode().Perm()&0o077 != 0 {
+		return os.Chmod(dir, 0o700)
+	}
+	return nil
+}
+
+func checkOwned(dir string) error {
+	fi, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !fi.IsDir() {
+		return fmt.Errorf("%s is not a directory (a %s); move it away", dir, fi.Mode().Type())
+	}
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Getuid() {
+		return fmt.Errorf("%s belongs to user %d, not to you; refusing to put sockets there", dir, st.Uid)
+	}
+	return nil
+}
+
+// Temp makes and returns the private directory for temporary clusters: on /dev/shm where
+// at least need bytes are free there, else in the system's directory for temporary files.
+// $PGX_DEV_TEMP overrides the choice.
+func Temp(need int64) (string, error) {
+	name := "pgx-dev-" + strconv.Itoa(os.Getuid())
+	if dir := os.Getenv("PGX_DEV_TEMP"); dir != "" {
+		return dir, os.MkdirAll(dir, 0o700)
+	}
+	if free, err := Free("/dev/shm"); err == nil && free >= need {
+		dir := filepath.Join("/dev/shm", name)
+		if err := Private(dir); err == nil {
+			return dir, nil
+		}
+	}
+	dir := filepath.Join(os.TempDir(), name)
+	return dir, Private(dir)
+}
+
+// TempRoots returns every directory that Temp may have chosen before, existing or not.
+func TempRoots() []string {
+	if dir := os.Getenv("PGX_DEV_TEMP"); dir != "" {
+		return []string{dir}
+	}
+	name := "pgx-dev-" + strconv.Itoa(os.Getuid())
+	return []string{filepath.Join("/dev/shm", name), filepath.Join(os.TempDir(), name)}
+}
+
+// Free returns how many bytes the caller may still write to the file system of path.
+func Free(path string) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(path, &st); err != nil {
+		return 0, fmt.Errorf("ask for free space on %s: %w", path, err)
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:unconvert // the types differ between systems
+}

@@ -1,0 +1,32 @@
+package engines
+
+import (
+	"net/url"
+	"strconv"
+)
+
+// URL returns the connection URL of a database ("" = Info.Database) through the server's
+// unix socket, else through TCP, else "". It holds no password: over TCP that comes from
+// a pgpass file or is added by the caller.
+func (i Info) URL(database string) string {
+	if database == "" {
+		database = i.Database
+	}
+	u := url.URL{Scheme: "postgresql", User: url.User(i.User), Path: "/" + database}
+	q := url.Values{}
+	switch {
+	case i.Socket != "":
+		q.Set("host", i.Socket)
+		if i.Port != 0 && i.Port != 5432 {
+			q.Set("port", strconv.Itoa(i.Port))
+		}
+		q.Set("sslmode", "disable")
+	case i.TCP != "":
+		u.Host = i.TCP
+		q.Set("sslmode", "disable")
+	default:
+		return ""
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}
