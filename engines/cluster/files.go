@@ -1,0 +1,121 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/place"
+)
+
+// files names the companions of one data directory.
+type files struct{ dir, control string }
+
+func filesOf(dir string) files { return files{dir, place.Control(dir)} }
+
+func (f files) trans() string      { return filepath.Join(f.control, "trans.lock") }
+func (f files) supervisor() string { return filepath.Join(f.control, "supervisor.lock") }
+func (f files) run() string        { return filepath.Join(f.control, "run.json") }
+func (f files) record() string     { return filepath.Join(f.control, "record.json") }
+func (f files) pgpass() string     { return filepath.Join(f.control, "pgpass") }
+func (f files) log() string        { return filepath.Join(f.control, "supervisor.log") }
+
+// exists reports whether there is a cluster: PG_VERSION is there only in a complete data
+// directory, because directories are made under another name and renamed.
+func (f files) exists() bool {
+	fi, err := os.Stat(filepath.Join(f.dir, "PG_VERSION"))
+	return err == nil && fi.Mode().IsRegular()
+}
+
+// running is run.json.
+type running struct {
+	PID     int           `json:"pid"` // the supervisor's
+	Socket  string        `json:"control_socket"`
+	Since   time.Time     `json:"since"`
+	Engine  string        `json:"engine"`
+	Spec    engines.Spec  `json:"spec"`
+	Info    engines.Info  `json:"info"`
+	Destroy bool          `json:"destroy,omitempty"`
+	Idle    time.Duration `json:"idle,omitempty"`
+}
+
+// record is record.json.
+type record struct {
+	Name    string    `json:"name,omitempty"`    // of a temporary cluster
+	Project string    `json:"project,omitempty"` // its state directory
+	Temp    bool      `json:"temp,omitempty"`
+	Port    int       `json:"port,omitempty"` // TCP port that was bound last
+	Init    []InitRun `json:"init,omitempty"` // SQL files that were run
+	Archive *Archive  `json:"archive,omitempty"`
+}
+
+// InitRun remembers an SQL file that was run when the cluster was new.
+type InitRun struct {
+	File   string    `json:"file"`
+	SHA256 string    `json:"sha256"`
+	At     time.Time `json:"at"`
+}
+
+// Archive is where a cluster's write-ahead log is archived to.
+type Archive struct {
+	Dir     string `json:"dir"`     // backup directory
+	Command string `json:"command"` // archive_command
+}
+
+func readJSON(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	return nil
+}
+
+// writeJSON replaces path as a whole, so that readers never see half of it.
+func writeJSON(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return replaceFile(path, append(b, '\n'))
+}
+
+func replaceFile(path string, b []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }()
+	_, err = tmp.Write(b)
+	if err := errors.Join(err, tmp.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return os.Rename(tmp.Name(), path)
+}
+
+// readRecord returns an empty record where there is none.
+func (f files) readRecord() (record, error) {
+	var r record
+	err := readJSON(f.record(), &r)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return r, err
+}
+
+// updateRecord changes the record; the caller holds trans.lock or the init lock.
+func (f files) updateRecord(change func(*record)) error {
+	r, err := f.readRecord()
+	if err != nil {
+		return err
+	}
+	change(&r)
+	return writeJSON(f.record(), r)
+}

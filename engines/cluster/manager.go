@@ -1,0 +1,249 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+)
+
+// A Manager opens clusters that are shared between processes. It is safe for concurrent
+// use. Processes that share a cluster need Managers alike in Command and NewEngine.
+type Manager struct {
+	// Command runs a supervisor: a program and its arguments that call Supervise with
+	// the process's standard input and output. Required for Open.
+	Command []string
+	// Env is added to the supervisor's environment.
+	Env []string
+	// NewEngine returns the engine of a name, configured by what Request.EngineConfig
+	// said. Required for Supervise.
+	NewEngine func(name string, config json.RawMessage, log *slog.Logger) (engines.Engine, error)
+	// Logger gets what the Manager and its supervisors have to say. Default: none.
+	Logger *slog.Logger
+}
+
+func (m *Manager) log() *slog.Logger {
+	if m.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return m.Logger
+}
+
+// A Request says which cluster to open and how to start it if it does not run.
+type Request struct {
+	// Engine is the engine's name, as NewEngine knows it. Default: native.
+	Engine string
+	// EngineConfig is handed to NewEngine in the supervisor.
+	EngineConfig json.RawMessage
+	// Spec is the server to start. Its Dir must be set; see Manager.OpenTemp for
+	// temporary ones.
+	Spec engines.Spec
+	// Label says in a status what the user does, for instance "up" or "psql".
+	Label string
+	// Pin keeps the server running after its last user has gone, until Stop.
+	Pin bool
+	// Idle stops a pinned server that had no client connection for so long. Default: never.
+	Idle time.Duration
+	// MustRun makes a cluster that does not run an error wrapping engines.ErrNotExist.
+	MustRun bool
+}
+
+func (r Request) engine() string {
+	if r.Engine == "" {
+		return "native"
+	}
+	return r.Engine
+}
+
+// Open returns the running server of a data directory, which it creates and starts where
+// need be. The caller is a user of it until it calls Close or ends. Open waits while
+// another process starts, stops or destroys the cluster. Errors wrap those of
+// engines.Engine.Start.
+func (m *Manager) Open(ctx context.Context, req Request) (*Server, error) {
+	if req.Spec.Dir == "" {
+		return nil, errors.New("open cluster: no data directory given")
+	}
+	f := filesOf(req.Spec.Dir)
+	if req.Spec.MustExist || req.MustRun {
+		// Nothing is made, not even a control directory, for what is not there.
+		if !f.exists() {
+			return nil, fmt.Errorf("open cluster %s: %w", f.dir, engines.ErrNotExist)
+		}
+	}
+	trans, err := f.lockTrans(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open cluster %s: %w", f.dir, err)
+	}
+	defer func() { _ = trans.Unlock() }()
+	return m.openLocked(ctx, f, req, job{Spec: req.Spec})
+}
+
+// openLocked is Open under trans.lock. j says what is special about a new supervisor.
+func (m *Manager) openLocked(ctx context.Context, f files, req Request, j job) (*Server, error) {
+	for {
+		run, err := m.current(ctx, f)
+		if err != nil {
+			return nil, fmt.Errorf("open cluster %s: %w", f.dir, err)
+		}
+		if run == nil {
+			break
+		}
+		srv, err := m.attach(ctx, f, run, req)
+		if err == nil {
+			return srv, nil
+		}
+		if !gone(err) || ctx.Err() != nil {
+			return nil, fmt.Errorf("open cluster %s: %w", f.dir, err)
+		}
+		// It broke just now; wait until it has gone, and start it again.
+		if err := f.awaitEnd(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if req.MustRun {
+		return nil, fmt.Errorf("cluster %s does not run: %w", f.dir, engines.ErrNotExist)
+	}
+	if req.Spec.MustExist && !f.exists() {
+		return nil, fmt.Errorf("open cluster %s: %w", f.dir, engines.ErrNotExist)
+	}
+	j.Engine, j.EngineConfig = req.engine(), req.EngineConfig
+	j.Pinned, j.Idle = req.Pin, req.Idle
+	run, err := m.spawn(ctx, f, j)
+	if err != nil {
+		return nil, err
+	}
+	return m.attach(ctx, f, run, req)
+}
+
+// current returns what runs now, or nil, having waited for the end of a supervisor that
+// is not going to be ready. The caller holds trans.lock.
+func (m *Manager) current(ctx context.Context, f files) (*running, error) {
+	alive, err := f.supervised()
+	if err != nil {
+		return nil, err
+	}
+	if alive {
+		run, err := readRunning(f)
+		if err != nil {
+			return nil, err
+		}
+		if run != nil {
+			return run, nil
+		}
+		// Its starter died: else the starter would hold trans.lock. It gives up, or
+		// stops, by itself.
+		if err := f.awaitEnd(ctx); err != nil {
+			return nil, err
+		}
+	}
+	// What a killed supervisor left.
+	if err := os.Remove(f.run()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return nil, nil
+}
+
+func readRunning(f files) (*running, error) {
+	var run running
+	switch err := readJSON(f.run(), &run); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return &run, nil
+}
+
+// attach makes the caller a user of what runs. The caller holds trans.lock.
+func (m *Manager) attach(ctx context.Context, f files, run *running, req Request) (*Server, error) {
+	c, err := dialControl(ctx, run.Socket)
+	if err != nil {
+		return nil, err
+	}
+	user := &User{PID: os.Getpid(), Label: req.Label, Since: time.Now()}
+	if _, err := c.ask(ctx, request{Cmd: "attach", User: user}); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	if req.Pin {
+		if _, err := askOnce(ctx, run.Socket, request{Cmd: "pin"}); err != nil {
+			_ = c.Close()
+			return nil, err
+		}
+	}
+	return newServer(m, f, run, c), nil
+}
+
+// Stop stops a running cluster, whoever uses it; why is what its users are told. It
+// returns how many users were cut off, and an error wrapping engines.ErrNotExist where
+// there is no cluster. Stopping a stopped cluster does nothing.
+func (m *Manager) Stop(ctx context.Context, dir, why string) (users int, err error) {
+	f := filesOf(dir)
+	if !f.exists() {
+		return 0, fmt.Errorf("stop cluster %s: %w", dir, engines.ErrNotExist)
+	}
+	trans, err := f.lockTrans(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("stop cluster %s: %w", dir, err)
+	}
+	defer func() { _ = trans.Unlock() }()
+	return m.stopLocked(ctx, f, why)
+}
+
+// stopLocked is Stop under trans.lock.
+func (m *Manager) stopLocked(ctx context.Context, f files, why string) (users int, err error) {
+	run, err := m.current(ctx, f)
+	if err != nil || run == nil {
+		return 0, err
+	}
+	status, err := askOnce(ctx, run.Socket, request{Cmd: "status"})
+	if err == nil {
+		users = len(status.Users)
+		_, err = askOnce(ctx, run.Socket, request{Cmd: "stop", Why: why})
+	}
+	if err != nil && !gone(err) {
+		return users, fmt.Errorf("stop cluster %s: %w", f.dir, err)
+	}
+	return users, f.awaitEnd(ctx)
+}
+
+// Destroy stops a cluster and removes its data directory and all that goes with it. While
+// it has users it does so only if force is set, else the error wraps engines.ErrLocked.
+func (m *Manager) Destroy(ctx context.Context, dir string, force bool) error {
+	f := filesOf(dir)
+	if _, err := os.Lstat(f.control); err != nil && !f.exists() {
+		return fmt.Errorf("destroy cluster %s: %w", dir, engines.ErrNotExist)
+	}
+	trans, err := f.lockTrans(ctx)
+	if err != nil {
+		return fmt.Errorf("destroy cluster %s: %w", dir, err)
+	}
+	defer func() { _ = trans.Unlock() }()
+	return m.destroyLocked(ctx, f, force)
+}
+
+func (m *Manager) destroyLocked(ctx context.Context, f files, force bool) error {
+	run, err := m.current(ctx, f)
+	if err != nil {
+		return err
+	}
+	if run != nil && !force {
+		status, err := askOnce(ctx, run.Socket, request{Cmd: "status"})
+		if err != nil && !gone(err) {
+			return err
+		}
+		if n := len(status.Users); n > 0 {
+			return fmt.Errorf("destroy cluster %s: %d users: %w", f.dir, n, engines.ErrLocked)
+		}
+	}
+	if _, err := m.stopLocked(ctx, f, "destroy"); err != nil {
+		return err
+	}
+	return removeCluster(f)
+}

@@ -1,0 +1,97 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+)
+
+// DefaultName is the name of the cluster that is meant where none is given.
+const DefaultName = "main"
+
+// CheckName says what is wrong with a cluster's name, if anything.
+func CheckName(name string) error {
+	const limit = 64
+	bad := ""
+	switch {
+	case name == "":
+		bad = "it is empty"
+	case len(name) > limit:
+		bad = fmt.Sprintf("it has more than %d bytes", limit)
+	case !utf8.ValidString(name):
+		bad = "it is not UTF-8"
+	case strings.ContainsAny(name, `/\`):
+		bad = "it has a slash; to use a data directory elsewhere say --dir"
+	case strings.HasPrefix(name, ".") || strings.HasPrefix(name, "-"):
+		bad = "it begins with " + name[:1]
+	case strings.Contains(name, ".tmp-"):
+		bad = `it contains ".tmp-", which marks unfinished directories`
+	case strings.ContainsFunc(name, unicode.IsControl):
+		bad = "it has a control character"
+	}
+	if bad == "" {
+		return nil
+	}
+	return fmt.Errorf("%q cannot be a cluster's name: %s", name, bad)
+}
+
+// MakeProject makes a state directory with mode 0700 and its own .gitignore, if it is
+// missing.
+func MakeProject(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		if fi, err := os.Stat(dir); err != nil || !fi.IsDir() {
+			return fmt.Errorf("%s is in the way: it should be the state directory; move it away", dir)
+		}
+		return nil
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	return nil
+}
+
+// Find returns the data directory of a project's cluster: a temporary one of that name,
+// else the one in the state directory, whether or not that exists.
+func Find(project, name string) (dir string, err error) {
+	if err := CheckName(name); err != nil {
+		return "", err
+	}
+	dir, err = FindTemp(project, name)
+	if errors.Is(err, engines.ErrNotExist) {
+		return filepath.Join(project, name), nil
+	}
+	return dir, err
+}
+
+// Names returns the names of a project's clusters, temporary ones included, sorted.
+func Names(project string) ([]string, error) {
+	var names []string
+	entries, err := os.ReadDir(project)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		if CheckName(e.Name()) == nil && filesOf(filepath.Join(project, e.Name())).exists() {
+			names = append(names, e.Name())
+		}
+	}
+	for _, r := range tempClusters() {
+		if r.Project == project && r.Name != "" {
+			names = append(names, r.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}

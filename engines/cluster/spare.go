@@ -1,0 +1,160 @@
+package cluster
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/dirlock"
+	"github.com/pgx-dev/pgx-dev/engines/place"
+)
+
+// A spare is a temporary cluster that waits for its user: a data directory, or a pinned
+// server in one. A marker file <root>/spares/<key>/<id> says that <root>/<id> may be taken
+// by who asks for key; removing the marker, under the cluster's trans.lock, takes it.
+
+const (
+	spareIdle = 30 * time.Minute // a running spare that nobody took stops
+	spareAge  = 24 * time.Hour   // a copied one is swept
+)
+
+// creator is an engine that can make a data directory without starting it.
+type creator interface {
+	Create(ctx context.Context, spec engines.Spec) error
+}
+
+// spareKey says which requests one spare can serve. A running one has its settings
+// already; a copied one does not.
+func spareKey(mode, engine string, config json.RawMessage, spec engines.Spec) string {
+	spec.Dir, spec.Discard = "", false
+	if mode == "copied" {
+		spec.Params, spec.Fast, spec.TCP = nil, false, ""
+	}
+	b, _ := json.Marshal(struct {
+		Mode, Engine string
+		Config       json.RawMessage
+		Spec         engines.Spec
+	}{mode, engine, config, spec}) // plain data
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}
+
+// claimSpare returns a spare with its trans.lock held, or no lock if there is none.
+func (m *Manager) claimSpare(root string, req Request) (files, *dirlock.Lock, error) {
+	for _, mode := range []string{"running", "copied"} {
+		dir := filepath.Join(root, "spares", spareKey(mode, req.engine(), req.EngineConfig, req.Spec))
+		markers, err := os.ReadDir(dir)
+		if err != nil {
+			continue // none was ever made
+		}
+		for _, marker := range markers {
+			f := filesOf(filepath.Join(root, marker.Name()))
+			trans, err := dirlock.TryExclusive(f.trans())
+			if err != nil {
+				continue // being made, or swept, or claimed
+			}
+			if os.Remove(filepath.Join(dir, marker.Name())) == nil && f.exists() {
+				return f, trans, nil
+			}
+			_ = trans.Unlock()
+		}
+	}
+	return files{}, nil, nil
+}
+
+// prepareSpare makes a spare of the kind that j was, unless one waits already. It is run
+// in the background of a supervisor, which ends only when it is done.
+func (m *Manager) prepareSpare(ctx context.Context, j job, log *slog.Logger) {
+	if j.Spare == "" || j.Spare == "none" {
+		return
+	}
+	if err := m.makeSpare(ctx, j); err != nil {
+		log.Warn("prepare a spare", "err", err)
+	}
+	if n, err := SweepTemp(); n > 0 || err != nil {
+		log.Info("sweep", "removed", n, "err", err)
+	}
+}
+
+func (m *Manager) makeSpare(ctx context.Context, j job) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	root, err := place.Temp(tempRoom)
+	if err != nil {
+		return err
+	}
+	spec := j.Spec
+	dir := filepath.Join(root, "spares", spareKey(j.Spare, j.Engine, j.EngineConfig, spec))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	only, err := dirlock.TryExclusive(dir + ".lock")
+	if err != nil {
+		return nil //nolint:nilerr // another supervisor is about it
+	}
+	defer func() { _ = only.Unlock() }()
+	if waiting, err := os.ReadDir(dir); err != nil || len(waiting) > 0 {
+		return err
+	}
+	f := filesOf(filepath.Join(root, randomID()))
+	trans, err := f.lockTrans(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = trans.Unlock() }()
+	spec.Dir, spec.Discard = f.dir, true
+	err = f.updateRecord(func(r *record) { r.Temp = true })
+	if err == nil && j.Spare == "running" {
+		_, err = m.spawn(ctx, f, job{
+			Engine: j.Engine, EngineConfig: j.EngineConfig, Spec: spec,
+			Destroy: true, Pinned: true, Idle: spareIdle, Spare: "running", Waiting: true,
+		})
+	} else if err == nil {
+		err = m.createOnly(ctx, j, spec)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, filepath.Base(f.dir)), nil, 0o600)
+	}
+	if err != nil {
+		_, stopErr := m.stopLocked(context.WithoutCancel(ctx), f, "destroy")
+		return errors.Join(err, stopErr, removeCluster(f))
+	}
+	return nil
+}
+
+func (m *Manager) createOnly(ctx context.Context, j job, spec engines.Spec) error {
+	engine, err := m.NewEngine(j.Engine, j.EngineConfig, m.log())
+	if err != nil {
+		return err
+	}
+	c, ok := engine.(creator)
+	if !ok {
+		return nil // nothing to prepare: its data directories are made in no time
+	}
+	return c.Create(ctx, spec)
+}
+
+// sweepMarkers removes the markers of spares that are too old or gone, and returns the
+// names of the others.
+func sweepMarkers(root string) map[string]bool {
+	spared := map[string]bool{}
+	markers, _ := filepath.Glob(filepath.Join(root, "spares", "*", "*")) // the pattern is good
+	for _, marker := range markers {
+		name := filepath.Base(marker)
+		fi, err := os.Stat(marker)
+		f := filesOf(filepath.Join(root, name))
+		if err == nil && f.exists() && time.Since(fi.ModTime()) < spareAge {
+			spared[name] = true
+			continue
+		}
+		_ = os.Remove(marker)
+	}
+	return spared
+}

@@ -1,0 +1,409 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/dirlock"
+	"github.com/pgx-dev/pgx-dev/engines/place"
+)
+
+// stopGrace bounds the polite part of a stop; after it the server recovers from its
+// write-ahead log at the next start.
+const stopGrace = 30 * time.Second
+
+// Supervise runs a supervisor: it reads its job from in, owns the server, and returns when
+// that has ended. Manager.Command must lead here, with the process's standard input and
+// output; standard error is the supervisor's log. The end of ctx stops the server.
+func (m *Manager) Supervise(ctx context.Context, in io.Reader, out io.Writer) error {
+	lines := bufio.NewReader(in)
+	line, err := lines.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("read the supervisor's job from standard input: %w", err)
+	}
+	var j job
+	if err := json.Unmarshal(line, &j); err != nil {
+		return fmt.Errorf("read the supervisor's job: %w", err)
+	}
+	s := &supervisor{
+		m: m, job: j, f: filesOf(j.Spec.Dir), log: m.log().With("component", "supervisor"),
+		pinned: j.Pinned, users: map[*controlConn]*User{}, leaving: map[*controlConn]bool{},
+		changed: make(chan struct{}, 1), claimed: make(chan struct{}), idleLimit: make(chan time.Duration, 1), stop: make(chan stopRequest),
+	}
+	starterGone := make(chan struct{})
+	go func() { // ends with in
+		_, _ = io.Copy(io.Discard, lines)
+		close(starterGone)
+	}()
+	if err := s.start(ctx, starterGone); err != nil {
+		s.log.Error("start", "err", err)
+		_ = json.NewEncoder(out).Encode(reportError(err))
+		return err
+	}
+	// The starter may have died this instant: then the report goes nowhere, nobody
+	// attaches, and the loop stops the server.
+	_ = json.NewEncoder(out).Encode(report{Running: &s.run})
+	return s.serve(ctx, starterGone)
+}
+
+type stopRequest struct {
+	why  string
+	done chan<- struct{}
+}
+
+// A supervisor owns one server. Its loop (serve) alone decides about the end.
+type supervisor struct {
+	m   *Manager
+	job job
+	f   files
+	log *slog.Logger
+
+	lock     *dirlock.Lock // supervisor.lock
+	srv      engines.Server
+	run      running
+	listener net.Listener
+
+	changed   chan struct{}      // a user came or went, or the pin did
+	idleLimit chan time.Duration // the newest limit, for watchIdle
+	claimed   chan struct{}      // closed when a temporary cluster got its user
+	stop      chan stopRequest   // somebody who holds trans.lock wants the end
+
+	mu      sync.Mutex
+	users   map[*controlConn]*User
+	leaving map[*controlConn]bool // released last, waiting for the stop
+	pinned  bool
+	idle    bool // no client connection for job.Idle
+}
+
+func (s *supervisor) start(ctx context.Context, starterGone <-chan struct{}) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-starterGone:
+			cancel(errors.New("the process that asked for the server has ended"))
+		case <-ctx.Done():
+		}
+	}()
+	s.lock, err = dirlock.Exclusive(ctx, s.f.supervisor())
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = s.lock.Unlock()
+		}
+	}()
+	engine, err := s.m.NewEngine(s.job.Engine, s.job.EngineConfig, s.log)
+	if err != nil {
+		return err
+	}
+	s.srv, err = engine.Start(ctx, s.job.Spec)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			s.closeServer()
+			_ = os.Remove(s.f.run())
+		}
+	}()
+	runDir, err := place.Run(s.f.dir)
+	if err != nil {
+		return err
+	}
+	info := s.srv.Info()
+	if info.Socket == "" {
+		return fmt.Errorf("share the server in %s: the %s engine gave it no socket", s.f.dir, s.job.Engine)
+	}
+	socket := filepath.Join(runDir, "ctl")
+	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if s.listener, err = net.Listen("unix", socket); err != nil {
+		return err
+	}
+	s.run = running{
+		PID: os.Getpid(), Socket: socket, Since: time.Now(), Engine: s.job.Engine,
+		Spec: s.job.Spec, Info: info, Destroy: s.job.Destroy, Idle: s.job.Idle,
+	}
+	if err = writeJSON(s.f.run(), s.run); err != nil {
+		_ = s.listener.Close()
+	}
+	return err
+}
+
+// serve is the supervisor's loop.
+func (s *supervisor) serve(ctx context.Context, starterGone <-chan struct{}) error {
+	s.log.Info("ready", "engine", s.run.Engine, "version", s.run.Info.Version, "dir", s.f.dir, "pid", s.run.Info.PID)
+	bg, endBackground := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	defer background.Wait() // a spare in the making is finished after all else
+	defer endBackground()
+	background.Go(s.accept)
+	background.Go(func() {
+		select {
+		case <-s.claimed:
+		case <-bg.Done():
+		}
+		if s.taken() { // also when it was for an instant only
+			s.m.prepareSpare(ctx, s.job, s.log)
+		}
+	})
+	background.Go(func() { s.watchIdle(bg, s.idleLimit) })
+	s.setIdleLimit(s.job.Idle)
+
+	// trans.lock is waited for in the background, once at a time, when nobody needs the
+	// server any more; its holder may meanwhile attach, or ask for a stop.
+	trans := make(chan *dirlock.Lock)
+	asking := false
+	for {
+		select {
+		case <-s.srv.Done():
+			err := s.srv.Err()
+			s.log.Error("the server ended", "err", err)
+			text := "the server ended"
+			if err != nil {
+				text = err.Error()
+			}
+			s.end(Ended{Err: text}, false)
+			return err
+		case <-ctx.Done():
+			// Whoever holds trans.lock may be waiting for our end: do not wait for it.
+			l, err := dirlock.TryExclusive(s.f.trans())
+			s.end(Ended{Why: "terminated"}, err == nil)
+			_ = l.Unlock()
+			return nil
+		case r := <-s.stop:
+			s.end(Ended{Why: r.why}, true)
+			close(r.done)
+			return nil
+		case <-starterGone:
+			starterGone = nil
+			s.kick() // perhaps it died before it attached
+		case <-s.changed:
+			if asking || starterGone != nil || s.needed() {
+				continue
+			}
+			asking = true
+			background.Go(func() { s.takeTrans(bg, trans) })
+		case l := <-trans:
+			asking = false
+			if s.needed() {
+				s.stayAfterAll()
+				_ = l.Unlock()
+				continue
+			}
+			s.end(Ended{Why: s.reason()}, true)
+			_ = l.Unlock()
+			return nil
+		}
+	}
+}
+
+func (s *supervisor) takeTrans(ctx context.Context, trans chan<- *dirlock.Lock) {
+	l, err := s.f.lockTrans(ctx)
+	if err != nil {
+		return // ctx ended, or the disk did: then the next change tries again
+	}
+	select {
+	case trans <- l:
+	case <-ctx.Done():
+		_ = l.Unlock()
+	}
+}
+
+// setIdleLimit replaces a limit that watchIdle has not seen yet. Its callers exclude one
+// another.
+func (s *supervisor) setIdleLimit(d time.Duration) {
+	select {
+	case <-s.idleLimit:
+	default:
+	}
+	s.idleLimit <- d
+}
+
+func (s *supervisor) kick() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// needed reports whether the server must go on.
+func (s *supervisor) needed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.users) > 0 || s.pinned && !s.idle
+}
+
+func (s *supervisor) taken() bool {
+	select {
+	case <-s.claimed:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *supervisor) reason() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pinned && s.idle {
+		return "idle"
+	}
+	return "no users"
+}
+
+// stayAfterAll answers those who thought they were the last.
+func (s *supervisor) stayAfterAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.leaving {
+		s.say(c, response{OK: true})
+		delete(s.leaving, c)
+	}
+}
+
+// say sends without waiting for a peer that does not read. The caller holds mu.
+func (s *supervisor) say(c *controlConn, resp response) {
+	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+	_ = c.send(resp)
+}
+
+// end stops the server, removes what is temporary, gives up supervisor.lock and tells the
+// users, in this order. locked says that trans.lock is held, by us or by whoever asked
+// for the end; without it nothing is removed.
+func (s *supervisor) end(why Ended, locked bool) {
+	s.log.Info("end", "why", why.Why, "err", why.Err)
+	_ = os.Remove(s.f.run())
+	_ = s.listener.Close()
+	s.closeServer()
+	_ = os.Remove(filepath.Dir(s.run.Socket)) // unless something else is in it
+	if s.job.Destroy && locked {
+		if err := removeCluster(s.f); err != nil {
+			s.log.Error("remove the temporary cluster", "err", err)
+		}
+	}
+	if err := s.lock.Unlock(); err != nil {
+		s.log.Error("unlock", "err", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.users {
+		s.say(c, response{OK: true, Ended: &why})
+	}
+	for c := range s.leaving {
+		s.say(c, response{OK: true})
+	}
+}
+
+func (s *supervisor) closeServer() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	if err := s.srv.Close(ctx); err != nil {
+		s.log.Error("stop the server", "err", err)
+	}
+}
+
+// accept serves control connections until the listener is closed.
+func (s *supervisor) accept() {
+	for {
+		c, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		go s.handle(newControlConn(c)) // ends with the connection, at the latest with the process
+	}
+}
+
+func (s *supervisor) handle(c *controlConn) {
+	defer func() {
+		s.mu.Lock()
+		delete(s.users, c)
+		delete(s.leaving, c)
+		s.mu.Unlock()
+		_ = c.Close()
+		s.kick()
+	}()
+	for {
+		var req request
+		if err := c.receive(&req); err != nil {
+			return
+		}
+		if req.Cmd == "stop" {
+			s.askStop(req.Why)
+			_ = c.send(response{OK: true})
+			return
+		}
+		s.mu.Lock()
+		resp, now := s.answer(c, req)
+		if now {
+			s.say(c, resp)
+		}
+		s.mu.Unlock()
+		s.kick()
+	}
+}
+
+// askStop returns when the loop has ended the server.
+func (s *supervisor) askStop(why string) {
+	done := make(chan struct{})
+	select {
+	case s.stop <- stopRequest{why, done}:
+		<-done
+	case <-s.srv.Done():
+	}
+}
+
+// answer carries out one request; now is false where the answer comes later. The caller
+// holds mu.
+func (s *supervisor) answer(c *controlConn, req request) (resp response, now bool) {
+	switch req.Cmd {
+	case "attach":
+		if req.User == nil {
+			return response{Err: "attach: no user given"}, true
+		}
+		s.users[c] = req.User
+		s.idle = false
+		s.log.Info("attach", "pid", req.User.PID, "label", req.User.Label)
+	case "status":
+		resp.Pinned = s.pinned
+		for _, u := range s.users {
+			resp.Users = append(resp.Users, *u)
+		}
+	case "pin", "unpin":
+		s.pinned = req.Cmd == "pin"
+		s.idle = false
+	case "claim":
+		if s.taken() {
+			break // shared by name: it stays as its first user wanted it, or longer
+		}
+		close(s.claimed)
+		s.pinned = req.Pin
+		s.idle = false
+		s.setIdleLimit(req.Idle)
+	case "release":
+		delete(s.users, c)
+		if len(s.users) == 0 && !s.pinned {
+			s.leaving[c] = true
+			return resp, false
+		}
+	default:
+		return response{Err: fmt.Sprintf("unknown command %q: the cluster was started by another version of pgx-dev; stop it with that", req.Cmd)}, true
+	}
+	resp.OK = true
+	return resp, true
+}
