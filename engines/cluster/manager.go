@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"time"
 
@@ -112,13 +113,35 @@ func (m *Manager) openLocked(ctx context.Context, f files, req Request, j job) (
 	if req.Spec.MustExist && !f.exists() {
 		return nil, fmt.Errorf("open cluster %s: %w", f.dir, engines.ErrNotExist)
 	}
-	j.Engine, j.EngineConfig = req.engine(), req.EngineConfig
-	j.Pinned, j.Idle = req.Pin, req.Idle
-	run, err := m.spawn(ctx, f, j)
+	run, err := m.start(ctx, f, req, j)
 	if err != nil {
 		return nil, err
 	}
 	return m.attach(ctx, f, run, req)
+}
+
+// start starts a supervisor, under trans.lock.
+func (m *Manager) start(ctx context.Context, f files, req Request, j job) (*running, error) {
+	r, err := f.readRecord()
+	if err != nil {
+		return nil, err
+	}
+	j.Engine, j.EngineConfig = req.engine(), req.EngineConfig
+	j.Pinned, j.Idle = req.Pin, req.Idle
+	j.Spec.TCP = tcpOr(j.Spec.TCP, r.Port)
+	if r.Archive != nil {
+		j.Spec.Params = maps.Clone(j.Spec.Params)
+		if j.Spec.Params == nil {
+			j.Spec.Params = map[string]string{}
+		}
+		j.Spec.Params["archive_mode"] = "on"
+		j.Spec.Params["archive_command"] = r.Archive.Command
+	}
+	run, err := m.spawn(ctx, f, j)
+	if err != nil {
+		return nil, err
+	}
+	return run, f.rememberPort(run.Info)
 }
 
 // current returns what runs now, or nil, having waited for the end of a supervisor that

@@ -1,0 +1,68 @@
+package cluster
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+)
+
+// Differs says, a phrase each, in what the running server is not as want asks for, for
+// instance "it runs with work_mem = 4MB, not 8MB". What want leaves open does not count.
+func (s *Server) Differs(want engines.Spec) []string {
+	var out []string
+	have := s.run.Spec
+	for _, name := range slices.Sorted(maps.Keys(want.Params)) {
+		switch v, ok := have.Params[name]; {
+		case !ok:
+			out = append(out, fmt.Sprintf("it runs without %s = %s", name, want.Params[name]))
+		case v != want.Params[name]:
+			out = append(out, fmt.Sprintf("it runs with %s = %s, not %s", name, v, want.Params[name]))
+		}
+	}
+	if want.Fast != have.Fast {
+		was, now := "safe", "fast"
+		if have.Fast {
+			was, now = now, was
+		}
+		out = append(out, fmt.Sprintf("it runs %s, not %s", was, now))
+	}
+	if want.TCP != "" && s.run.Info.TCP == "" {
+		out = append(out, "it runs without a TCP listener")
+	}
+	if _, port, err := net.SplitHostPort(want.TCP); err == nil && port != "0" && s.run.Info.TCP != "" {
+		if _, p, _ := net.SplitHostPort(s.run.Info.TCP); p != port {
+			out = append(out, fmt.Sprintf("it listens on port %s, not %s", p, port))
+		}
+	}
+	return out
+}
+
+// tcpOr returns a TCP address with port 0 replaced by the port that was bound last, else
+// by PostgreSQL's own.
+func tcpOr(addr string, last int) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port != "0" {
+		return addr
+	}
+	if last == 0 {
+		last = 5432
+	}
+	return net.JoinHostPort(host, strconv.Itoa(last))
+}
+
+// rememberPort records the port that was bound.
+func (f files) rememberPort(info engines.Info) error {
+	_, p, err := net.SplitHostPort(info.TCP)
+	if err != nil {
+		return nil //nolint:nilerr // no TCP listener
+	}
+	port, err := strconv.Atoi(p)
+	if err != nil {
+		return err
+	}
+	return f.updateRecord(func(r *record) { r.Port = port })
+}

@@ -1,0 +1,153 @@
+package cluster
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/dirlock"
+	"github.com/pgx-dev/pgx-dev/engines/script"
+)
+
+// EnsureDatabase creates a database unless it is there, and reports whether it did.
+func EnsureDatabase(ctx context.Context, srv engines.Server, name string) (created bool, err error) {
+	if name == "" || name == srv.Info().Database {
+		return false, nil
+	}
+	conn, err := engines.Connect(ctx, srv, "")
+	if err != nil {
+		return false, fmt.Errorf("create database %q: %w", name, err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	var there bool
+	if err := conn.QueryRow(ctx, "SELECT true FROM pg_database WHERE datname = $1", name).Scan(&there); err == nil {
+		return false, nil
+	} else if !errors.Is(err, pgx.ErrNoRows) {
+		return false, fmt.Errorf("create database %q: %w", name, err)
+	}
+	_, err = conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
+	switch {
+	case hasCode(err, "42P04", "23505"): // duplicate_database, or its unique index in a race
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("create database %q: %w", name, err)
+	}
+	return true, nil
+}
+
+// DropDatabase drops a database if it is there, and reports whether it did.
+func DropDatabase(ctx context.Context, srv engines.Server, name string) (dropped bool, err error) {
+	conn, err := engines.Connect(ctx, srv, "")
+	if err != nil {
+		return false, fmt.Errorf("drop database %q: %w", name, err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	_, err = conn.Exec(ctx, "DROP DATABASE "+pgx.Identifier{name}.Sanitize())
+	switch {
+	case hasCode(err, "3D000"): // invalid_catalog_name
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("drop database %q: %w", name, err)
+	}
+	return true, nil
+}
+
+// Databases returns the names of all databases, templates included, sorted.
+func Databases(ctx context.Context, srv engines.Server) ([]string, error) {
+	conn, err := engines.Connect(ctx, srv, "")
+	if err != nil {
+		return nil, fmt.Errorf("list databases: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	rows, err := conn.Query(ctx, "SELECT datname FROM pg_database ORDER BY datname")
+	if err != nil {
+		return nil, fmt.Errorf("list databases: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+func hasCode(err error, codes ...string) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	for _, c := range codes {
+		if pg.Code == c {
+			return true
+		}
+	}
+	return false
+}
+
+// Init runs SQL files in a database of s, in order, each once in the cluster's life: what
+// was run is recorded, and one that failed is run again next time. A file that has changed
+// since it was run is not run again; changed lists those. Concurrent calls wait for one
+// another. progress, if not nil, is told each file before it is run.
+func (s *Server) Init(ctx context.Context, database string, paths []string, progress func(path string)) (changed []string, err error) {
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	lock, err := dirlock.Exclusive(ctx, filepath.Join(s.f.control, "init.lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = lock.Unlock() }()
+	r, err := s.f.readRecord()
+	if err != nil {
+		return nil, err
+	}
+	done := map[string]string{}
+	for _, run := range r.Init {
+		done[run.File] = run.SHA256
+	}
+	for _, path := range paths {
+		path, err := filepath.Abs(path)
+		if err != nil {
+			return changed, err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return changed, fmt.Errorf("read the SQL file to start with: %w", err)
+		}
+		sum := sha256.Sum256(text)
+		hash := hex.EncodeToString(sum[:])
+		if before, ok := done[path]; ok {
+			if before != hash {
+				changed = append(changed, path)
+			}
+			continue
+		}
+		if progress != nil {
+			progress(path)
+		}
+		if err := s.runFile(ctx, database, path, string(text)); err != nil {
+			return changed, err
+		}
+		err = s.f.updateRecord(func(r *record) {
+			r.Init = append(r.Init, InitRun{path, hash, time.Now()})
+		})
+		if err != nil {
+			return changed, err
+		}
+	}
+	return changed, nil
+}
+
+// runFile uses a connection of its own, so that no file's settings reach the next one.
+func (s *Server) runFile(ctx context.Context, database, path, text string) error {
+	conn, err := engines.Connect(ctx, s, database)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	return script.Run(ctx, conn.PgConn(), path, text)
+}

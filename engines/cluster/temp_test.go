@@ -1,0 +1,192 @@
+package cluster_test
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/engines/cluster"
+)
+
+// tempRoot gives the test a root for temporary clusters of its own.
+func tempRoot(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	t.Setenv("PGX_DEV_TEMP", root)
+	return root
+}
+
+// entries lists a root without the files that stay for ever.
+func entries(t *testing.T, root string) (names []string) {
+	t.Helper()
+	all, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		if e.Name() != "names.lock" && e.Name() != "spares" {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+func TestTempIsDestroyed(t *testing.T) {
+	root := tempRoot(t)
+	m := manager()
+	srv, err := m.OpenTemp(t.Context(), fake(""), cluster.TempOptions{Project: "/p", Spare: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := cluster.Names("/p")
+	if err != nil || len(names) != 1 {
+		t.Fatalf("names %v, %v", names, err)
+	}
+	if dir, err := cluster.Find("/p", names[0]); err != nil || dir != srv.Info().Dir {
+		t.Errorf("Find: %s, %v", dir, err)
+	}
+	if err := srv.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if left := entries(t, root); len(left) != 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+func TestTempSharedByName(t *testing.T) {
+	tempRoot(t)
+	m := manager()
+	opts := cluster.TempOptions{Name: "x", Project: "/p", Spare: "none"}
+	a, err := m.OpenTemp(t.Context(), fake(""), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := m.OpenTemp(t.Context(), fake(""), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Info().Dir != b.Info().Dir {
+		t.Errorf("two clusters of one name: %s, %s", a.Info().Dir, b.Info().Dir)
+	}
+	opts.Project = "/other"
+	c, err := m.OpenTemp(t.Context(), fake(""), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Info().Dir == c.Info().Dir {
+		t.Error("two projects share a cluster")
+	}
+	for _, s := range []*cluster.Server{a, b, c} {
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSpares(t *testing.T) {
+	for _, mode := range []string{"copied", "running"} {
+		t.Run(mode, func(t *testing.T) {
+			root := tempRoot(t)
+			m := manager()
+			opts := cluster.TempOptions{Project: "/p", Spare: mode}
+			srv, err := m.OpenTemp(t.Context(), fake(""), opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			spare := awaitSpare(t, root)
+			if err := srv.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if st := inspect(t, filepath.Join(root, spare)); (st.State == cluster.Running) != (mode == "running") {
+				t.Errorf("the spare is %s", st.State)
+			}
+			second, err := m.OpenTemp(t.Context(), fake(""), opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if filepath.Base(second.Info().Dir) != spare {
+				t.Errorf("the second got %s, not the spare %s", second.Info().Dir, spare)
+			}
+			next := awaitSpare(t, root)
+			if next == spare {
+				t.Error("one spare for two")
+			}
+			if err := second.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if _, err := os.Stat(filepath.Join(root, spare)); err == nil {
+				t.Error("the claimed spare is still there")
+			}
+			if err := m.Destroy(t.Context(), filepath.Join(root, next), true); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// awaitSpare waits for the marker of a spare and returns its name.
+func awaitSpare(t *testing.T, root string) string {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for {
+		markers, err := filepath.Glob(filepath.Join(root, "spares", "*", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(markers) == 1 {
+			return filepath.Base(markers[0])
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("no spare: %v", markers)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+func TestSweep(t *testing.T) {
+	root := tempRoot(t)
+	m := manager()
+	opts := cluster.TempOptions{Project: "/p", Spare: "none"}
+	live, err := m.OpenTemp(t.Context(), fake(""), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead, err := m.OpenTemp(t.Context(), fake(""), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := inspect(t, dead.Info().Dir)
+	b, err := os.ReadFile(filepath.Join(st.Dir, "starts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(atoi(t, string(b)), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-dead.Done()
+	awaitState(t, st.Dir, cluster.Stopped) // its lock goes a moment after its connections
+	unfinished := filepath.Join(root, "abc.tmp-999999999")
+	if err := os.Mkdir(unfinished, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := cluster.SweepTemp(); n != 1 || err != nil {
+		t.Errorf("swept %d, %v", n, err)
+	}
+	if _, err := os.Stat(unfinished); err == nil {
+		t.Error("an unfinished directory of a dead process is still there")
+	}
+	if _, err := os.Stat(live.Info().Dir); err != nil {
+		t.Errorf("swept a live one: %v", err)
+	}
+	for _, s := range []*cluster.Server{live, dead} {
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if left := entries(t, root); len(left) != 0 {
+		t.Errorf("left %v", left)
+	}
+}
