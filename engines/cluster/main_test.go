@@ -135,10 +135,12 @@ func (e fakeEngine) Start(ctx context.Context, spec engines.Spec) (engines.Serve
 	}, nil
 }
 
-func (s *fakeServer) Dial(context.Context) (net.Conn, error) { return net.Dial("unix", s.l.Addr().String()) }
-func (s *fakeServer) Info() engines.Info                     { return s.info }
-func (s *fakeServer) Done() <-chan struct{}                  { return s.done }
-func (s *fakeServer) Err() error                             { return nil }
+func (s *fakeServer) Dial(context.Context) (net.Conn, error) {
+	return net.Dial("unix", s.l.Addr().String())
+}
+func (s *fakeServer) Info() engines.Info    { return s.info }
+func (s *fakeServer) Done() <-chan struct{} { return s.done }
+func (s *fakeServer) Err() error            { return nil }
 func (s *fakeServer) Close(context.Context) error {
 	s.once.Do(func() {
 		_ = s.l.Close()
