@@ -1,0 +1,66 @@
+package commands
+
+import (
+	"errors"
+
+	"github.com/alecthomas/kong"
+)
+
+// CLI is the whole command line on one page. Each subsystem brings its commands as one
+// struct in Plugins, so that a fork adds its own by one line.
+type CLI struct {
+	Globals
+	kong.Plugins
+}
+
+func newCLI() *CLI {
+	return &CLI{Plugins: kong.Plugins{
+		&houseCommands{},
+	}}
+}
+
+// Globals are the flags that every command takes.
+type Globals struct {
+	Config   string      `group:"globals" short:"c" placeholder:"FILE" complete:"file" help:"Read this config file instead of looking for pgx-dev.toml ($$PGX_DEV_CONFIG)."`
+	Option   []string    `group:"globals" short:"o" sep:"none" placeholder:"KEY=VALUE" complete:"option" help:"Set one key of the config file for this run, as runtime.auto=false."`
+	StateDir string      `group:"globals" placeholder:"DIR" complete:"dir" help:"Where this project's clusters live ($$PGX_DEV_STATE; default: .pgx-dev beside the config file)."`
+	Verbose  int         `group:"globals" short:"v" type:"counter" help:"Log more to stderr; twice for everything."`
+	NoColor  bool        `group:"globals" help:"Plain output ($$NO_COLOR)."`
+	Help     helpFlag    `group:"globals" short:"h" help:"Show help for a command."`
+	Version  versionFlag `group:"globals" help:"Show the version."`
+}
+
+// houseCommands are about pgx-dev itself.
+type houseCommands struct {
+	Config struct {
+		Init  configInitCmd  `cmd:"" help:"Write a sample config file, every key with its default."`
+		Show  configShowCmd  `cmd:"" help:"Show every value in effect and where it comes from."`
+		Check configCheckCmd `cmd:"" help:"Check the config file and the environment; name every mistake."`
+		Path  configPathCmd  `cmd:"" help:"Print the path of the config file in use."`
+	} `cmd:"" group:"house" help:"Write, show and check the configuration."`
+	Version versionCmd `cmd:"" group:"house" help:"Show the version and how it was built."`
+}
+
+func groups() []kong.Group {
+	return []kong.Group{
+		{Key: "clusters", Title: "Clusters and runtimes:"},
+		{Key: "house", Title: "pgx-dev itself:"},
+		{Key: "globals", Title: "Flags of every command:"},
+	}
+}
+
+// errDone ends the parsing of a command line that needs no command: --help, --version.
+var errDone = errors.New("done")
+
+func newParser(cli *CLI, env *Env) (*kong.Kong, error) {
+	return kong.New(
+		cli,
+		kong.Name("pgx-dev"),
+		kong.Description("Every PostgreSQL a developer needs, in one program."),
+		kong.ExplicitGroups(groups()),
+		kong.NoDefaultHelp(),
+		kong.Writers(env.Stdout, env.Stderr),
+		kong.Bind(env),
+		kong.Exit(func(int) {}), // only main ends the process
+	)
+}

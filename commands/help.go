@@ -1,0 +1,56 @@
+package commands
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// helpOptions is the layout of "pgx-dev -h": commands first, then flags.
+func helpOptions() kong.HelpOptions {
+	return kong.HelpOptions{
+		Compact:             true,
+		NoExpandSubcommands: true,
+		FlagsLast:           true,
+		WrapUpperBound:      100,
+		ValueFormatter:      kong.DefaultHelpValueFormatter,
+	}
+}
+
+// helpFlag is --help. It prints the help of the command before it and ends the parsing.
+type helpFlag bool
+
+// BeforeReset runs before the arguments are checked, so that --help works on a command
+// line that is not complete.
+func (helpFlag) BeforeReset(ctx *kong.Context, env *Env) error {
+	if err := printHelp(env, ctx); err != nil {
+		return err
+	}
+	return errDone
+}
+
+// IgnoreDefault tells kong not to run the hook when the flag is not given.
+func (helpFlag) IgnoreDefault() {}
+
+// printHelp prints the help of the selected command; the program's own also lists plugins
+// and topics.
+func printHelp(env *Env, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(helpOptions(), ctx); err != nil {
+		return err
+	}
+	if ctx.Selected() != nil {
+		return nil
+	}
+	var b strings.Builder
+	if names := pluginNames(env); len(names) > 0 {
+		b.WriteString("\nPlugins (pgx-dev-NAME on PATH):\n")
+		for _, name := range names {
+			fmt.Fprintf(&b, "  %s\n", name)
+		}
+	}
+	fmt.Fprintf(&b, "\nTopics, by \"pgx-dev help TOPIC\": %s.\n", strings.Join(topicNames(), ", "))
+	b.WriteString("Help on one command: \"pgx-dev COMMAND --help\".\n")
+	_, err := fmt.Fprint(ctx.Stdout, b.String())
+	return err
+}

@@ -1,0 +1,120 @@
+// Package commands is pgx-dev's command line.
+//
+// A command is a struct of flags with a Run method that takes a context, which ends when
+// the person interrupts, and an [Env], which holds everything else: the streams, the
+// config file, the state directory, the log. cli.go has the whole command tree on one
+// page; each command has a file of its own. Commands hold no logic that is worth testing
+// without a terminal: they overlay flags on the configuration, call a subsystem and print.
+package commands
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/pgx-dev/pgx-dev/commands/ui"
+)
+
+// Main runs pgx-dev with the arguments after the program's name and returns the exit
+// code. The streams and the environment (as [os.Environ]) are those of the command; the
+// process's own environment is what child processes and subsystems see, so the two should
+// agree.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
+	ctx, stop := withSignals(context.Background())
+	defer stop()
+
+	env := newEnv(stdin, stdout, stderr, environ)
+	err := run(ctx, env, args)
+	env.close()
+	if err != nil {
+		report(env.UI, err)
+	}
+	return exitCode(ctx, err)
+}
+
+// run parses args and runs the command that they name.
+func run(ctx context.Context, env *Env, args []string) error {
+	cli := newCLI()
+	parser, err := newParser(cli, env)
+	if err != nil {
+		return err // the command tree itself is wrong: a bug that any test finds
+	}
+	if len(args) == 0 {
+		return noCommand(parser, env)
+	}
+	kctx, err := parser.Parse(args)
+	switch {
+	case errors.Is(err, errDone):
+		return nil
+	case err != nil:
+		return onParseError(env, parser, err)
+	}
+	if err := env.apply(cli.Globals); err != nil {
+		return err
+	}
+	kctx.BindTo(ctx, (*context.Context)(nil))
+	return kctx.Run(env, parser)
+}
+
+// noCommand answers a bare "pgx-dev": the help, as an error, because nothing was done.
+func noCommand(parser *kong.Kong, env *Env) error {
+	parser.Stdout = env.Stderr
+	kctx, err := kong.Trace(parser, nil)
+	if err != nil {
+		return err
+	}
+	if err := printHelp(env, kctx); err != nil {
+		return err
+	}
+	return &ExitError{Code: ExitUsage}
+}
+
+// report prints an error, each line of a joined one as an error of its own.
+func report(u *ui.UI, err error) {
+	var exit *ExitError
+	if errors.As(err, &exit) && exit.Err == nil {
+		return
+	}
+	var sig signalError
+	if errors.As(err, &sig) || errors.Is(err, context.Canceled) {
+		return // the person knows: they interrupted it
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		u.Error(line)
+	}
+}
+
+// withSignals returns a context that SIGINT, SIGTERM or SIGHUP cancels, with the signal as
+// its cause. After the first one the next has its usual effect, so that a second Ctrl-C
+// ends a pgx-dev that is slow to end. A signal that was ignored when the process started
+// (nohup) stays ignored.
+func withSignals(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(sig) {
+			signal.Notify(signals, sig)
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case sig := <-signals:
+			signal.Stop(signals)
+			cancel(signalError{sig})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+		<-done
+	}
+}

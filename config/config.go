@@ -1,0 +1,132 @@
+// Package config joins each subsystem's own configuration into one file, pgx-dev.toml.
+//
+// A value is decided by, from strongest to weakest: a flag (-o KEY=VALUE, or a command's
+// own flag laid over the result by the command), an environment variable
+// (PGX_DEV_SECTION_KEY), the file, the subsystem's default. Unknown keys and values of the
+// wrong type are errors wherever they stand, and all of them are reported at once.
+//
+// A subsystem adds itself by a field in [File]; the keys, their environment variables, the
+// sample file and "config show" follow from the struct and its comments.
+package config
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/pgx-dev/pgx-dev/engines/cluster"
+	"github.com/pgx-dev/pgx-dev/engines/native"
+)
+
+// File is the format of pgx-dev.toml: one section for each subsystem. Every field's zero
+// value, or the subsystem's DefaultConfig, is its default.
+type File struct {
+	Runtime native.Config  `toml:"runtime"`
+	Cluster cluster.Config `toml:"cluster"`
+	// Clusters overlays Cluster for the clusters it names. After [Load] its entries are
+	// complete: what they leave out is as in Cluster.
+	Clusters map[string]cluster.Config `toml:"clusters"`
+}
+
+// Default returns the configuration that an empty file and environment give.
+func Default() File { return File{Runtime: native.DefaultConfig()} }
+
+// A Config is a loaded configuration. It is read-only once loaded, and then safe for
+// concurrent use.
+type Config struct {
+	File
+	// Path is the file that was read; empty if there was none.
+	Path string
+	// Project is whether Path belongs to a project, as opposed to the user: state then
+	// lives beside it.
+	Project bool
+
+	layers  [][]assignment // weakest first
+	environ lookup
+	origins map[string]Origin
+}
+
+// Cluster returns the configuration of the cluster called name: [cluster], overlaid by
+// [clusters.NAME], the environment and flags.
+func (c *Config) Cluster(name string) (cluster.Config, error) {
+	cfg, _, errs := c.cluster(name)
+	return cfg, joined(errs)
+}
+
+// An Origin says where a value comes from.
+type Origin struct {
+	Kind Kind
+	Name string // the file, the variable or the flag
+	Line int    // in a file
+}
+
+// A Kind is one of the places that values come from, weakest first.
+type Kind int
+
+// The places that values come from.
+const (
+	FromDefault Kind = iota
+	FromFile
+	FromEnv
+	FromFlag
+)
+
+// String returns the origin as a person would look it up: "default", "pgx-dev.toml:3",
+// "$PGX_DEV_RUNTIME_AUTO", "-o runtime.auto".
+func (o Origin) String() string {
+	switch o.Kind {
+	case FromFile:
+		if o.Line > 0 {
+			return fmt.Sprintf("%s:%d", o.Name, o.Line)
+		}
+		return o.Name
+	case FromEnv:
+		return "$" + o.Name
+	case FromFlag:
+		return "-o " + o.Name
+	}
+	return "default"
+}
+
+// An Error is one mistake in the configuration.
+type Error struct {
+	Origin Origin
+	Key    string // as in the file: "runtime.auto"
+	Msg    string
+}
+
+// Error returns "ORIGIN: KEY: what is wrong".
+func (e *Error) Error() string {
+	if e.Key == "" || e.Origin.Kind == FromFlag && e.Origin.Name == e.Key {
+		return fmt.Sprintf("%s: %s", e.Origin, e.Msg)
+	}
+	return fmt.Sprintf("%s: %s: %s", e.Origin, e.Key, e.Msg)
+}
+
+// validator is what a subsystem's Config may implement to check values that the type alone
+// does not.
+type validator interface{ Validate() error }
+
+// validate asks each section that can to check itself.
+func validate(root reflect.Value, prefix string) []error {
+	var errs []error
+	for i := range root.NumField() {
+		name := root.Type().Field(i).Tag.Get("toml")
+		switch f := root.Field(i); {
+		case f.Kind() == reflect.Struct:
+			if v, ok := f.Interface().(validator); ok {
+				if err := v.Validate(); err != nil {
+					errs = append(errs, fmt.Errorf("[%s%s]: %w", prefix, name, err))
+				}
+			}
+		case f.Kind() == reflect.Map && f.Type().Elem().Kind() == reflect.Struct:
+			for _, key := range sortedKeys(f) {
+				if v, ok := f.MapIndex(key).Interface().(validator); ok {
+					if err := v.Validate(); err != nil {
+						errs = append(errs, fmt.Errorf("[%s%s]: %w", prefix, joinKey(name, key.String()), err))
+					}
+				}
+			}
+		}
+	}
+	return errs
+}

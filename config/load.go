@@ -1,0 +1,155 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/pgx-dev/pgx-dev/engines/cluster"
+)
+
+// A lookup finds an environment variable, as [os.LookupEnv] does.
+type lookup = func(name string) (string, bool)
+
+// Options say what to load.
+type Options struct {
+	// Path is the file to read. Empty: $PGX_DEV_CONFIG, else the nearest pgx-dev.toml from
+	// Dir upward, else the one in the user's config directory, else none.
+	Path string
+	// Dir is where the search starts. Default: the working directory.
+	Dir string
+	// Environ finds environment variables. Default: os.LookupEnv.
+	Environ func(name string) (string, bool)
+	// Set are KEY=VALUE pairs from flags, the strongest layer.
+	Set []string
+}
+
+// Load finds and reads the configuration. Its error joins every mistake that was found, as
+// [*Error] values, or wraps ErrNoFile. The Config is returned along with the error, with
+// Path set and whatever could be read, unless no file could be chosen.
+func Load(o Options) (*Config, error) {
+	if o.Environ == nil {
+		o.Environ = os.LookupEnv
+	}
+	if o.Dir == "" {
+		dir, err := os.Getwd()
+		if err != nil {
+			return nil, fmt.Errorf("find the working directory: %w", err)
+		}
+		o.Dir = dir
+	}
+	path, project, err := find(o.Path, o.Dir, o.Environ)
+	if err != nil {
+		return nil, err
+	}
+	c := &Config{File: Default(), Path: path, Project: project, environ: o.Environ, origins: map[string]Origin{}}
+	var src []byte
+	if path != "" {
+		if src, err = os.ReadFile(path); err != nil {
+			return c, fmt.Errorf("read the config file: %w", err)
+		}
+	}
+	return c, c.load(string(src), displayPath(path, o.Dir), o.Set)
+}
+
+// load lays the file, the environment and flags over the defaults.
+func (c *Config) load(src, name string, set []string) error {
+	root := reflect.ValueOf(&c.File).Elem()
+	file, errs := fileLayer(src, name, root.Type())
+	env := envLayer(root.Type(), c.environ)
+	flags, flagErrs := flagLayer(set, root.Type())
+	errs = append(errs, flagErrs...)
+	c.layers = [][]assignment{file, env, flags}
+
+	names := map[string]bool{}
+	for _, layer := range c.layers {
+		for _, a := range layer {
+			if a.path[0] == "clusters" {
+				names[a.path[1]] = true
+				continue
+			}
+			if err := a.apply(root, a.path, c.origins); err != nil {
+				errs = append(errs, err...)
+			}
+		}
+	}
+	for name := range names {
+		cfg, origins, clusterErrs := c.cluster(name)
+		errs = append(errs, clusterErrs...)
+		if c.Clusters == nil {
+			c.Clusters = map[string]cluster.Config{}
+		}
+		c.Clusters[name] = cfg
+		for key, o := range origins {
+			c.origins[joinKey("clusters", name)+"."+key] = o
+		}
+	}
+	if len(errs) == 0 {
+		errs = validate(root, "")
+	}
+	return joined(errs)
+}
+
+// cluster computes one cluster's configuration. Its errors are those of [clusters.NAME]
+// alone; what is wrong in [cluster] has been said by load. The origins are of the keys
+// that are the cluster's own.
+func (c *Config) cluster(name string) (cluster.Config, map[string]Origin, []error) {
+	cfg := Default().Cluster
+	root := reflect.ValueOf(&cfg).Elem()
+	own := map[string]Origin{}
+	var errs []error
+	layers := c.layers
+	if len(layers) == 3 {
+		layers = [][]assignment{layers[0], append(layers[1][:len(layers[1]):len(layers[1])], envCluster(name, c.environ)...), layers[2]}
+	}
+	for _, layer := range layers {
+		for _, a := range layer {
+			if a.path[0] == "cluster" {
+				_ = a.apply(root, a.path[1:], map[string]Origin{}) // load has reported it
+			}
+		}
+		for _, a := range layer {
+			if a.path[0] == "clusters" && a.path[1] == name {
+				errs = append(errs, a.apply(root, a.path[2:], own)...)
+			}
+		}
+	}
+	return cfg, own, errs
+}
+
+// fileLayer parses a file into assignments.
+func fileLayer(src, name string, t reflect.Type) ([]assignment, []error) {
+	var table map[string]any
+	if _, err := toml.Decode(src, &table); err != nil {
+		var parse toml.ParseError
+		if errors.As(err, &parse) {
+			return nil, []error{&Error{Origin: Origin{FromFile, name, parse.Position.Line}, Msg: parse.Message}}
+		}
+		return nil, []error{fmt.Errorf("%s: %w", name, err)}
+	}
+	lines := lineIndex(src)
+	f := flattener{origin: func(key string) Origin { return Origin{FromFile, name, lines.of(key)} }}
+	f.flatten(table, t, nil)
+	return f.out, f.errs
+}
+
+// displayPath shortens path to what a person in dir would type.
+func displayPath(path, dir string) string {
+	if rel, err := filepath.Rel(dir, path); err == nil && !strings.HasPrefix(rel, "..") {
+		return rel
+	}
+	return path
+}
+
+func joined(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	sortErrors(errs)
+	return errors.Join(errs...)
+}

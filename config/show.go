@@ -1,0 +1,155 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Setting is one value in effect.
+type Setting struct {
+	Key    string `json:"key"`
+	Value  string `json:"value"` // as TOML writes it; secrets are "***"
+	Origin string `json:"origin"`
+	Env    string `json:"env,omitempty"` // the variable that would set it
+}
+
+// Settings lists every value in effect, in the order of the sections. Of a named cluster
+// it lists what is its own.
+func (c *Config) Settings() []Setting {
+	out := c.settings(reflect.ValueOf(c.File), nil, false)
+	for _, name := range sortedKeys(reflect.ValueOf(c.Clusters)) {
+		cfg := c.Clusters[name.String()]
+		out = append(out, c.settings(reflect.ValueOf(cfg), []string{"clusters", name.String()}, true)...)
+	}
+	return out
+}
+
+// settings lists the values of a section; if own is set, only those that are not defaults.
+func (c *Config) settings(section reflect.Value, path []string, own bool) []Setting {
+	var out []Setting
+	add := func(p []string, env string, v reflect.Value) {
+		o, ok := c.origins[joinKey(p...)]
+		if ok || !own {
+			out = append(out, Setting{Key: joinKey(p...), Value: redacted(p[len(p)-1], v), Origin: o.String(), Env: env})
+		}
+	}
+	for f := range fields(section.Type()) {
+		v, p := section.Field(f.index), append(slices.Clone(path), f.name)
+		switch {
+		case isSection(f.typ):
+			out = append(out, c.settings(v, p, own)...)
+		case isNamed(f.typ):
+		case v.Kind() == reflect.Map && v.Len() > 0:
+			for _, entry := range sortedKeys(v) {
+				add(append(slices.Clone(p), entry.String()), envName(p), v.MapIndex(entry))
+			}
+		case isTables(f.typ):
+			add(p, "", v)
+		default:
+			add(p, envName(p), v)
+		}
+	}
+	return out
+}
+
+// redacted formats a value, leaving out what nobody should read over a shoulder or in a
+// bug report.
+func redacted(name string, v reflect.Value) string {
+	if secretName.MatchString(name) && v.Kind() == reflect.String && v.String() != "" {
+		return quote("***")
+	}
+	s := format(v)
+	s = secretPair.ReplaceAllString(s, "${1}***")
+	return secretURL.ReplaceAllString(s, "${1}***@")
+}
+
+var (
+	secretName = regexp.MustCompile(`(?i)(password|passwd|passphrase|secret|token|private_key)`)
+	secretPair = regexp.MustCompile(`(?i)((?:password|passwd|secret|token|sslpassword)\s*=\s*)('[^']*'|[^\s,"'}]+)`)
+	secretURL  = regexp.MustCompile(`([a-z]+://[^:/@\s"]*:)[^@\s"]*@`)
+)
+
+// format writes a value as TOML does. An unset pointer is "(unset)".
+func format(v reflect.Value) string {
+	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+		if b, err := m.MarshalText(); err == nil {
+			return quote(string(b))
+		}
+	}
+	if d, ok := v.Interface().(time.Duration); ok {
+		return quote(shortDuration(d))
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			return "(unset)"
+		}
+		return format(v.Elem())
+	case reflect.String:
+		return quote(v.String())
+	case reflect.Slice:
+		elems := make([]string, v.Len())
+		for i := range elems {
+			elems[i] = format(v.Index(i))
+		}
+		return "[" + strings.Join(elems, ", ") + "]"
+	case reflect.Map:
+		elems := make([]string, 0, v.Len())
+		for _, key := range sortedKeys(v) {
+			elems = append(elems, joinKey(key.String())+" = "+format(v.MapIndex(key)))
+		}
+		return "{" + strings.Join(elems, ", ") + "}"
+	case reflect.Struct:
+		var elems []string
+		for f := range fields(v.Type()) {
+			if !v.Field(f.index).IsZero() {
+				elems = append(elems, f.name+" = "+redacted(f.name, v.Field(f.index)))
+			}
+		}
+		return "{" + strings.Join(elems, ", ") + "}"
+	}
+	return fmt.Sprint(v.Interface())
+}
+
+// shortDuration is [time.Duration.String] without "0s" after minutes and hours.
+func shortDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// quote writes a TOML basic string.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r < ' ' || r == 0x7f:
+			fmt.Fprintf(&b, `\u%04X`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
