@@ -15,6 +15,31 @@ import (
 	"syscall"
 )
 
+// Resolve returns the one name of a directory that is or will be at dir: absolute and
+// without symbolic links, so that everybody who means the directory finds the same
+// companions.
+func Resolve(dir string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("find the absolute name of %s: %w", dir, err)
+	}
+	rest := ""
+	for {
+		real, err := filepath.EvalSymlinks(abs)
+		if err == nil {
+			return filepath.Join(real, rest), nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) || abs == filepath.Dir(abs) {
+			return "", fmt.Errorf("resolve %s: %w", dir, err)
+		}
+		if fi, lerr := os.Lstat(abs); lerr == nil && fi.Mode()&fs.ModeSymlink != 0 {
+			return "", fmt.Errorf("%s is a symbolic link to nothing", abs)
+		}
+		rest = filepath.Join(filepath.Base(abs), rest)
+		abs = filepath.Dir(abs)
+	}
+}
+
 // Control returns the directory beside the data directory dir that holds its locks,
 // record and log: "/x/main" has "/x/.main.pgx-dev". It is not created.
 func Control(dir string) string {
