@@ -1,0 +1,14 @@
+//go:build !linux
+
+package native
+
+import "syscall"
+
+// parentDeathSignal says that the kernel does not end our children with us; a watchdog
+// does.
+const parentDeathSignal = false
+
+func setDeathSignal(*syscall.SysProcAttr, syscall.Signal) {}
+
+// namespaces returns nothing: there are no user namespaces.
+func namespaces() []account { return nil }

@@ -1,0 +1,201 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/dirlock"
+	"github.com/pgx-dev/pgx-dev/engines/place"
+)
+
+// Create makes the data directory that Start would make for spec, without starting a
+// server. An existing cluster is left alone. Errors are those of Start.
+func (e *Engine) Create(ctx context.Context, spec engines.Spec) (err error) {
+	if spec.Dir == "" {
+		return errors.New("create cluster: no directory given")
+	}
+	d, err := e.openDirectory(spec)
+	if err != nil {
+		return fmt.Errorf("create cluster %s: %w", spec.Dir, err)
+	}
+	_, release, err := e.prepare(ctx, d, spec)
+	if err != nil {
+		return errors.Join(fmt.Errorf("create cluster %s: %w", d.path, err), d.undo())
+	}
+	release()
+	return d.close()
+}
+
+// prepare chooses the runtime for d, making the cluster if there is none. The runtime
+// cannot be removed until release is called.
+func (e *Engine) prepare(ctx context.Context, d *directory, spec engines.Spec) (rt Runtime, release func(), err error) {
+	found, err := d.examine()
+	if err != nil {
+		return rt, nil, err
+	}
+	source := d.path
+	if found == absent {
+		if spec.MustExist {
+			return rt, nil, fmt.Errorf("%s: %w", d.path, engines.ErrNotExist)
+		}
+		source = spec.Template
+	}
+	if source != "" {
+		rt, err = e.runtimeOf(ctx, source, spec.Version)
+	} else {
+		rt, err = e.Select(ctx, spec.Version)
+	}
+	if err != nil {
+		return rt, nil, err
+	}
+	if release, err = e.hold(ctx, rt); err != nil {
+		return rt, nil, err
+	}
+	if found == absent {
+		err = e.make(ctx, d, rt, spec)
+	} else {
+		err = d.checkMode(rt.Version)
+	}
+	if err != nil {
+		release()
+		return rt, nil, err
+	}
+	return rt, release, nil
+}
+
+// runtimeOf returns the runtime for an existing data directory: one of its own major
+// version, and of the constraint if there is one.
+func (e *Engine) runtimeOf(ctx context.Context, dir, constraint string) (Runtime, error) {
+	major, err := DirVersion(dir)
+	if err != nil {
+		return Runtime{}, err
+	}
+	if constraint == "" {
+		// The configured default need not be of this version, a plain search is.
+		rt, err := e.Select(ctx, major)
+		if err != nil {
+			return rt, fmt.Errorf("%s was made by PostgreSQL %s: %w", dir, major, err)
+		}
+		return rt, nil
+	}
+	c, err := ParseConstraint(constraint)
+	if err != nil {
+		return Runtime{}, err
+	}
+	if own, err := ParseVersion(major); err == nil && !c.allowsMajor(own) {
+		return Runtime{}, fmt.Errorf("%s was made by PostgreSQL %s, not %s: %w; ask for %s, name another directory, "+
+			"or dump it with %s and load the dump into a new one", dir, major, constraint, engines.ErrVersion, major, major)
+	}
+	rt, err := e.Select(ctx, constraint)
+	if err != nil {
+		return rt, err
+	}
+	if rt.Version.Major() != major {
+		return Runtime{}, fmt.Errorf("%s was made by PostgreSQL %s, and %s is %s: %w; ask for %s or name another directory",
+			dir, major, rt.Bindir, rt.Version, engines.ErrVersion, major)
+	}
+	return rt, nil
+}
+
+// make makes the cluster beside its place and renames it there, so that a killed process
+// never leaves half of one.
+func (e *Engine) make(ctx context.Context, d *directory, rt Runtime, spec engines.Spec) error {
+	user, err := userOf(spec)
+	if err != nil {
+		return err
+	}
+	if err := sweepTemp(d.path); err != nil {
+		return fmt.Errorf("remove what a killed process left: %w", err)
+	}
+	tmp := fmt.Sprintf("%s.tmp-%d", d.path, os.Getpid())
+	switch {
+	case spec.Template != "":
+		err = e.fromTemplate(ctx, spec.Template, tmp)
+		user = ""
+	case e.cfg.FreshID:
+		if err = checkFree(filepath.Dir(tmp), freshNeed); err == nil {
+			err = e.withAccount(filepath.Dir(tmp), func(a account) error { return e.initdb(ctx, a, rt, user, tmp) })
+		}
+	default:
+		err = e.fromCache(ctx, rt, user, tmp)
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, d.path); err != nil {
+		if errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV) {
+			err = fmt.Errorf("%w; a mount point cannot be a data directory itself, name a directory below it", err)
+		}
+		return errors.Join(err, os.RemoveAll(tmp))
+	}
+	d.made = append(d.made, d.path)
+	if user == "" {
+		return nil
+	}
+	return os.WriteFile(filepath.Join(d.control, "superuser"), []byte(user), 0o600)
+}
+
+// fromCache copies the cached result of initdb.
+func (e *Engine) fromCache(ctx context.Context, rt Runtime, user, tmp string) error {
+	dir, size, release, err := e.template(ctx, rt, user)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := checkFree(filepath.Dir(tmp), size); err != nil {
+		return err
+	}
+	return CopyDir(ctx, dir, tmp)
+}
+
+// fromTemplate copies the caller's data directory, holding its lock so that nobody starts
+// a server in it meanwhile.
+func (e *Engine) fromTemplate(ctx context.Context, template, tmp string) error {
+	dir, err := place.Resolve(template)
+	if err != nil {
+		return err
+	}
+	lock, err := dirlock.TryShared(filepath.Join(place.Control(dir), "owner.lock"))
+	switch {
+	case errors.Is(err, dirlock.ErrHeld):
+		return fmt.Errorf("template %s is %w%s", dir, engines.ErrLocked, holder(dir))
+	case err == nil:
+		defer func() { _ = lock.Unlock() }()
+	case !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission):
+		return err
+	}
+	if f, err := readPIDFile(dir); err == nil && f.serves(dir) {
+		return fmt.Errorf("template %s is %w (postmaster %d)", dir, engines.ErrLocked, f.pid)
+	}
+	if err := checkCluster(dir); err != nil {
+		return fmt.Errorf("template %s: %w", dir, err)
+	}
+	size, err := dirSize(dir)
+	if err != nil {
+		return err
+	}
+	if err := checkFree(filepath.Dir(tmp), size); err != nil {
+		return err
+	}
+	return CopyDir(ctx, dir, tmp)
+}
+
+// freshNeed is how much initdb writes, about, with 1 MB WAL segments.
+const freshNeed = 48 << 20
+
+// checkFree refuses to begin what cannot end: a server needs some room beside its files.
+func checkFree(dir string, need int64) error {
+	free, err := place.Free(dir)
+	if err != nil {
+		return err
+	}
+	if need += 8 << 20; free < need {
+		return fmt.Errorf("%s has %d MB free, and the cluster needs %d MB: %w", dir, free>>20, need>>20, syscall.ENOSPC)
+	}
+	return nil
+}

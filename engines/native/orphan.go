@@ -1,0 +1,27 @@
+package native
+
+import (
+	"errors"
+	"syscall"
+	"time"
+)
+
+// endOrphan tells a postmaster whose owner is dead to stop. The death signal has normally
+// done so; this is for a watchdog that was killed too, and a shutdown that hangs.
+func endOrphan(pid int, waited time.Duration) error {
+	var sig syscall.Signal
+	switch {
+	case waited > 15*time.Second:
+		return errors.New("it does not stop")
+	case waited > 10*time.Second:
+		sig = syscall.SIGQUIT
+	case waited > 100*time.Millisecond:
+		sig = syscall.SIGINT
+	default:
+		return nil
+	}
+	if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return nil
+}

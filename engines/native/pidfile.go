@@ -1,0 +1,107 @@
+package native
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// A pidFile is what postmaster.pid says (utils/pidfile.h). Lines that are not there yet
+// are zero.
+type pidFile struct {
+	pid    int
+	dir    string
+	port   int
+	socket string
+	status string // "starting", "stopping", "ready", "standby"; from PostgreSQL 10 on
+}
+
+// Numbers of lines in postmaster.pid, from 0 (LOCK_FILE_LINE_* in utils/pidfile.h).
+const (
+	pidLine    = 0
+	dirLine    = 1
+	portLine   = 3
+	socketLine = 4
+	statusLine = 7
+)
+
+// readPIDFile reads postmaster.pid of the data directory dir.
+func readPIDFile(dir string) (pidFile, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "postmaster.pid"))
+	if err != nil {
+		return pidFile{}, err
+	}
+	return parsePIDFile(string(b))
+}
+
+func parsePIDFile(text string) (pidFile, error) {
+	lines := strings.Split(text, "\n")
+	line := func(n int) string {
+		if n < len(lines) {
+			return strings.TrimSpace(lines[n])
+		}
+		return ""
+	}
+	// A stand-alone backend writes its id negated.
+	pid, err := strconv.Atoi(line(pidLine))
+	if err != nil || pid == 0 {
+		return pidFile{}, fmt.Errorf("postmaster.pid begins with %.20q, not with a process id", line(pidLine))
+	}
+	// The port is missing while the server starts.
+	port, _ := strconv.Atoi(line(portLine))
+	return pidFile{
+		pid: max(pid, -pid), dir: line(dirLine), port: port,
+		socket: line(socketLine), status: line(statusLine),
+	}, nil
+}
+
+// serves reports whether the process in the file is alive and really a postgres working in
+// dir, and not an unrelated one that got the number of a dead postmaster.
+func (f pidFile) serves(dir string) bool { return isPostgres(f.pid, dir) }
+
+// clearStale moves a postmaster.pid away whose process is dead or another program, because
+// postgres refuses to start if any live process of its own user, a zombie included, has
+// the number (CreateLockFile in miscinit.c). It returns the id of a server that is
+// running after all, or 0. The caller holds the directory's lock.
+func (d *directory) clearStale() (pid int, err error) {
+	path := filepath.Join(d.path, "postmaster.pid")
+	f, err := readPIDFile(d.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0, nil
+	case err == nil && f.serves(d.path):
+		return f.pid, nil
+	}
+	// Under a name of its own it can still be looked at.
+	if err := os.Rename(path, filepath.Join(d.control, "stale.pid")); err != nil {
+		return 0, os.Remove(path)
+	}
+	return 0, nil
+}
+
+// clearSockets removes the socket and its lock file that a killed postmaster left in our
+// socket directory, unless their postgres is alive.
+func clearSockets(dir string, port int) error {
+	socket := socketPath(dir, port)
+	b, err := os.ReadFile(socket + ".lock")
+	if err == nil {
+		if f, err := parsePIDFile(string(b)); err == nil && isPostgres(f.pid, f.dir) {
+			return fmt.Errorf("socket %s belongs to the postmaster %d of %s", socket, f.pid, f.dir)
+		}
+	}
+	for _, name := range []string{socket, socket + ".lock"} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove stale socket: %w", err)
+		}
+	}
+	return nil
+}
+
+// socketPath returns where postgres makes its socket (UNIXSOCK_PATH in libpq/pqcomm.h).
+func socketPath(dir string, port int) string {
+	return filepath.Join(dir, ".s.PGSQL."+strconv.Itoa(port))
+}

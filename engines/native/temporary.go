@@ -1,0 +1,77 @@
+package native
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/engines/dirlock"
+	"github.com/pgx-dev/pgx-dev/engines/place"
+)
+
+const (
+	// tempPrefix begins the names of our directories for temporary clusters; the process
+	// id of the maker follows.
+	tempPrefix = "native-"
+	// tempNeed is how much room a temporary cluster should have: PostgreSQL 18's fresh
+	// directory is 40 MB, and work needs some.
+	tempNeed = 512 << 20
+)
+
+// sweepTemporary removes the temporary clusters under root whose owner is dead. What
+// cannot be removed now is left for the next time.
+func sweepTemporary(root string) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		rest, ok := strings.CutPrefix(entry.Name(), tempPrefix)
+		if !ok {
+			continue
+		}
+		text, _, _ := strings.Cut(rest, "-")
+		pid, err := strconv.Atoi(text)
+		if err != nil || pidExists(pid) {
+			continue
+		}
+		dir := filepath.Join(root, entry.Name())
+		data := filepath.Join(dir, "data")
+		lockPath := filepath.Join(place.Control(data), "owner.lock")
+		if _, err := os.Stat(lockPath); err != nil {
+			_ = os.RemoveAll(dir) // its maker died before it had the lock
+			continue
+		}
+		// The lock is also right where the maker lives in another pid namespace.
+		lock, err := dirlock.TryExclusive(lockPath)
+		if err != nil {
+			continue
+		}
+		if f, err := readPIDFile(data); err != nil || !f.serves(data) {
+			_ = os.RemoveAll(dir)
+		}
+		_ = lock.Unlock()
+	}
+}
+
+// pidExists reports whether there is a process of that id, be it a zombie.
+func pidExists(pid int) bool {
+	err := syscall.Kill(pid, 0)
+	return err == nil || errors.Is(err, syscall.EPERM)
+}
+
+// removeAll is os.RemoveAll that tries again while the last processes of a server that
+// was killed still write files.
+func removeAll(dir string) error {
+	for wait := time.Millisecond; ; wait *= 2 {
+		err := os.RemoveAll(dir)
+		if err == nil || wait > time.Second || !errors.Is(err, syscall.ENOTEMPTY) {
+			return err
+		}
+		time.Sleep(wait)
+	}
+}
