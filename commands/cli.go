@@ -15,6 +15,7 @@ type CLI struct {
 
 func newCLI() *CLI {
 	return &CLI{Plugins: kong.Plugins{
+		&clusterCommands{},
 		&houseCommands{},
 	}}
 }

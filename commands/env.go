@@ -2,17 +2,15 @@ package commands
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 
 	"github.com/pgx-dev/pgx-dev/commands/ui"
 	"github.com/pgx-dev/pgx-dev/config"
+	"github.com/pgx-dev/pgx-dev/engines/cluster"
 )
 
 // Env is what a command runs in.
@@ -22,6 +20,10 @@ type Env struct {
 	Stderr io.Writer // progress and logs; prefer UI and Log, which keep clear of each other
 	UI     *ui.UI
 	Log    *slog.Logger
+
+	// Command is what stands behind "--", for commands that run another one; nil if there
+	// is no "--".
+	Command []string
 
 	// ClusterNames lists this project's clusters. RuntimeVersions lists the versions of
 	// PostgreSQL that can be asked for. Both are for completion: quick, and silent about
@@ -168,37 +170,18 @@ func (e *Env) MakeStateDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if fi, err := os.Stat(dir); err == nil && !fi.IsDir() {
-		return "", fmt.Errorf("%s is a file where the state directory should be; move it, or choose another by --state-dir or $%s", dir, EnvState)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("make the state directory: %w", err)
-	}
-	ignore := filepath.Join(dir, ".gitignore")
-	if _, err := os.Lstat(ignore); errors.Is(err, fs.ErrNotExist) {
-		if err := os.WriteFile(ignore, []byte("*\n"), 0o600); err != nil {
-			return "", fmt.Errorf("make the state directory: %w", err)
-		}
-	}
-	return dir, nil
+	return dir, cluster.MakeProject(dir)
 }
 
-// listClusters returns the names of the directories in the state directory. Names that
-// start with a dot belong to pgx-dev itself, and those with ".tmp-" are unfinished.
+// listClusters returns the names of the project's clusters, as far as they can be told.
 func (e *Env) listClusters() []string {
-	dir, err := e.StateDir()
+	dir, err := project(e)
 	if err != nil {
 		return nil
 	}
-	entries, err := os.ReadDir(dir)
+	names, err := cluster.Names(dir)
 	if err != nil {
 		return nil
-	}
-	var names []string
-	for _, entry := range entries {
-		if entry.IsDir() && !strings.HasPrefix(entry.Name(), ".") && !strings.Contains(entry.Name(), ".tmp-") {
-			names = append(names, entry.Name())
-		}
 	}
 	return names
 }

@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -48,6 +49,7 @@ func run(ctx context.Context, env *Env, args []string) error {
 	if len(args) == 0 {
 		return noCommand(parser, env)
 	}
+	args, env.Command = cutCommand(parser, args)
 	kctx, err := parser.Parse(args)
 	switch {
 	case errors.Is(err, errDone):
@@ -60,6 +62,26 @@ func run(ctx context.Context, env *Env, args []string) error {
 	}
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	return kctx.Run(env, parser)
+}
+
+// A commandTaker is a command that runs another one, which stands behind "--".
+type commandTaker interface{ takesCommand() }
+
+// cutCommand cuts "-- CMD…" off the arguments of a command that takes it. For other
+// commands, and plugins, "--" means what it always does.
+func cutCommand(parser *kong.Kong, args []string) (own, command []string) {
+	i := slices.Index(args, "--")
+	if i < 0 {
+		return args, nil
+	}
+	kctx, err := kong.Trace(parser, args[:i])
+	if err != nil || kctx.Selected() == nil || !kctx.Selected().Target.CanAddr() {
+		return args, nil
+	}
+	if _, ok := kctx.Selected().Target.Addr().Interface().(commandTaker); !ok {
+		return args, nil
+	}
+	return args[:i], args[i+1:]
 }
 
 // noCommand answers a bare "pgx-dev": the help, as an error, because nothing was done.

@@ -46,17 +46,17 @@ func CheckName(name string) error {
 // MakeProject makes a state directory with mode 0700 and its own .gitignore, if it is
 // missing.
 func MakeProject(dir string) error {
-	err := os.Mkdir(dir, 0o700)
-	if errors.Is(err, fs.ErrExist) {
-		if fi, err := os.Stat(dir); err != nil || !fi.IsDir() {
-			return fmt.Errorf("%s is in the way: it should be the state directory; move it away", dir)
-		}
-		return nil
+	if fi, err := os.Stat(dir); err == nil && !fi.IsDir() {
+		return fmt.Errorf("%s is a file where the state directory should be; move it away", dir)
 	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o600)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
 	}
-	if err != nil {
+	ignore := filepath.Join(dir, ".gitignore")
+	if _, err := os.Lstat(ignore); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.WriteFile(ignore, []byte("*\n"), 0o600); err != nil {
 		return fmt.Errorf("make the state directory: %w", err)
 	}
 	return nil

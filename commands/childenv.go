@@ -1,0 +1,145 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"github.com/pgx-dev/pgx-dev/engines/cluster"
+)
+
+// A variable is one environment variable.
+type variable struct{ name, value string }
+
+// clusterEnv returns what makes any client use a database of srv.
+func clusterEnv(srv *cluster.Server, database string) ([]variable, error) {
+	info := srv.Info()
+	if database == "" {
+		database = info.Database
+	}
+	vars := []variable{
+		{"PGDATA", info.Dir},
+		{"PGHOST", info.Socket},
+		{"PGPORT", strconv.Itoa(info.Port)},
+		{"PGUSER", info.User},
+		{"PGDATABASE", database},
+		{"DATABASE_URL", info.URL(database)},
+	}
+	if info.TCP != "" {
+		// Who asks for TCP has a client that cannot do without, and most of those know no
+		// password file.
+		password, err := srv.Password()
+		if err != nil {
+			return nil, err
+		}
+		passfile, err := srv.PassFile(context.Background())
+		if err != nil {
+			return nil, err
+		}
+		vars[len(vars)-1].value = srv.TCPURL(database, password)
+		vars = append(vars, variable{"PGPASSFILE", passfile})
+	}
+	return vars, nil
+}
+
+// childEnviron is our environment with the cluster's in it and no other server's: every
+// other PG* variable is taken out. The runtime's programs come first in PATH.
+func childEnviron(env *Env, srv *cluster.Server, database string) ([]string, error) {
+	vars, err := clusterEnv(srv, database)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, kv := range env.Environ("DATABASE_URL", "PATH") {
+		name, _, _ := strings.Cut(kv, "=")
+		if !strings.HasPrefix(name, "PG") || strings.HasPrefix(name, "PGX_DEV_") {
+			out = append(out, kv)
+		}
+	}
+	for _, v := range vars {
+		out = append(out, v.name+"="+v.value)
+	}
+	path := env.Getenv("PATH")
+	if bindir := srv.Info().Bindir; bindir != "" {
+		path = bindir + string(filepath.ListSeparator) + path
+	}
+	return append(out, "PATH="+path), nil
+}
+
+// runWith runs a command with a cluster's environment and returns when it has ended.
+func runWith(ctx context.Context, env *Env, srv *cluster.Server, database string, argv []string) error {
+	if len(argv) == 0 {
+		return usageError("there is no command behind --")
+	}
+	vars, err := childEnviron(env, srv, database)
+	if err != nil {
+		return err
+	}
+	path, err := lookPath(argv[0], vars)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(path)
+	cmd.Args = argv
+	cmd.Env = vars
+	return runForeground(ctx, env, cmd)
+}
+
+// lookPath finds a program on the PATH that it will itself have.
+func lookPath(name string, vars []string) (string, error) {
+	if strings.ContainsRune(name, '/') {
+		return name, nil
+	}
+	for _, kv := range vars {
+		list, ok := strings.CutPrefix(kv, "PATH=")
+		if !ok {
+			continue
+		}
+		for _, dir := range filepath.SplitList(list) {
+			if !filepath.IsAbs(dir) {
+				continue
+			}
+			if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+				return path, nil
+			}
+		}
+	}
+	return "", &ExitError{Code: 127, Err: fmt.Errorf("%s: command not found", name)} // as a shell
+}
+
+// runForeground runs cmd on our streams and passes on the signal that ends ctx. On a
+// terminal Ctrl-C reaches the command without us.
+func runForeground(ctx context.Context, env *Env, cmd *exec.Cmd) error {
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = env.Stdin, env.Stdout, env.Stderr
+	if err := cmd.Start(); err != nil {
+		code := ExitFailed
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			code = 127 // as a shell
+		case errors.Is(err, os.ErrPermission):
+			code = 126
+		}
+		return &ExitError{Code: code, Err: err}
+	}
+	stop := context.AfterFunc(ctx, func() {
+		sig := syscall.SIGTERM
+		var cause signalError
+		if errors.As(context.Cause(ctx), &cause) {
+			sig, _ = cause.sig.(syscall.Signal)
+		}
+		if stdin, ok := env.Stdin.(*os.File); ok && sig == syscall.SIGINT && term.IsTerminal(int(stdin.Fd())) {
+			return
+		}
+		_ = cmd.Process.Signal(sig)
+	})
+	defer stop()
+	return ChildError(cmd.Wait())
+}

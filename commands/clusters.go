@@ -1,0 +1,124 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/cluster"
+	"github.com/pgx-dev/pgx-dev/engines/native"
+	"github.com/pgx-dev/pgx-dev/engines/place"
+)
+
+// clusterCommands create, run, share and destroy clusters.
+type clusterCommands struct {
+	Up        upCmd        `cmd:"" group:"clusters" help:"Create and start a cluster, print its URL, serve until interrupted."`
+	Down      downCmd      `cmd:"" group:"clusters" help:"Stop a cluster, whoever uses it."`
+	Status    statusCmd    `cmd:"" group:"clusters" help:"Show what a cluster is at and who uses it; the exit code says whether it runs."`
+	Ls        lsCmd        `cmd:"" group:"clusters" help:"List this project's clusters."`
+	URL       urlCmd       `cmd:"" name:"url" group:"clusters" help:"Print a running cluster's URL."`
+	Env       envCmd       `cmd:"" group:"clusters" help:"Print a running cluster's environment, for eval."`
+	Psql      psqlCmd      `cmd:"" group:"clusters" help:"Open psql, or our own small shell where there is none."`
+	Exec      execCmd      `cmd:"" group:"clusters" help:"Run a command with a cluster's environment."`
+	Logs      logsCmd      `cmd:"" group:"clusters" help:"Show a cluster's server log."`
+	Destroy   destroyCmd   `cmd:"" group:"clusters" help:"Stop a cluster and delete it with all its data."`
+	Supervise superviseCmd `cmd:"" hidden:"" help:"Own a running cluster (started by the others)."`
+}
+
+// A target names a cluster: by name in this project, or by its data directory.
+type target struct {
+	Name string `arg:"" optional:"" complete:"cluster" help:"Which cluster (default: main)."`
+	Dir  string `placeholder:"DIR" complete:"dir" help:"A data directory anywhere, instead of a name ($$PGDATA)."`
+}
+
+// resolve returns the data directory and the name to speak of it.
+func (t target) resolve(env *Env) (dir, name string, err error) {
+	dir = t.Dir
+	if dir != "" && t.Name != "" {
+		return "", "", usageError("give a cluster's name or --dir, not both")
+	}
+	if dir == "" && t.Name == "" {
+		dir = env.Getenv("PGDATA")
+	}
+	if dir != "" {
+		dir, err = place.Resolve(dir)
+		return dir, filepath.Base(dir), err
+	}
+	name = t.Name
+	if name == "" {
+		name = cluster.DefaultName
+	}
+	if err := cluster.CheckName(name); err != nil {
+		return "", "", &ExitError{ExitUsage, err}
+	}
+	project, err := env.StateDir()
+	if err != nil {
+		return "", "", err
+	}
+	if project, err = place.Resolve(project); err != nil {
+		return "", "", err
+	}
+	dir, err = cluster.Find(project, name)
+	return dir, name, err
+}
+
+// inProject reports whether the target is a cluster of this project.
+func (t target) inProject(env *Env) bool {
+	return t.Dir == "" && (t.Name != "" || env.Getenv("PGDATA") == "")
+}
+
+// project returns the resolved state directory.
+func project(env *Env) (string, error) {
+	dir, err := env.StateDir()
+	if err != nil {
+		return "", err
+	}
+	return place.Resolve(dir)
+}
+
+// manager returns the cluster manager, whose supervisors are this program.
+func manager(env *Env) (*cluster.Manager, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find our own program: %w", err)
+	}
+	return &cluster.Manager{Command: []string{exe, "supervise"}, NewEngine: newEngine, Logger: env.Log}, nil
+}
+
+// newEngine is where engines' names get their meaning.
+func newEngine(name string, config json.RawMessage, log *slog.Logger) (engines.Engine, error) {
+	switch name {
+	case "native":
+		var cfg native.Config
+		if err := json.Unmarshal(config, &cfg); err != nil {
+			return nil, fmt.Errorf("read the native engine's configuration: %w", err)
+		}
+		return native.New(cfg, native.WithLogger(log)), nil
+	}
+	return nil, fmt.Errorf("there is no engine %q; there is native: %w", name, engines.ErrUnsupported)
+}
+
+// superviseCmd is what a cluster's supervisor runs.
+type superviseCmd struct{}
+
+func (superviseCmd) Run(ctx context.Context, env *Env) error {
+	m, err := manager(env)
+	if err != nil {
+		return err
+	}
+	m.Logger = slog.New(slog.NewTextHandler(env.Stderr, nil))
+	return m.Supervise(ctx, env.Stdin, env.Stdout)
+}
+
+// notThere explains an error that says that there is no cluster, or none that runs.
+func notThere(err error, name string) error {
+	if !errors.Is(err, engines.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("there is no cluster %s here; \"pgx-dev up %s\" makes it, \"pgx-dev ls\" lists what is there (%w)", name, name, engines.ErrNotExist)
+}

@@ -1,0 +1,201 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/pgx-dev/pgx-dev/commands/ui"
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/cluster"
+	"github.com/pgx-dev/pgx-dev/engines/native"
+)
+
+// opening is how a command opens a cluster.
+type opening struct {
+	target target
+	config cluster.Config // already overlaid with flags
+	strict bool           // a running cluster must be as config says
+	temp   bool
+	pin    bool
+	label  string
+	must   bool // it must exist
+}
+
+// clusterConfig returns the configuration of a target, before flags.
+func clusterConfig(env *Env, t target) (cluster.Config, error) {
+	c, err := env.Config()
+	if err != nil {
+		return cluster.Config{}, err
+	}
+	name := t.Name
+	if name == "" {
+		name = cluster.DefaultName
+	}
+	if !t.inProject(env) {
+		return c.File.Cluster, nil
+	}
+	cfg, err := c.Cluster(name)
+	if db := env.Getenv("PGDATABASE"); db != "" && cfg.Database == "" {
+		cfg.Database = db
+	}
+	return cfg, err
+}
+
+// open opens a cluster, creating and starting it where need be, and makes it what config
+// asks for: its database, its first SQL files, its password. The caller closes it.
+func open(ctx context.Context, env *Env, o opening) (*cluster.Server, error) {
+	m, err := manager(env)
+	if err != nil {
+		return nil, err
+	}
+	req, err := o.request(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	srv, err := o.openServer(ctx, env, m, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.prepare(ctx, env, srv, req); err != nil {
+		return nil, errors.Join(err, srv.Close(context.WithoutCancel(ctx)))
+	}
+	return srv, nil
+}
+
+func (o opening) request(ctx context.Context, env *Env) (cluster.Request, error) {
+	c, err := env.Config()
+	if err != nil {
+		return cluster.Request{}, err
+	}
+	engineConfig, err := json.Marshal(c.Runtime)
+	if err != nil {
+		return cluster.Request{}, err
+	}
+	req := cluster.Request{
+		Engine: o.config.Engine, EngineConfig: engineConfig, Label: o.label, Pin: o.pin, Idle: o.config.Idle,
+		Spec: engines.Spec{Version: o.config.PG, Params: o.config.Settings, MustExist: o.must},
+	}
+	if o.config.Fast != nil {
+		req.Spec.Fast = *o.config.Fast
+	} else {
+		req.Spec.Fast = o.temp
+	}
+	if o.config.TCP {
+		req.Spec.TCP = net.JoinHostPort("127.0.0.1", strconv.Itoa(o.config.Port))
+	}
+	if !o.temp {
+		if req.Spec.Dir, _, err = o.target.resolve(env); err != nil {
+			return req, err
+		}
+	}
+	return req, ensureRuntime(ctx, env, c.Runtime, req)
+}
+
+// ensureRuntime fetches a PostgreSQL here, where progress can be shown, rather than in the
+// supervisor.
+func ensureRuntime(ctx context.Context, env *Env, cfg native.Config, req cluster.Request) error {
+	if req.Engine != "" && req.Engine != "native" {
+		return nil
+	}
+	constraint := req.Spec.Version
+	if req.Spec.Dir != "" {
+		st, err := cluster.Inspect(ctx, req.Spec.Dir)
+		if err != nil || st.State == cluster.Running || st.State == cluster.Missing && req.Spec.MustExist {
+			return err
+		}
+		if constraint == "" {
+			constraint = st.Version
+		}
+	}
+	steps := &stepper{env: env}
+	defer steps.stop()
+	engine := native.New(cfg, native.WithLogger(env.Log), native.WithProgress(steps.show))
+	_, err := engine.Select(ctx, constraint)
+	return err
+}
+
+func (o opening) openServer(ctx context.Context, env *Env, m *cluster.Manager, req cluster.Request) (*cluster.Server, error) {
+	if o.temp {
+		project, err := project(env)
+		if err != nil {
+			return nil, err
+		}
+		return m.OpenTemp(ctx, req, cluster.TempOptions{Name: o.target.Name, Project: project, Spare: o.config.Spare})
+	}
+	if o.target.inProject(env) && !o.must {
+		if _, err := env.MakeStateDir(); err != nil {
+			return nil, err
+		}
+	}
+	srv, err := m.Open(ctx, req)
+	if err != nil {
+		_, name, _ := o.target.resolve(env)
+		return nil, notThere(err, name)
+	}
+	return srv, nil
+}
+
+func (o opening) prepare(ctx context.Context, env *Env, srv *cluster.Server, req cluster.Request) error {
+	want := req.Spec
+	if !o.strict {
+		want.Fast = srv.Spec().Fast // what this command did not ask for
+	}
+	for _, d := range srv.Differs(want) {
+		if o.strict {
+			return fmt.Errorf("the cluster runs already and %s; stop it first (pgx-dev down), or leave that out: %w", d, engines.ErrLocked)
+		}
+		env.UI.Note("note: the cluster runs already and %s", d)
+	}
+	if _, err := cluster.EnsureDatabase(ctx, srv, o.config.Database); err != nil {
+		return err
+	}
+	if srv.Info().TCP != "" {
+		if _, err := srv.PassFile(ctx); err != nil {
+			return err
+		}
+	}
+	changed, err := srv.Init(ctx, o.config.Database, o.config.Init, func(path string) {
+		env.Log.Info("run", "file", path)
+	})
+	for _, path := range changed {
+		env.UI.Note("note: %s has changed since it was run in this cluster; it is not run again", filepath.Base(path))
+	}
+	return err
+}
+
+// A stepper shows the native engine's long work, a line for each phase. The engine may
+// call it from several goroutines.
+type stepper struct {
+	env *Env
+
+	mu    sync.Mutex
+	phase string
+	line  *ui.Progress
+}
+
+func (s *stepper) show(step native.Progress) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if key := step.Phase + step.Text; key != s.phase || s.line == nil {
+		if s.line != nil {
+			s.line.Stop()
+		}
+		s.phase = key
+		s.line = s.env.UI.Progress(step.Phase+" "+step.Text, ui.Bytes)
+	}
+	s.line.Set(step.Bytes, step.Total)
+}
+
+func (s *stepper) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.line != nil {
+		s.line.Stop()
+	}
+}
