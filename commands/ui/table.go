@@ -13,7 +13,7 @@ type Table struct {
 	right  map[int]bool
 }
 
-// NewTable starts a table. A header that starts with ">" makes its column right-aligned.
+// NewTable starts a table; without a header it has as many columns as its longest row. A header that starts with ">" makes its column right-aligned.
 func NewTable(header ...string) *Table {
 	t := &Table{right: map[int]bool{}}
 	for i, h := range header {
@@ -34,7 +34,13 @@ func (t *Table) Len() int { return len(t.rows) }
 
 // Table prints t on stdout.
 func (u *UI) Table(t *Table) {
-	widths := make([]int, len(t.header))
+	columns := len(t.header)
+	if columns == 0 {
+		for _, row := range t.rows {
+			columns = max(columns, len(row))
+		}
+	}
+	widths := make([]int, columns)
 	for _, row := range append([][]string{t.header}, t.rows...) {
 		for i, cell := range row {
 			if i < len(widths) {
@@ -64,7 +70,9 @@ func (u *UI) Table(t *Table) {
 		}
 		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
-	write(t.header, true)
+	if len(t.header) > 0 {
+		write(t.header, true)
+	}
 	for _, row := range t.rows {
 		write(row, false)
 	}
