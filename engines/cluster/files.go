@@ -18,6 +18,16 @@ type files struct{ dir, control string }
 
 func filesOf(dir string) files { return files{dir, place.Control(dir)} }
 
+// at resolves a directory that a caller named, so that every name of it means the same
+// cluster.
+func at(dir string) (files, error) {
+	real, err := place.Resolve(dir)
+	if err != nil {
+		return files{}, err
+	}
+	return filesOf(real), nil
+}
+
 func (f files) trans() string      { return filepath.Join(f.control, "trans.lock") }
 func (f files) supervisor() string { return filepath.Join(f.control, "supervisor.lock") }
 func (f files) run() string        { return filepath.Join(f.control, "run.json") }

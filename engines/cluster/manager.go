@@ -70,7 +70,11 @@ func (m *Manager) Open(ctx context.Context, req Request) (*Server, error) {
 	if req.Spec.Dir == "" {
 		return nil, errors.New("open cluster: no data directory given")
 	}
-	f := filesOf(req.Spec.Dir)
+	f, err := at(req.Spec.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open cluster: %w", err)
+	}
+	req.Spec.Dir = f.dir
 	if req.Spec.MustExist || req.MustRun {
 		// Nothing is made, not even a control directory, for what is not there.
 		if !f.exists() {
@@ -136,6 +140,9 @@ func (m *Manager) start(ctx context.Context, f files, req Request, j job) (*runn
 		}
 		j.Spec.Params["archive_mode"] = "on"
 		j.Spec.Params["archive_command"] = r.Archive.Command
+		if _, set := j.Spec.Params["archive_timeout"]; !set {
+			j.Spec.Params["archive_timeout"] = "60s" // what a lost disk may cost
+		}
 	}
 	run, err := m.spawn(ctx, f, j)
 	if err != nil {
@@ -207,7 +214,10 @@ func (m *Manager) attach(ctx context.Context, f files, run *running, req Request
 // returns how many users were cut off, and an error wrapping engines.ErrNotExist where
 // there is no cluster. Stopping a stopped cluster does nothing.
 func (m *Manager) Stop(ctx context.Context, dir, why string) (users int, err error) {
-	f := filesOf(dir)
+	f, err := at(dir)
+	if err != nil {
+		return 0, err
+	}
 	if !f.exists() {
 		return 0, fmt.Errorf("stop cluster %s: %w", dir, engines.ErrNotExist)
 	}
@@ -239,7 +249,10 @@ func (m *Manager) stopLocked(ctx context.Context, f files, why string) (users in
 // Destroy stops a cluster and removes its data directory and all that goes with it. While
 // it has users it does so only if force is set, else the error wraps engines.ErrLocked.
 func (m *Manager) Destroy(ctx context.Context, dir string, force bool) error {
-	f := filesOf(dir)
+	f, err := at(dir)
+	if err != nil {
+		return err
+	}
 	if _, err := os.Lstat(f.control); err != nil && !f.exists() {
 		return fmt.Errorf("destroy cluster %s: %w", dir, engines.ErrNotExist)
 	}

@@ -44,8 +44,11 @@ type Status struct {
 // Inspect returns the status of the cluster in a data directory. It waits for nothing
 // and changes nothing.
 func Inspect(ctx context.Context, dir string) (Status, error) {
-	f := filesOf(dir)
-	st := Status{State: Missing, Dir: dir, Name: filepath.Base(dir), Control: f.control}
+	f, err := at(dir)
+	if err != nil {
+		return Status{State: Missing, Dir: dir}, err
+	}
+	st := Status{State: Missing, Dir: f.dir, Name: filepath.Base(f.dir), Control: f.control}
 	r, err := f.readRecord()
 	if err != nil {
 		return st, err

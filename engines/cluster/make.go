@@ -1,0 +1,120 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+)
+
+// Make fills a data directory that is not there yet by other means than an engine's: a
+// copy, a backup. fill makes and fills the directory tmp, which takes its place when fill
+// has succeeded, and is removed otherwise. Nobody sees it before. An existing cluster is
+// an error wrapping fs.ErrExist.
+func (m *Manager) Make(ctx context.Context, dir string, fill func(ctx context.Context, tmp string) error) error {
+	f, err := at(dir)
+	if err != nil {
+		return err
+	}
+	trans, err := f.lockTrans(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = trans.Unlock() }()
+	switch left, err := os.ReadDir(f.dir); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case len(left) > 0:
+		return fmt.Errorf("%s is there already and not empty: %w", f.dir, fs.ErrExist)
+	default:
+		if err := os.Remove(f.dir); err != nil {
+			return err
+		}
+	}
+	tmp := fmt.Sprintf("%s.tmp-%d", f.dir, os.Getpid())
+	err = fill(ctx, tmp)
+	if err == nil {
+		err = os.Chmod(tmp, 0o700)
+	}
+	if err == nil {
+		err = os.Rename(tmp, f.dir)
+	}
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(tmp), os.RemoveAll(f.control))
+	}
+	return nil
+}
+
+// WhileStopped calls fn while nobody can start the cluster in dir. The error wraps
+// engines.ErrLocked if it runs, and engines.ErrNotExist if there is none.
+func (m *Manager) WhileStopped(ctx context.Context, dir string, fn func() error) error {
+	f, err := at(dir)
+	if err != nil {
+		return err
+	}
+	if !f.exists() {
+		return fmt.Errorf("cluster %s: %w", dir, engines.ErrNotExist)
+	}
+	trans, err := f.lockTrans(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = trans.Unlock() }()
+	run, err := m.current(ctx, f)
+	switch {
+	case err != nil:
+		return err
+	case run != nil:
+		return fmt.Errorf("cluster %s runs: %w", dir, engines.ErrLocked)
+	}
+	return fn()
+}
+
+// SetArchive records where the cluster's write-ahead log is archived to, from its next
+// start on; nil ends it.
+func (m *Manager) SetArchive(ctx context.Context, dir string, a *Archive) error {
+	f, err := at(dir)
+	if err != nil {
+		return err
+	}
+	trans, err := f.lockTrans(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = trans.Unlock() }()
+	return f.updateRecord(func(r *record) { r.Archive = a })
+}
+
+// Restart stops and starts a cluster of which srv, which is closed by it, is the only
+// user; with others the error wraps engines.ErrLocked and srv goes on. req says how to
+// start it.
+func (m *Manager) Restart(ctx context.Context, srv *Server, req Request) (*Server, error) {
+	f := srv.f
+	if srv.run.Destroy {
+		return nil, fmt.Errorf("restart cluster %s: it is temporary, and would be gone: %w", f.dir, engines.ErrUnsupported)
+	}
+	trans, err := f.lockTrans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = trans.Unlock() }()
+	status, err := askOnce(ctx, srv.run.Socket, request{Cmd: "status"})
+	if err != nil {
+		return nil, err
+	}
+	if n := len(status.Users); n > 1 {
+		return nil, fmt.Errorf("restart cluster %s: %d others use it: %w", f.dir, n-1, engines.ErrLocked)
+	}
+	if _, err := m.stopLocked(ctx, f, "restart"); err != nil {
+		return nil, err
+	}
+	if err := srv.Close(ctx); err != nil {
+		return nil, err
+	}
+	req.Pin = req.Pin || status.Pinned
+	return m.openLocked(ctx, f, req, job{Spec: req.Spec})
+}
