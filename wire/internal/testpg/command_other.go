@@ -1,0 +1,7 @@
+//go:build !linux
+
+package testpg
+
+import "os/exec"
+
+func command(path string, args ...string) *exec.Cmd { return exec.Command(path, args...) }
