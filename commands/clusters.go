@@ -17,17 +17,21 @@ import (
 
 // clusterCommands create, run, share and destroy clusters.
 type clusterCommands struct {
-	Up        upCmd        `cmd:"" group:"clusters" help:"Create and start a cluster, print its URL, serve until interrupted."`
-	Down      downCmd      `cmd:"" group:"clusters" help:"Stop a cluster, whoever uses it."`
-	Status    statusCmd    `cmd:"" group:"clusters" help:"Show what a cluster is at and who uses it; the exit code says whether it runs."`
-	Ls        lsCmd        `cmd:"" group:"clusters" help:"List this project's clusters."`
-	URL       urlCmd       `cmd:"" name:"url" group:"clusters" help:"Print a running cluster's URL."`
-	Env       envCmd       `cmd:"" group:"clusters" help:"Print a running cluster's environment, for eval."`
-	Psql      psqlCmd      `cmd:"" group:"clusters" help:"Open psql, or our own small shell where there is none."`
-	Exec      execCmd      `cmd:"" group:"clusters" help:"Run a command with a cluster's environment."`
-	Logs      logsCmd      `cmd:"" group:"clusters" help:"Show a cluster's server log."`
-	Destroy   destroyCmd   `cmd:"" group:"clusters" help:"Stop a cluster and delete it with all its data."`
-	Supervise superviseCmd `cmd:"" hidden:"" help:"Own a running cluster (started by the others)."`
+	Up         upCmd         `cmd:"" group:"clusters" help:"Create and start a cluster, print its URL, serve until interrupted."`
+	Down       downCmd       `cmd:"" group:"clusters" help:"Stop a cluster, whoever uses it."`
+	Status     statusCmd     `cmd:"" group:"clusters" help:"Show what a cluster is at and who uses it; the exit code says whether it runs."`
+	Ls         lsCmd         `cmd:"" group:"clusters" help:"List this project's clusters."`
+	URL        urlCmd        `cmd:"" name:"url" group:"clusters" help:"Print a running cluster's URL."`
+	Env        envCmd        `cmd:"" group:"clusters" help:"Print a running cluster's environment, for eval."`
+	Psql       psqlCmd       `cmd:"" group:"clusters" help:"Open psql, or our own small shell where there is none."`
+	Exec       execCmd       `cmd:"" group:"clusters" help:"Run a command with a cluster's environment."`
+	Logs       logsCmd       `cmd:"" group:"clusters" help:"Show a cluster's server log."`
+	Clone      cloneCmd      `cmd:"" group:"clusters" help:"Copy a cluster, running or not, to a new one."`
+	Backup     backupCmd     `cmd:"" group:"clusters" help:"Take a base backup, and archive the log continuously from then on."`
+	Restore    restoreCmd    `cmd:"" group:"clusters" help:"Make a cluster from a backup, up to any point in time."`
+	Destroy    destroyCmd    `cmd:"" group:"clusters" help:"Stop a cluster and delete it with all its data."`
+	ArchiveWAL archiveWALCmd `cmd:"" name:"archive-wal" hidden:"" help:"Archive one segment (run by the server)."`
+	Supervise  superviseCmd  `cmd:"" hidden:"" help:"Own a running cluster (started by the others)."`
 }
 
 // A target names a cluster: by name in this project, or by its data directory.

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/place"
 )
 
 // Make fills a data directory that is not there yet by other means than an engine's: a
@@ -36,6 +37,7 @@ func (m *Manager) Make(ctx context.Context, dir string, fill func(ctx context.Co
 		}
 	}
 	tmp := fmt.Sprintf("%s.tmp-%d", f.dir, os.Getpid())
+	defer func() { _ = os.RemoveAll(place.Control(tmp)) }() // if a server ran in it
 	err = fill(ctx, tmp)
 	if err == nil {
 		err = os.Chmod(tmp, 0o700)

@@ -1,0 +1,75 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/backup"
+	"github.com/pgx-dev/pgx-dev/engines/native"
+)
+
+// restoreCmd makes a cluster from a backup.
+type restoreCmd struct {
+	target
+	From       string    `required:"" placeholder:"DIR" complete:"dir" help:"The backup directory."`
+	Base       int       `placeholder:"N" help:"Begin with this base backup (default: the newest before the target)."`
+	TargetTime time.Time `xor:"target" format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Up to this time, as 2026-01-31T18:00:00Z."`
+	TargetName string    `xor:"target" placeholder:"NAME" help:"Up to this pg_create_restore_point."`
+	TargetLSN  string    `name:"target-lsn" xor:"target" placeholder:"LSN" help:"Up to this position in the log."`
+}
+
+// Run makes the cluster and leaves it stopped.
+func (c *restoreCmd) Run(ctx context.Context, env *Env) error {
+	from, err := filepath.Abs(c.From)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(from, "backup.json")); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is no backup directory: %w", from, engines.ErrNotExist)
+	}
+	dir, name, err := c.resolve(env)
+	if err != nil {
+		return err
+	}
+	if c.inProject(env) {
+		if _, err := env.MakeStateDir(); err != nil {
+			return err
+		}
+	}
+	conf, err := env.Config()
+	if err != nil {
+		return err
+	}
+	m, err := manager(env)
+	if err != nil {
+		return err
+	}
+	steps := &stepper{env: env}
+	defer steps.stop()
+	engine := native.New(conf.Runtime, native.WithLogger(env.Log), native.WithProgress(steps.show))
+	target := backup.Target{Time: c.TargetTime, Name: c.TargetName, LSN: c.TargetLSN, Base: c.Base}
+	err = m.Make(ctx, dir, func(ctx context.Context, tmp string) error {
+		_, err := backup.Restore(ctx, engine, from, tmp, target, func(step string) { env.UI.Note("%s …", step) })
+		return err
+	})
+	if err != nil {
+		return existing(err, name)
+	}
+	env.UI.Note("restored; \"pgx-dev up %s\" starts it", name)
+	env.UI.Printf("%s\n", dir)
+	return nil
+}
+
+// existing explains that a cluster to be made is there already.
+func existing(err error, name string) error {
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return fmt.Errorf("%w; choose another name, or \"pgx-dev destroy %s\" first", err, name)
+}
