@@ -16,6 +16,7 @@ type CLI struct {
 func newCLI() *CLI {
 	return &CLI{Plugins: kong.Plugins{
 		&clusterCommands{},
+		&runtimeCommands{},
 		&houseCommands{},
 	}}
 }
@@ -31,6 +32,15 @@ type Globals struct {
 	Version  versionFlag `group:"globals" help:"Show the version."`
 }
 
+// runtimeCommands manage the PostgreSQL programs on this machine.
+type runtimeCommands struct {
+	Runtime struct {
+		Ls      runtimeLsCmd      `cmd:"" aliases:"list" help:"List every PostgreSQL that is installed."`
+		Install runtimeInstallCmd `cmd:"" help:"Fetch a PostgreSQL into our own store."`
+		Rm      runtimeRmCmd      `cmd:"" aliases:"remove" help:"Remove a PostgreSQL from our own store."`
+	} `cmd:"" group:"clusters" help:"Find, fetch and remove PostgreSQL programs."`
+}
+
 // houseCommands are about pgx-dev itself.
 type houseCommands struct {
 	Config struct {
@@ -39,7 +49,11 @@ type houseCommands struct {
 		Check configCheckCmd `cmd:"" help:"Check the config file and the environment; name every mistake."`
 		Path  configPathCmd  `cmd:"" help:"Print the path of the config file in use."`
 	} `cmd:"" group:"house" help:"Write, show and check the configuration."`
-	Version versionCmd `cmd:"" group:"house" help:"Show the version and how it was built."`
+	Doctor     doctorCmd     `cmd:"" group:"house" help:"Check what is installed, what is missing and how to get it."`
+	Help       helpCmd       `cmd:"" group:"house" help:"Show help on a topic or a command."`
+	Completion completionCmd `cmd:"" group:"house" help:"Print the completion script of a shell."`
+	Version    versionCmd    `cmd:"" group:"house" help:"Show the version and how it was built."`
+	Complete   completeCmd   `cmd:"" name:"__complete" group:"house" hidden:"" passthrough:""`
 }
 
 func groups() []kong.Group {

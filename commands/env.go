@@ -46,7 +46,7 @@ func newEnv(stdin io.Reader, stdout, stderr io.Writer, environ []string) *Env {
 		}
 	}
 	e.ClusterNames = e.listClusters
-	e.RuntimeVersions = func() []string { return nil }
+	e.RuntimeVersions = runtimeVersions
 	e.level.Set(slog.LevelWarn)
 	e.setUI(false)
 	e.config = sync.OnceValues(e.load)
@@ -170,10 +170,16 @@ func (e *Env) MakeStateDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return dir, cluster.MakeProject(dir)
+	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
+		return "", fmt.Errorf("make the state directory: %w", err)
+	}
+	if err := cluster.MakeProject(dir); err != nil {
+		return "", fmt.Errorf("%w, or choose another by --state-dir or $%s", err, EnvState)
+	}
+	return dir, nil
 }
 
-// listClusters returns the names of the project's clusters, as far as they can be told.
+// listClusters returns the names of this project's clusters.
 func (e *Env) listClusters() []string {
 	dir, err := project(e)
 	if err != nil {

