@@ -67,7 +67,7 @@ func (c *configShowCmd) Run(env *Env) error {
 		if from == "default" {
 			from = env.UI.Dim(from)
 		}
-		t.Row(s.Key, s.Value, from)
+		t.Row(s.Key, s.Text(), from)
 	}
 	env.UI.Table(t)
 	return nil

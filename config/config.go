@@ -40,7 +40,7 @@ type Config struct {
 	// lives beside it.
 	Project bool
 
-	layers  [][]assignment // weakest first
+	layers  [3][]assignment // file, environment, flags
 	environ lookup
 	origins map[string]Origin
 }

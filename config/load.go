@@ -3,9 +3,11 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -57,6 +59,9 @@ func Load(o Options) (*Config, error) {
 	return c, c.load(string(src), displayPath(path, o.Dir), o.Set)
 }
 
+// envIndex is the environment's place among the layers.
+const envIndex = 1
+
 // load lays the file, the environment and flags over the defaults.
 func (c *Config) load(src, name string, set []string) error {
 	root := reflect.ValueOf(&c.File).Elem()
@@ -64,7 +69,7 @@ func (c *Config) load(src, name string, set []string) error {
 	env := envLayer(root.Type(), c.environ)
 	flags, flagErrs := flagLayer(set, root.Type())
 	errs = append(errs, flagErrs...)
-	c.layers = [][]assignment{file, env, flags}
+	c.layers = [3][]assignment{file, env, flags}
 
 	names := map[string]bool{}
 	for _, layer := range c.layers {
@@ -101,23 +106,35 @@ func (c *Config) load(src, name string, set []string) error {
 func (c *Config) cluster(name string) (cluster.Config, map[string]Origin, []error) {
 	cfg := Default().Cluster
 	root := reflect.ValueOf(&cfg).Elem()
-	own := map[string]Origin{}
+	all := map[string]Origin{} // of every key
+	own := map[string]Origin{} // of those that [clusters.NAME] or its like has
 	var errs []error
-	layers := c.layers
-	if len(layers) == 3 {
-		layers = [][]assignment{layers[0], append(layers[1][:len(layers[1]):len(layers[1])], envCluster(name, c.environ)...), layers[2]}
+	apply := func(a assignment, path []string) []error {
+		set := map[string]Origin{}
+		failed := a.apply(root, path, set)
+		maps.Copy(all, set)
+		if a.path[0] == "clusters" {
+			maps.Copy(own, set)
+		}
+		return failed
 	}
-	for _, layer := range layers {
+	for i, layer := range c.layers {
+		if i == envIndex {
+			layer = slices.Concat(layer, envCluster(name, c.environ))
+		}
 		for _, a := range layer {
 			if a.path[0] == "cluster" {
-				_ = a.apply(root, a.path[1:], map[string]Origin{}) // load has reported it
+				_ = apply(a, a.path[1:]) // load has reported it
 			}
 		}
 		for _, a := range layer {
 			if a.path[0] == "clusters" && a.path[1] == name {
-				errs = append(errs, a.apply(root, a.path[2:], own)...)
+				errs = append(errs, apply(a, a.path[2:])...)
 			}
 		}
+	}
+	for key := range own {
+		own[key] = all[key] // a stronger layer of [cluster] may have the last word
 	}
 	return cfg, own, errs
 }

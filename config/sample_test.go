@@ -55,11 +55,11 @@ func TestSampleLoads(t *testing.T) {
 	want := loadString(t, "")
 	defaults := map[string]string{}
 	for _, s := range want.Settings() {
-		defaults[s.Key] = s.Value
+		defaults[s.Key] = s.Text()
 	}
 	for _, s := range got.Settings() {
-		if d := defaults[s.Key]; s.Value != d && d != "(unset)" {
-			t.Errorf("%s: the sample says %s, the default is %s", s.Key, s.Value, d)
+		if d := defaults[s.Key]; s.Text() != d && d != "(unset)" {
+			t.Errorf("%s: the sample says %s, the default is %s", s.Key, s.Text(), d)
 		}
 	}
 }
@@ -67,7 +67,7 @@ func TestSampleLoads(t *testing.T) {
 func reflectDefault(key string) string {
 	for _, s := range (&Config{File: Default()}).Settings() {
 		if s.Key == key {
-			return s.Value
+			return s.Text()
 		}
 	}
 	return ""
@@ -109,10 +109,11 @@ func writeSection(t *testing.T, b *strings.Builder, v reflect.Value, path []stri
 		for _, verb := range []string{"Is ", "Are ", "is ", "are "} {
 			doc = strings.TrimPrefix(doc, verb)
 		}
-		value := format(v.Field(f.index))
+		field := v.Field(f.index)
 		if f.typ.Kind() == reflect.Pointer {
-			value = format(reflect.New(f.typ.Elem()).Elem())
+			field = reflect.New(f.typ.Elem()).Elem()
 		}
+		value := format(plain("", field))
 		fmt.Fprintf(b, "\n%s# Variable: %s\n#%s = %s\n", comment(capital(doc)), envNames(p), f.name, value)
 	}
 	for f := range fields(v.Type()) {

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -14,7 +15,7 @@ import (
 // A Setting is one value in effect.
 type Setting struct {
 	Key    string `json:"key"`
-	Value  string `json:"value"` // as TOML writes it; secrets are "***"
+	Value  any    `json:"value"` // bool, number, string, []any, map[string]any, or nil if unset; secrets are "***"
 	Origin string `json:"origin"`
 	Env    string `json:"env,omitempty"` // the variable that would set it
 }
@@ -36,7 +37,7 @@ func (c *Config) settings(section reflect.Value, path []string, own bool) []Sett
 	add := func(p []string, env string, v reflect.Value) {
 		o, ok := c.origins[joinKey(p...)]
 		if ok || !own {
-			out = append(out, Setting{Key: joinKey(p...), Value: redacted(p[len(p)-1], v), Origin: o.String(), Env: env})
+			out = append(out, Setting{Key: joinKey(p...), Value: plain(p[len(p)-1], v), Origin: o.String(), Env: env})
 		}
 	}
 	for f := range fields(section.Type()) {
@@ -58,63 +59,87 @@ func (c *Config) settings(section reflect.Value, path []string, own bool) []Sett
 	return out
 }
 
-// redacted formats a value, leaving out what nobody should read over a shoulder or in a
-// bug report.
-func redacted(name string, v reflect.Value) string {
-	if secretName.MatchString(name) && v.Kind() == reflect.String && v.String() != "" {
-		return quote("***")
+// plain turns a field into what JSON and TOML have, without what nobody should read over a
+// shoulder or in a bug report. name is the field's key.
+func plain(name string, v reflect.Value) any {
+	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+		if b, err := m.MarshalText(); err == nil {
+			return redacted(name, string(b))
+		}
 	}
-	s := format(v)
+	if d, ok := v.Interface().(time.Duration); ok {
+		return shortDuration(d)
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			return nil
+		}
+		return plain(name, v.Elem())
+	case reflect.String:
+		return redacted(name, v.String())
+	case reflect.Slice:
+		list := make([]any, v.Len())
+		for i := range list {
+			list[i] = plain(name, v.Index(i))
+		}
+		return list
+	case reflect.Map:
+		table := map[string]any{}
+		for it := v.MapRange(); it.Next(); {
+			table[it.Key().String()] = plain(it.Key().String(), it.Value())
+		}
+		return table
+	case reflect.Struct:
+		table := map[string]any{}
+		for f := range fields(v.Type()) {
+			if !v.Field(f.index).IsZero() {
+				table[f.name] = plain(f.name, v.Field(f.index))
+			}
+		}
+		return table
+	}
+	return v.Interface()
+}
+
+// redacted hides the secret in a value, or the value if its name says that it is one.
+func redacted(name, s string) string {
+	if s != "" && secretName.MatchString(name) {
+		return "***"
+	}
 	s = secretPair.ReplaceAllString(s, "${1}***")
 	return secretURL.ReplaceAllString(s, "${1}***@")
 }
 
 var (
-	secretName = regexp.MustCompile(`(?i)(password|passwd|passphrase|secret|token|private_key)`)
+	secretName = regexp.MustCompile(`(?i)(^|_)(password|passwd|passphrase|secret|token|private_key)$`)
 	secretPair = regexp.MustCompile(`(?i)((?:password|passwd|secret|token|sslpassword)\s*=\s*)('[^']*'|[^\s,"'}]+)`)
 	secretURL  = regexp.MustCompile(`([a-z]+://[^:/@\s"]*:)[^@\s"]*@`)
 )
 
-// format writes a value as TOML does. An unset pointer is "(unset)".
-func format(v reflect.Value) string {
-	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
-		if b, err := m.MarshalText(); err == nil {
-			return quote(string(b))
-		}
-	}
-	if d, ok := v.Interface().(time.Duration); ok {
-		return quote(shortDuration(d))
-	}
-	switch v.Kind() {
-	case reflect.Pointer:
-		if v.IsNil() {
-			return "(unset)"
-		}
-		return format(v.Elem())
-	case reflect.String:
-		return quote(v.String())
-	case reflect.Slice:
-		elems := make([]string, v.Len())
+// Text writes the value as TOML does; what is not set is "(unset)".
+func (s Setting) Text() string { return format(s.Value) }
+
+func format(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "(unset)"
+	case string:
+		return quote(v)
+	case []any:
+		elems := make([]string, len(v))
 		for i := range elems {
-			elems[i] = format(v.Index(i))
+			elems[i] = format(v[i])
 		}
 		return "[" + strings.Join(elems, ", ") + "]"
-	case reflect.Map:
-		elems := make([]string, 0, v.Len())
-		for _, key := range sortedKeys(v) {
-			elems = append(elems, joinKey(key.String())+" = "+format(v.MapIndex(key)))
-		}
-		return "{" + strings.Join(elems, ", ") + "}"
-	case reflect.Struct:
+	case map[string]any:
 		var elems []string
-		for f := range fields(v.Type()) {
-			if !v.Field(f.index).IsZero() {
-				elems = append(elems, f.name+" = "+redacted(f.name, v.Field(f.index)))
-			}
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			elems = append(elems, joinKey(key)+" = "+format(v[key]))
 		}
 		return "{" + strings.Join(elems, ", ") + "}"
 	}
-	return fmt.Sprint(v.Interface())
+	return fmt.Sprint(value)
 }
 
 // shortDuration is [time.Duration.String] without "0s" after minutes and hours.
