@@ -40,6 +40,9 @@ func lineIndex(src string) lines {
 	return s.out
 }
 
+// maxKey bounds what is remembered of lists within lists within lists.
+const maxKey = 512
+
 type lineScanner struct {
 	src       string
 	pos, line int
@@ -179,7 +182,10 @@ func (s *lineScanner) value(key string) {
 				s.keyValue(key)
 				continue
 			}
-			elem := key + "[" + itoa(i) + "]"
+			elem := key
+			if len(key) < maxKey {
+				elem += "[" + itoa(i) + "]"
+			}
 			s.note(elem)
 			start := s.pos
 			if s.value(elem); s.pos == start {

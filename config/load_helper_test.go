@@ -3,6 +3,8 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -32,3 +34,7 @@ func lookupIn(env map[string]string) func(string) (string, bool) {
 		return v, ok
 	}
 }
+
+func typeOfFile() reflect.Type { return reflect.TypeFor[File]() }
+
+func splitKey(key string) []string { return strings.Split(key, ".") }
