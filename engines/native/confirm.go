@@ -18,7 +18,8 @@ import (
 )
 
 // confirm connects once, as the superuser, and completes the server's Info. Who that is
-// was noted when we made the directory; in others the usual names are tried.
+// was noted when we made the directory; in others the usual names are tried. The error is
+// a *refusedError if none may connect.
 func (s *server) confirm(ctx context.Context) error {
 	var refused error
 	for _, name := range s.superuserNames() {
@@ -38,18 +39,35 @@ func (s *server) confirm(ctx context.Context) error {
 			break
 		}
 	}
-	return fmt.Errorf("the server runs, but none of the usual superusers (%s) may connect: %w; "+
-		"put the line `local all all trust` first into %s (its socket is in a private directory), or find its superusers with Superusers",
-		strings.Join(s.superuserNames(), ", "), refused, filepath.Join(s.info.Dir, "pg_hba.conf"))
+	return &refusedError{names: s.superuserNames(), hba: filepath.Join(s.info.Dir, "pg_hba.conf"), err: refused}
 }
+
+// A refusedError says that the server runs but lets none of the superusers in.
+type refusedError struct {
+	names []string
+	hba   string
+	err   error
+}
+
+func (e *refusedError) Error() string {
+	return fmt.Sprintf("the server lets no superuser in (tried %s): %v; put the line `local all all trust` first into %s (the socket is in a private directory)",
+		strings.Join(e.names, ", "), e.err, e.hba)
+}
+
+func (e *refusedError) Unwrap() error { return e.err }
 
 // superuserNames returns the candidates, likeliest first.
 func (s *server) superuserNames() []string {
+	if len(s.superusers) > 0 {
+		return s.superusers
+	}
 	var names []string
 	if text, err := os.ReadFile(filepath.Join(s.d.control, "superuser")); err == nil && len(text) > 0 {
 		names = append(names, string(text))
 	}
-	names = append(names, defaultUser)
+	if !slices.Contains(names, defaultUser) {
+		names = append(names, defaultUser)
+	}
 	if u, err := user.Current(); err == nil && !slices.Contains(names, u.Username) {
 		names = append(names, u.Username)
 	}
@@ -58,7 +76,7 @@ func (s *server) superuserNames() []string {
 			names = append(names, u.Username)
 		}
 	}
-	return slices.Compact(names)
+	return names
 }
 
 var errNoSuperuser = errors.New("not a superuser")

@@ -105,3 +105,11 @@ func clearSockets(dir string, port int) error {
 func socketPath(dir string, port int) string {
 	return filepath.Join(dir, ".s.PGSQL."+strconv.Itoa(port))
 }
+
+// removeSockets takes away what is left in the socket directory of a server that has
+// stopped, and the directory, unless something else is in it.
+func removeSockets(dir string, port int) {
+	if clearSockets(dir, port) == nil {
+		_ = os.Remove(dir)
+	}
+}

@@ -17,8 +17,10 @@ type server struct {
 	info     engines.Info
 	logBegin int64 // where this run begins in the log
 	discard  bool
-	release  func() // of the runtime
-	done     chan struct{}
+
+	superusers []string // who may connect, if it was found out
+	release    func()   // of the runtime
+	done       chan struct{}
 
 	closing   chan struct{} // closed by Close
 	closeOnce sync.Once
@@ -28,7 +30,7 @@ type server struct {
 
 func newServer(l *launcher, p *postmaster, logBegin int64) *server {
 	return &server{
-		d: l.d, p: p, logBegin: logBegin,
+		d: l.d, p: p, logBegin: logBegin, superusers: l.superusers,
 		discard: l.spec.Discard || l.d.temp != "",
 		done:    make(chan struct{}), closing: make(chan struct{}),
 		info: engines.Info{
@@ -104,6 +106,7 @@ func (s *server) Close(ctx context.Context) error {
 		s.p.stop(ctx, s.discard)
 		<-s.done
 		s.release()
+		removeSockets(s.info.Socket, s.info.Port)
 		s.closeErr = s.d.close()
 	})
 	return s.closeErr

@@ -120,8 +120,9 @@ type launcher struct {
 	spec    engines.Spec
 	account account
 
-	socketDir string
-	tcp       netip.AddrPort // zero without TCP
+	socketDir  string
+	tcp        netip.AddrPort // zero without TCP
+	superusers []string       // from single-user mode, if the usual names did not work
 }
 
 const (
@@ -150,6 +151,13 @@ func (l *launcher) run(ctx context.Context) (*server, error) {
 	for {
 		l.skipTaken(&ports)
 		srv, err := l.once(ctx)
+		var refused *refusedError
+		if errors.As(err, &refused) && l.superusers == nil {
+			if l.superusers, err = singleUser(ctx, l.account, l.rt, l.d.path); err != nil {
+				return nil, errors.Join(refused, err)
+			}
+			continue
+		}
 		var failure *startFailure
 		if err == nil || !errors.As(err, &failure) || ctx.Err() != nil {
 			return srv, err
@@ -218,7 +226,8 @@ func (l *launcher) once(ctx context.Context) (_ *server, err error) {
 	}
 	defer func() {
 		if err != nil {
-			p.stop(ctx, true)
+			p.stop(ctx, discard)
+			removeSockets(l.socketDir, port)
 		}
 	}()
 	if err := l.d.record(p.cmd.Process.Pid); err != nil {
@@ -241,6 +250,12 @@ func (l *launcher) once(ctx context.Context) (_ *server, err error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if l.superusers != nil {
+		// Next time it is known.
+		if err := os.WriteFile(filepath.Join(l.d.control, "superuser"), []byte(srv.info.User), 0o600); err != nil {
+			return nil, err
+		}
 	}
 	go srv.watch()
 	return srv, nil
