@@ -31,8 +31,8 @@ func (d *directory) ownerFile() string { return filepath.Join(d.control, "owner.
 
 // openDirectory resolves the directory of spec, refuses what cannot be one, and locks it.
 // The caller calls close or undo.
-func (e *Engine) openDirectory(spec engines.Spec) (d *directory, err error) {
-	d = &directory{}
+func (e *Engine) openDirectory(spec engines.Spec) (_ *directory, err error) {
+	d := &directory{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.undo())
@@ -63,7 +63,10 @@ func (e *Engine) openDirectory(spec engines.Spec) (d *directory, err error) {
 	if errors.Is(err, dirlock.ErrHeld) {
 		return nil, fmt.Errorf("%s is %w%s", d.path, engines.ErrLocked, holder(d.path))
 	}
-	return d, err
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // notThere makes one error of the ways in which a directory that must exist may not.
@@ -170,11 +173,12 @@ func (d *directory) undo() error {
 				errs = append(errs, os.Mkdir(dir, 0o700))
 			}
 		case d.control:
-			// Only what is ours: coordination between processes keeps files here too.
-			for _, name := range []string{"postmaster.log", "superuser"} {
-				_ = os.Remove(filepath.Join(dir, name))
-			}
+			// Only what is ours: coordination between processes keeps files here too. And
+			// only under the lock: somebody else may have got it first.
 			if d.lock != nil {
+				for _, name := range []string{"postmaster.log", "superuser", "stale.pid"} {
+					_ = os.Remove(filepath.Join(dir, name))
+				}
 				errs = append(errs, d.lock.Remove())
 				d.lock = nil
 			}

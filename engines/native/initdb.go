@@ -104,9 +104,10 @@ func userOf(spec engines.Spec) (string, error) {
 	if user == "" {
 		user = defaultUser
 	}
-	// NAMEDATALEN-1; initdb refuses names that begin with pg_.
-	if len(user) > 63 || strings.HasPrefix(user, "pg_") || strings.ContainsAny(user, "\x00\n\r\"") {
-		return "", fmt.Errorf("%q cannot be the superuser's name: at most 63 bytes, without quotes and line breaks, not beginning with pg_", user)
+	// NAMEDATALEN-1; initdb refuses names that begin with pg_, and cannot make an owner of
+	// plpgsql of the others (execute_extension_script in extension.c).
+	if len(user) > 63 || strings.HasPrefix(user, "pg_") || strings.ContainsAny(user, "\x00\n\r\"$'\\") {
+		return "", fmt.Errorf("%q cannot be the superuser's name: at most 63 bytes, without quotes, $, backslashes and line breaks, not beginning with pg_", user)
 	}
 	return user, nil
 }
