@@ -154,7 +154,7 @@ func installArchiver(control string) (string, error) {
 	if err := errors.Join(err, out.Chmod(0o700), out.Close()); err != nil {
 		return "", fmt.Errorf("install the archiver: %w", err)
 	}
-	path := filepath.Join(control, "archiver")
+	path := filepath.Join(control, "pgx-dev")
 	return path, os.Rename(out.Name(), path)
 }
 

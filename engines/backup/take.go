@@ -60,6 +60,9 @@ func Take(ctx context.Context, srv engines.Server, into string, progress func(Pr
 		return b, fmt.Errorf("back up: %w", err)
 	}
 	b.End, b.Timeline = time.Now(), result.Timeline
+	if err := awaitArchive(ctx, srv, walDir(into)); err != nil {
+		return b, fmt.Errorf("back up: %w", err)
+	}
 	if b.FirstWAL, err = firstWAL(tmp); err != nil {
 		return b, fmt.Errorf("back up: %w", err)
 	}
