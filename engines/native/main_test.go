@@ -31,12 +31,27 @@ func TestMain(m *testing.M) {
 		runHelper(helper)
 		return
 	}
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) int {
 	for name, value := range poison {
 		if err := os.Setenv(name, value); err != nil {
 			panic(err)
 		}
 	}
-	os.Exit(m.Run())
+	// Clusters are made and removed by the dozen, which disks are slow at.
+	if free, err := place.Free("/dev/shm"); err == nil && free > 4<<30 && os.Getenv("TMPDIR") == "" {
+		dir, err := os.MkdirTemp("/dev/shm", "pgx-dev-test-")
+		if err != nil {
+			panic(err)
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		if err := os.Setenv("TMPDIR", dir); err != nil {
+			panic(err)
+		}
+	}
+	return m.Run()
 }
 
 // secondVersion is the major version that the tests fetch, if the machine does not have it.

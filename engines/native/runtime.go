@@ -119,7 +119,7 @@ func (e *Engine) noRuntime(c Constraint, seen []Runtime, places []searchPlace) e
 		b.WriteString(p.describe())
 	}
 	want := c.String()
-	if pin, ok := newestPin(c); ok {
+	if pin, ok := e.newestPin(c); ok {
 		want = pin.Version.Major()
 		fmt.Fprintf(&b, "; `pgx-dev runtime install %s` fetches one", want)
 	}

@@ -16,7 +16,7 @@ type Version struct {
 }
 
 // versionText matches what `postgres --version` and PG_VERSION call a version.
-var versionText = regexp.MustCompile(`^(\d{1,2})(?:\.(\d{1,3}))?(?:\.(\d{1,3}))?(devel|(?:alpha|beta|rc)\d+)?$`)
+var versionText = regexp.MustCompile(`^([1-9]\d?)(?:\.(\d{1,3}))?(?:\.(\d{1,3}))?(devel|(?:alpha|beta|rc)\d+)?$`)
 
 // ParseVersion reads a release number as server_version reports it. Before 10 the first
 // two numbers are the major version, from 10 on only the first is. Missing numbers are 0.
