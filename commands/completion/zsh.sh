@@ -20,8 +20,10 @@ _pgx_dev() {
 			plain+=("$line")
 		fi
 	done
-	(( $#plain )) && _describe -o 'pgx-dev' plain
-	(( $#open )) && _describe -o 'pgx-dev' open -S ''
+	local -a flags
+	[[ $PREFIX == -* ]] && flags=(-o)
+	(( $#plain )) && _describe $flags 'pgx-dev' plain
+	(( $#open )) && _describe $flags 'pgx-dev' open -S ''
 	if [[ $PREFIX == -*=* ]]; then
 		compset -P '*='
 	fi
