@@ -39,7 +39,6 @@ type completer struct {
 	node *kong.Node // the command that the words so far select
 	args int        // its arguments so far
 	used map[string]bool
-	last string // the word before, for KEY=VALUE lists
 
 	kind  string
 	found []candidate

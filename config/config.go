@@ -113,14 +113,14 @@ func validate(root reflect.Value, prefix string) []error {
 		name := root.Type().Field(i).Tag.Get("toml")
 		switch f := root.Field(i); {
 		case f.Kind() == reflect.Struct:
-			if v, ok := f.Interface().(validator); ok {
+			if v, ok := reflect.TypeAssert[validator](f); ok {
 				if err := v.Validate(); err != nil {
 					errs = append(errs, fmt.Errorf("[%s%s]: %w", prefix, name, err))
 				}
 			}
 		case f.Kind() == reflect.Map && f.Type().Elem().Kind() == reflect.Struct:
 			for _, key := range sortedKeys(f) {
-				if v, ok := f.MapIndex(key).Interface().(validator); ok {
+				if v, ok := reflect.TypeAssert[validator](f.MapIndex(key)); ok {
 					if err := v.Validate(); err != nil {
 						errs = append(errs, fmt.Errorf("[%s%s]: %w", prefix, joinKey(name, key.String()), err))
 					}

@@ -143,8 +143,7 @@ func (c *Config) cluster(name string) (cluster.Config, map[string]Origin, []erro
 func fileLayer(src, name string, t reflect.Type) ([]assignment, []error) {
 	var table map[string]any
 	if _, err := toml.Decode(src, &table); err != nil {
-		var parse toml.ParseError
-		if errors.As(err, &parse) {
+		if parse, ok := errors.AsType[toml.ParseError](err); ok {
 			return nil, []error{&Error{Origin: Origin{FromFile, name, parse.Position.Line}, Msg: parse.Message}}
 		}
 		return nil, []error{fmt.Errorf("%s: %w", name, err)}

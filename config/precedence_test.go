@@ -44,7 +44,10 @@ func TestPrecedence(t *testing.T) {
 		},
 		{
 			"list is replaced", "[runtime]\nbindirs = [\"/a\", \"/b\"]", "/c,/d", "[\"/e,f\"]", "runtime.bindirs",
-			func(c *Config) any { return c.Runtime.Bindirs }, []string(nil), []string{"/a", "/b"}, []string{"/c", "/d"}, []string{"/e,f"},
+			func(c *Config) any { return c.Runtime.Bindirs }, []string(nil),
+			[]string{"/a", "/b"},
+			[]string{"/c", "/d"},
+			[]string{"/e,f"},
 		},
 		{
 			"table is merged", "[cluster.settings]\na = \"1\"\nb = 2", "b=3,c=4", `{c = "5,6"}`, "cluster.settings",

@@ -29,7 +29,7 @@ func (s *setter) set(v reflect.Value, value any, sub string) {
 		s.setText(v, string(t), sub)
 		return
 	}
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		str, ok := value.(string)
 		if !ok {
 			s.errorf(sub, "want a string, have %s", describe(value))
@@ -176,7 +176,7 @@ func (s *setter) setEntry(v reflect.Value, name string, value any) {
 
 // setText converts a value from the environment or a flag.
 func (s *setter) setText(v reflect.Value, str, sub string) {
-	if _, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if _, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		s.set(v, str, sub)
 		return
 	}

@@ -62,12 +62,12 @@ func (c *Config) settings(section reflect.Value, path []string, own bool) []Sett
 // plain turns a field into what JSON and TOML have, without what nobody should read over a
 // shoulder or in a bug report. name is the field's key.
 func plain(name string, v reflect.Value) any {
-	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+	if m, ok := reflect.TypeAssert[encoding.TextMarshaler](v); ok {
 		if b, err := m.MarshalText(); err == nil {
 			return redacted(name, string(b))
 		}
 	}
-	if d, ok := v.Interface().(time.Duration); ok {
+	if d, ok := reflect.TypeAssert[time.Duration](v); ok {
 		return shortDuration(d)
 	}
 	switch v.Kind() {

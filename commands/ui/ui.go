@@ -75,7 +75,7 @@ func newStream(w io.Writer, o Options) *stream {
 	return s
 }
 
-// Out and Err report whether stdout and stderr are terminals that can redraw a line.
+// Out reports whether stdout is a terminal that can redraw a line.
 func (u *UI) Out() bool { return u.out.terminal }
 
 // Err reports whether stderr is a terminal that can redraw a line.
@@ -149,7 +149,7 @@ func (s *stream) paint(c colour, text string) string {
 func (s *stream) bold(text string) string   { return s.style.NewStyle().Bold(true).Render(text) }
 func (s *stream) italic(text string) string { return s.style.NewStyle().Italic(true).Render(text) }
 
-// Good, Bad, Caution and Dim colour a word for stdout.
+// Good colours a word for stdout as a success.
 func (u *UI) Good(s string) string { return u.out.paint(green, s) }
 
 // Bad colours a word for stdout as an error.
