@@ -59,7 +59,7 @@ func (c *runtimeLsCmd) Run(ctx context.Context, env *Env) error {
 		rows = append(rows, runtimeRow{rt.Version.String(), string(rt.Origin), rt.Bindir, rt.Default, true})
 	}
 	if c.All {
-		for _, pin := range native.Pins() {
+		for _, pin := range native.New(native.Config{}).Pins() {
 			have := func(rt native.Runtime) bool {
 				return rt.Origin == native.OriginStore && rt.Version.Compare(pin.Version) == 0
 			}
@@ -181,7 +181,7 @@ func (p *installProgress) stop() {
 // versions, newest first, then exact ones. It runs no program.
 func runtimeVersions() []string {
 	var majors, exact []string
-	for _, pin := range slices.Backward(native.Pins()) {
+	for _, pin := range slices.Backward(native.New(native.Config{}).Pins()) {
 		if major := pin.Version.Major(); !slices.Contains(majors, major) {
 			majors = append(majors, major)
 		}

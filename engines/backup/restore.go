@@ -115,7 +115,7 @@ func recoverTo(ctx context.Context, engine *native.Engine, from, dir string, tar
 	params["archive_mode"] = "off"
 	srv, err := engine.Start(ctx, engines.Spec{Dir: dir, MustExist: true, Params: params})
 	if err != nil {
-		return err
+		return fmt.Errorf("recovery did not come to its target: %w", err)
 	}
 	err = awaitPromotion(ctx, srv)
 	closeErr := srv.Close(context.WithoutCancel(ctx))

@@ -79,6 +79,13 @@ func (s *server) superuserNames() []string {
 	return names
 }
 
+// isHangup reports an error of the connection itself, rather than the server's answer.
+func isHangup(err error) bool {
+	var refused *refusedError
+	var pgErr *pgconn.PgError
+	return err != nil && !errors.As(err, &refused) && !errors.As(err, &pgErr) && !errors.Is(err, errEnded)
+}
+
 var errNoSuperuser = errors.New("not a superuser")
 
 // ask makes one connection, waiting while the server starts up.

@@ -244,6 +244,15 @@ func (l *launcher) once(ctx context.Context) (_ *server, err error) {
 	}
 	if err == nil {
 		err = srv.confirm(ctx)
+		if isHangup(err) {
+			// It may be ending: recovery that does not reach its target ends a server that
+			// was ready already. Then its log knows why.
+			select {
+			case <-p.done:
+				err = errEnded
+			case <-time.After(2 * time.Second):
+			}
+		}
 	}
 	if errors.Is(err, errEnded) {
 		return nil, &startFailure{wait: p.err, log: readLog(logFile, begin), file: logFile}
