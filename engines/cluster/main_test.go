@@ -21,6 +21,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
+	"github.com/pgx-dev/pgx-dev/engines/native"
 	"github.com/pgx-dev/pgx-dev/engines/place"
 )
 
@@ -55,10 +56,13 @@ func manager() *cluster.Manager {
 	return &cluster.Manager{
 		Command: []string{exe}, Env: []string{roleVar + "=supervise"},
 		NewEngine: func(name string, config json.RawMessage, log *slog.Logger) (engines.Engine, error) {
-			if name != "fake" {
-				return nil, fmt.Errorf("no engine %q", name)
+			switch name {
+			case "fake":
+				return fakeEngine{string(config)}, nil
+			case "native":
+				return native.New(native.Config{}, native.WithLogger(log)), nil
 			}
-			return fakeEngine{string(config)}, nil
+			return nil, fmt.Errorf("no engine %q", name)
 		},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
@@ -191,13 +195,13 @@ func beUser() error {
 
 // A user is another process that has opened a cluster.
 type user struct {
-	t     *testing.T
+	t     testing.TB
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
 	lines *bufio.Reader
 }
 
-func startUser(t *testing.T, req cluster.Request) *user {
+func startUser(t testing.TB, req cluster.Request) *user {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {

@@ -194,8 +194,8 @@ func sweepOne(f files) (bool, error) {
 		return false, nil //nolint:nilerr // held, or gone meanwhile
 	}
 	defer func() { _ = trans.Unlock() }()
-	if r, err := f.readRecord(); err == nil && !r.Temp && r.Name != "" {
-		return false, nil
+	if r, err := f.readRecord(); err != nil || !r.Temp && f.exists() {
+		return false, err // not one of ours, though it is in our place
 	}
 	if alive, err := f.supervised(); err != nil || alive {
 		return false, err

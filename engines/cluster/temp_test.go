@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -13,9 +14,9 @@ import (
 // tempRoot gives the test a root for temporary clusters of its own.
 func tempRoot(t *testing.T) string {
 	t.Helper()
-	root := t.TempDir()
-	t.Setenv("PGX_DEV_TEMP", root)
-	return root
+	parent := t.TempDir()
+	t.Setenv("PGX_DEV_TEMP", parent)
+	return filepath.Join(parent, "pgx-dev-"+strconv.Itoa(os.Getuid()))
 }
 
 // entries lists a root without the files that stay for ever.

@@ -131,11 +131,12 @@ func checkOwned(dir string) error {
 
 // Temp makes and returns the private directory for temporary clusters: on /dev/shm where
 // at least need bytes are free there, else in the system's directory for temporary files.
-// $PGX_DEV_TEMP overrides the choice.
+// $PGX_DEV_TEMP names another directory, which must exist, to make it in.
 func Temp(need int64) (string, error) {
 	name := "pgx-dev-" + strconv.Itoa(os.Getuid())
-	if dir := os.Getenv("PGX_DEV_TEMP"); dir != "" {
-		return dir, os.MkdirAll(dir, 0o700)
+	if parent := os.Getenv("PGX_DEV_TEMP"); parent != "" {
+		dir := filepath.Join(parent, name)
+		return dir, Private(dir)
 	}
 	if free, err := Free("/dev/shm"); err == nil && free >= need {
 		dir := filepath.Join("/dev/shm", name)
@@ -149,10 +150,10 @@ func Temp(need int64) (string, error) {
 
 // TempRoots returns every directory that Temp may have chosen before, existing or not.
 func TempRoots() []string {
-	if dir := os.Getenv("PGX_DEV_TEMP"); dir != "" {
-		return []string{dir}
-	}
 	name := "pgx-dev-" + strconv.Itoa(os.Getuid())
+	if parent := os.Getenv("PGX_DEV_TEMP"); parent != "" {
+		return []string{filepath.Join(parent, name)}
+	}
 	return []string{filepath.Join("/dev/shm", name), filepath.Join(os.TempDir(), name)}
 }
 
