@@ -41,9 +41,15 @@ func (c *versionCache) of(ctx context.Context, path string) (Version, error) {
 	if ok {
 		return answer.version, answer.err
 	}
-	answer.version, answer.err = askVersion(ctx, path)
-	if ctx.Err() != nil {
-		return Version{}, context.Cause(ctx)
+	answer.version, answer.err = key.recall()
+	if answer.err != nil {
+		answer.version, answer.err = askVersion(ctx, path)
+		if ctx.Err() != nil {
+			return Version{}, context.Cause(ctx)
+		}
+		if answer.err == nil {
+			key.remember(answer.version)
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
