@@ -8,14 +8,24 @@ import (
 )
 
 // removeCluster removes a stopped cluster. The caller holds trans.lock, whose file goes
-// too: those who wait for it notice. The data directory is renamed first, so that a kill
-// in the middle leaves no cluster with files missing.
+// too: those who wait for it notice.
 func removeCluster(f files) error {
-	doomed := fmt.Sprintf("%s.tmp-%d", f.dir, os.Getpid()) // swept like an unfinished one
+	doomed, err := unlinkCluster(f)
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(doomed)
+}
+
+// unlinkCluster takes a stopped cluster's name away, which is quick, and returns what has
+// still to be removed. A kill before that leaves no cluster with files missing, but a
+// directory that is swept like an unfinished one.
+func unlinkCluster(f files) (doomed string, err error) {
+	doomed = fmt.Sprintf("%s.tmp-%d", f.dir, os.Getpid())
 	switch err := os.Rename(f.dir, doomed); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		return fmt.Errorf("remove the data directory: %w", err)
+		return "", fmt.Errorf("remove the data directory: %w", err)
 	}
-	return errors.Join(os.RemoveAll(doomed), os.RemoveAll(f.control))
+	return doomed, os.RemoveAll(f.control)
 }

@@ -293,9 +293,11 @@ func (s *supervisor) end(why Ended, locked bool) {
 	s.closeServer()
 	_ = os.Remove(filepath.Dir(s.run.Socket)) // unless something else is in it
 	if s.job.Destroy && locked {
-		if err := removeCluster(s.f); err != nil {
+		doomed, err := unlinkCluster(s.f)
+		if err != nil {
 			s.log.Error("remove the temporary cluster", "err", err)
 		}
+		defer func() { _ = os.RemoveAll(doomed) }() // nobody need wait for it
 	}
 	if err := s.lock.Unlock(); err != nil {
 		s.log.Error("unlock", "err", err)

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -19,19 +20,33 @@ func tempRoot(t *testing.T) string {
 	return filepath.Join(parent, "pgx-dev-"+strconv.Itoa(os.Getuid()))
 }
 
-// entries lists a root without the files that stay for ever.
-func entries(t *testing.T, root string) (names []string) {
+// entries lists a root without the files that stay for ever, once the supervisors have
+// removed what they renamed.
+func entries(t *testing.T, root string) []string {
 	t.Helper()
-	all, err := os.ReadDir(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range all {
-		if e.Name() != "names.lock" && e.Name() != "spares" {
-			names = append(names, e.Name())
+	deadline := time.After(10 * time.Second)
+	for {
+		var names []string
+		all, err := os.ReadDir(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doomed := false
+		for _, e := range all {
+			doomed = doomed || strings.Contains(e.Name(), ".tmp-")
+			if e.Name() != "names.lock" && e.Name() != "spares" {
+				names = append(names, e.Name())
+			}
+		}
+		if !doomed {
+			return names
+		}
+		select {
+		case <-deadline:
+			return names
+		case <-time.After(2 * time.Millisecond):
 		}
 	}
-	return names
 }
 
 func TestTempIsDestroyed(t *testing.T) {
