@@ -29,7 +29,11 @@ func (e *Engine) spawn(a account, discard bool, path string, args []string, log 
 	if discard {
 		death = syscall.SIGQUIT
 	}
-	p := &postmaster{cmd: command(a, death, path, args...), done: make(chan struct{})}
+	signal := death
+	if e.watchdog {
+		signal = 0
+	}
+	p := &postmaster{cmd: command(a, signal, path, args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.Dir = "/"
 	started := make(chan error)

@@ -99,11 +99,11 @@ func TestSelectGlob(t *testing.T) {
 	e, root := fakeMachine(t, Config{}, map[Origin][]string{OriginSystem: {"15.4", "16.1"}, OriginPath: {"14.2"}})
 	elsewhere := fakeBindir(t, filepath.Join(root, "else where", "bin"), "11.3")
 	for glob, want := range map[string]string{
-		filepath.Join(root, "system", "*", "bin"):              "16.1",
-		filepath.Join(root, "system", "{15.4,14.2}", "bin"):    "15.4",
-		elsewhere:                                              "11.3",
-		elsewhere + "/":                                        "11.3",
-		filepath.Join(root, "**", "14.2", "*"):                 "14.2",
+		filepath.Join(root, "system", "*", "bin"):           "16.1",
+		filepath.Join(root, "system", "{15.4,14.2}", "bin"): "15.4",
+		elsewhere:                              "11.3",
+		elsewhere + "/":                        "11.3",
+		filepath.Join(root, "**", "14.2", "*"): "14.2",
 		filepath.Join(filepath.Dir(root), "*", "else*", "b?n"): "11.3",
 	} {
 		rt, err := e.Select(t.Context(), glob)

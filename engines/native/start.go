@@ -135,11 +135,8 @@ const (
 // run starts postgres, again where what is in the way goes away by itself: a TCP port that
 // is taken, and shared memory that a killed postmaster's last processes still use.
 func (l *launcher) run(ctx context.Context) (*server, error) {
-	var err error
-	if l.socketDir, err = l.account.socketDir(l.d.path); err != nil {
-		return nil, err
-	}
 	if l.spec.TCP != "" {
+		var err error
 		if l.tcp, err = parseTCP(l.spec.TCP); err != nil {
 			return nil, err
 		}
@@ -201,6 +198,10 @@ func (l *launcher) skipTaken(ports *int) {
 
 // once makes one attempt.
 func (l *launcher) once(ctx context.Context) (_ *server, err error) {
+	// A failed attempt takes it away again.
+	if l.socketDir, err = l.account.socketDir(l.d.path); err != nil {
+		return nil, err
+	}
 	port, listen := defaultPort, ""
 	if l.tcp.IsValid() {
 		port, listen = int(l.tcp.Port()), l.tcp.Addr().String()
