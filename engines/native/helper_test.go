@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,6 +64,10 @@ func (h helper) run() error {
 	ctx := context.Background()
 	srv, err := e.Start(ctx, h.Spec)
 	if err != nil {
+		if h.Mount != "" {
+			left, globErr := filepath.Glob(filepath.Join(h.Mount, "*"))
+			fmt.Println("left", len(left), globErr)
+		}
 		return err
 	}
 	fmt.Println("ready", srv.Info().PID)
@@ -75,7 +80,8 @@ func (h helper) run() error {
 		// Several statements; the last one answers.
 		results, err := conn.PgConn().Exec(ctx, commands.Text()).ReadAll()
 		if err = errors.Join(err, conn.Close(ctx)); err != nil {
-			return err
+			fmt.Printf("error %q\n", err)
+			continue
 		}
 		fmt.Printf("answer %s\n", results[len(results)-1].Rows[0][0])
 	}
@@ -142,10 +148,15 @@ func (c *child) expect(want string) string {
 // ask has the helper run a query.
 func (c *child) ask(sql string) string {
 	c.t.Helper()
+	c.say(sql)
+	return c.expect("answer")
+}
+
+func (c *child) say(sql string) {
+	c.t.Helper()
 	if _, err := fmt.Fprintln(c.stdin, sql); err != nil {
 		c.t.Fatal(err)
 	}
-	return c.expect("answer")
 }
 
 // kill ends the helper as nothing else does, and waits for it.
