@@ -2,6 +2,7 @@ package native
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,7 @@ import (
 // A helper is what a re-executed test binary does: it starts a server, says so, and waits
 // to be killed or for the end of its input.
 type helper struct {
-	Bindir   string
+	Program  string // a copy of the test binary; default itself
 	Config   Config
 	Spec     engines.Spec
 	Watchdog bool     // rather than the death signal
@@ -112,7 +113,7 @@ func spawnHelper(t *testing.T, h helper, attr *syscall.SysProcAttr) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &child{t: t, cmd: exec.Command("/proc/self/exe")}
+	c := &child{t: t, cmd: exec.Command(cmp.Or(h.Program, "/proc/self/exe"))}
 	c.cmd.Env = append(os.Environ(), "PGX_DEV_TEST_HELPER="+string(text))
 	c.cmd.Env = append(c.cmd.Env, h.Env...)
 	c.cmd.SysProcAttr = attr

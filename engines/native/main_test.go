@@ -51,6 +51,8 @@ func runTests(m *testing.M) int {
 			panic(err)
 		}
 	}
+	// Before a test sets another cache. An error is reported by who needs the runtimes.
+	_, _ = installed()
 	return m.Run()
 }
 
