@@ -68,7 +68,7 @@ func groups() []kong.Group {
 var errDone = errors.New("done")
 
 func newParser(cli *CLI, env *Env) (*kong.Kong, error) {
-	return kong.New(
+	parser, err := kong.New(
 		cli,
 		kong.Name("pgx-dev"),
 		kong.Description("Every PostgreSQL a developer needs, in one program."),
@@ -78,4 +78,14 @@ func newParser(cli *CLI, env *Env) (*kong.Kong, error) {
 		kong.Bind(env),
 		kong.Exit(func(int) {}), // only main ends the process
 	)
+	if err != nil {
+		return nil, err
+	}
+	// A hidden command outside every group would give the help an empty one.
+	for _, node := range parser.Model.Children {
+		if node.Hidden && node.Group == nil {
+			node.Group = &groups()[0]
+		}
+	}
+	return parser, nil
 }

@@ -1,0 +1,72 @@
+# Tools, pinned. They run by "go run", so nothing need be installed by hand.
+golangci := "v2.15.0"
+golangci_lint := "go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@" + golangci
+benchstat := "go run golang.org/x/perf/cmd/benchstat@latest"
+
+# List the recipes.
+_help:
+    @just --list --unsorted
+
+# Build ./pgx-dev, stripped and without paths of this machine.
+build:
+    CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o pgx-dev .
+
+# Run the tests: all, or those of some packages (just test ./config -run Sample).
+test *args='./...':
+    go test {{args}}
+
+# Run the tests with the race detector.
+race *args='./...':
+    go test -race {{args}}
+
+# Run one transcript of testdata/script (just script config).
+script name:
+    go test -run 'TestScripts/^{{name}}$' -v .
+
+# Fuzz one function of a package (just fuzz ./config FuzzLoad 1m).
+fuzz pkg fn time='30s':
+    go test {{pkg}} -run '^$' -fuzz '^{{fn}}$' -fuzztime {{time}}
+
+# Run the benchmarks with a word in their name (just bench up; just bench up 10).
+bench what count='1':
+    go test ./... -run '^$' -bench '(?i){{what}}' -benchmem -count {{count}} -timeout 30m
+
+# Compare two outputs of just bench.
+compare old new:
+    {{benchstat}} {{old}} {{new}}
+
+# Check format, vet and lint.
+lint:
+    go vet ./...
+    {{golangci_lint}} run ./...
+
+# Format everything, and fix what the linters can.
+fmt:
+    {{golangci_lint}} fmt ./...
+    {{golangci_lint}} run --fix ./...
+
+# Show how much of the code the tests reach.
+cover *args='./...':
+    go test -coverprofile=coverage.out {{args}}
+    go tool cover -func=coverage.out | tail -n 1
+
+# Print every dependency's licence; fail on one that is not allowed.
+audit:
+    go test -count=1 -run '^TestLicences$' -v .
+
+# Rewrite what is generated from the code: the sample config, README's help block.
+update:
+    go test ./config -run 'TestSample$' -update
+    UPDATE_README=1 go test -run '^TestReadme$' .
+
+# Build stripped binaries for every platform into dist/.
+release:
+    mkdir -p dist
+    for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do \
+        GOOS=${target%/*} GOARCH=${target#*/} CGO_ENABLED=0 \
+        go build -trimpath -ldflags='-s -w' -o dist/pgx-dev-${target%/*}-${target#*/} . || exit 1; \
+    done
+
+# Do what the continuous integration does.
+ci *what:
+    .ci/run {{what}}
