@@ -67,14 +67,20 @@ func (c *completer) write(w io.Writer) error {
 func (c *completer) complete(before []string, word string) {
 	c.used = map[string]bool{}
 	var pending *kong.Flag // waits for its value
+	noFlags := false       // after "--"
 	for i, w := range before {
 		switch {
 		case pending != nil:
 			c.note(pending, w)
 			pending = nil
-		case w == "--":
-			c.program(before[i+1:])
-			return
+		case w == "--" && !noFlags:
+			if takesCommand(c.node) {
+				c.program(before[i+1:])
+				return
+			}
+			noFlags = true
+		case noFlags:
+			c.args++
 		case strings.HasPrefix(w, "-") && w != "-":
 			pending = c.flag(w)
 		default:
@@ -92,6 +98,8 @@ func (c *completer) complete(before []string, word string) {
 		}
 	}
 	switch {
+	case noFlags:
+		c.commandsAndArguments(word)
 	case pending != nil:
 		c.value(pending.Value, "", word)
 	case strings.HasPrefix(word, "--") && strings.Contains(word, "="):

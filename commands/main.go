@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -75,13 +76,19 @@ func cutCommand(parser *kong.Kong, args []string) (own, command []string) {
 		return args, nil
 	}
 	kctx, err := kong.Trace(parser, args[:i])
-	if err != nil || kctx.Selected() == nil || !kctx.Selected().Target.CanAddr() {
-		return args, nil
-	}
-	if _, ok := kctx.Selected().Target.Addr().Interface().(commandTaker); !ok {
+	if err != nil || !takesCommand(kctx.Selected()) {
 		return args, nil
 	}
 	return args[:i], args[i+1:]
+}
+
+// takesCommand reports whether what stands behind "--" is another command.
+func takesCommand(node *kong.Node) bool {
+	if node == nil || node.Type != kong.CommandNode || !node.Target.CanAddr() {
+		return false
+	}
+	_, ok := reflect.TypeAssert[commandTaker](node.Target.Addr())
+	return ok
 }
 
 // noCommand answers a bare "pgx-dev": the help, as an error, because nothing was done.
