@@ -14,7 +14,7 @@ import (
 // UPDATE_README=1 rewrites it.
 func TestReadme(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "pgx-dev", "-h")
-	cmd.Env = append(os.Environ(), "PATH="+pathOf(t, "pgx-dev")) // without plugins
+	cmd.Env = append(os.Environ(), "PATH="+pathOf(t, "pgx-dev"), "COLUMNS=80") // without plugins
 	help, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("pgx-dev -h: %v", err)

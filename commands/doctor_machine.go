@@ -69,13 +69,14 @@ func checkSockets(_ context.Context, env *Env) []Finding {
 	if err != nil {
 		return []Finding{{Broken, err.Error(), ""}}
 	}
-	dir := filepath.Join(state, "main")
-	run, err := place.Run(dir)
+	// No cluster has this name, so that nobody else uses the directory that Run makes.
+	run, err := place.Run(filepath.Join(state, ".doctor"))
 	if err != nil {
 		return []Finding{{Broken, err.Error(), "move it away, or set XDG_RUNTIME_DIR to a private directory"}}
 	}
-	// Run has made the directory; leave none behind for a cluster that is not there.
-	_ = os.Remove(run)
+	if err := os.Remove(run); err != nil {
+		return []Finding{{Warning, err.Error(), ""}}
+	}
 	if n := len(run); n > place.MaxSocketDir() {
 		return []Finding{{
 			Broken, fmt.Sprintf("%s has %d bytes; a socket's directory may have %d", run, n, place.MaxSocketDir()),
@@ -88,7 +89,7 @@ func checkSockets(_ context.Context, env *Env) []Finding {
 func checkCache(_ context.Context, env *Env) []Finding {
 	dir, err := place.Cache()
 	if err != nil {
-		return []Finding{{Broken, err.Error(), "set PGX_DEV_CACHE or HOME"}}
+		return []Finding{{Warning, err.Error() + ": nothing can be fetched, and each new cluster takes an initdb", "set PGX_DEV_CACHE or HOME"}}
 	}
 	if f := checkWritable(dir, "set PGX_DEV_CACHE to a directory of yours"); f != nil {
 		return f

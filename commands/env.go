@@ -50,20 +50,18 @@ func newEnv(stdin io.Reader, stdout, stderr io.Writer, environ []string) *Env {
 	e.ClusterNames = e.listClusters
 	e.RuntimeVersions = runtimeVersions
 	e.level.Set(slog.LevelWarn)
-	e.setUI(false)
+	e.UI = ui.New(stdin, stdout, stderr, ui.Options{Getenv: e.Getenv})
+	e.Log = slog.New(e.UI.LogHandler(&e.level))
 	e.config = sync.OnceValues(e.load)
 	return e
-}
-
-func (e *Env) setUI(noColor bool) {
-	e.UI = ui.New(e.Stdin, e.Stdout, e.Stderr, ui.Options{Getenv: e.Getenv, NoColor: noColor})
-	e.Log = slog.New(e.UI.LogHandler(&e.level))
 }
 
 // apply takes over the global flags.
 func (e *Env) apply(g Globals) error {
 	e.globals = g
-	e.setUI(g.NoColor)
+	if g.NoColor {
+		e.UI.Plain()
+	}
 	switch {
 	case g.Verbose == 1:
 		e.level.Set(slog.LevelInfo)

@@ -25,7 +25,7 @@ type helpFlag bool
 // line that is not complete.
 func (helpFlag) BeforeReset(ctx *kong.Context, env *Env) error {
 	if err := printHelp(env, ctx); err != nil {
-		return err
+		return &ExitError{Code: ExitFailed, Err: err}
 	}
 	return errDone
 }

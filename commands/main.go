@@ -33,6 +33,9 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, environ []st
 
 	env := newEnv(stdin, stdout, stderr, environ)
 	err := run(ctx, env, args)
+	if err == nil {
+		err = env.UI.Failed()
+	}
 	env.close()
 	if err != nil {
 		report(env.UI, err)

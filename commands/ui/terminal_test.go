@@ -14,11 +14,11 @@ import (
 )
 
 // onTerminal returns a UI on a new terminal, and the terminal's other end.
-func onTerminal(t *testing.T, cols uint16, env map[string]string, o Options) (*UI, *os.File) {
+func onTerminal(t *testing.T, cols uint16, env map[string]string) (*UI, *os.File) {
 	t.Helper()
 	master, slave := ptytest.Open(t, 24, cols)
-	o.Getenv = func(name string) string { return env[name] }
-	return New(slave, slave, slave, o), master
+	getenv := func(name string) string { return env[name] }
+	return New(slave, slave, slave, Options{Getenv: getenv}), master
 }
 
 // readUntil reads from the terminal until text appears.
@@ -44,17 +44,20 @@ func TestColours(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		env  map[string]string
-		opts Options
+		off  bool
 		want string
 	}{
-		{"terminal", map[string]string{"TERM": "xterm-256color", "COLORTERM": "truecolor"}, Options{}, "\x1b[32mok\x1b[0m|"},
-		{"NO_COLOR", map[string]string{"TERM": "xterm", "NO_COLOR": "1"}, Options{}, "ok|"},
-		{"flag", map[string]string{"TERM": "xterm"}, Options{NoColor: true}, "ok|"},
-		{"dumb", map[string]string{"TERM": "dumb"}, Options{}, "ok|"},
-		{"no TERM", nil, Options{}, "ok|"},
+		{"terminal", map[string]string{"TERM": "xterm-256color", "COLORTERM": "truecolor"}, false, "\x1b[32mok\x1b[0m|"},
+		{"NO_COLOR", map[string]string{"TERM": "xterm", "NO_COLOR": "1"}, false, "ok|"},
+		{"flag", map[string]string{"TERM": "xterm"}, true, "ok|"},
+		{"dumb", map[string]string{"TERM": "dumb"}, false, "ok|"},
+		{"no TERM", nil, false, "ok|"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			u, master := onTerminal(t, 80, tt.env, tt.opts)
+			u, master := onTerminal(t, 80, tt.env)
+			if tt.off {
+				u.Plain()
+			}
 			u.Printf("%s|", u.Good("ok"))
 			if got := readUntil(t, master, "|"); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
@@ -66,7 +69,7 @@ func TestColours(t *testing.T) {
 // TestProgressLine checks that the line is drawn, keeps clear of other output, stays
 // within the terminal, and goes away.
 func TestProgressLine(t *testing.T) {
-	u, master := onTerminal(t, 40, map[string]string{"TERM": "xterm", "NO_COLOR": "1"}, Options{})
+	u, master := onTerminal(t, 40, map[string]string{"TERM": "xterm", "NO_COLOR": "1"})
 	p := u.Progress("download", Bytes)
 	p.Set(5_000_000, 10_000_000)
 	p.Detail("a detail that is much too long for such a narrow terminal")
@@ -90,7 +93,7 @@ func TestProgressLine(t *testing.T) {
 
 func TestConfirm(t *testing.T) {
 	for answer, want := range map[string]bool{"y\n": true, "YES\n": true, "\n": false, "n\n": false, "yep\n": false, "\x04": false} {
-		u, master := onTerminal(t, 80, map[string]string{"TERM": "xterm"}, Options{})
+		u, master := onTerminal(t, 80, map[string]string{"TERM": "xterm"})
 		if _, err := master.WriteString(answer); err != nil {
 			t.Fatal(err)
 		}

@@ -24,8 +24,9 @@ type UI struct {
 	in       io.Reader
 	out, err *stream
 
-	mu   sync.Mutex
-	line *Progress // the progress line that is being drawn, if any
+	mu     sync.Mutex
+	line   *Progress // the progress line that is being drawn, if any
+	failed error     // the first result that could not be written
 }
 
 // A stream is an output with what it is able to show.
@@ -40,8 +41,6 @@ type stream struct {
 type Options struct {
 	// Getenv finds environment variables. Default: os.Getenv.
 	Getenv func(string) string
-	// NoColor turns colours off, as $NO_COLOR does.
-	NoColor bool
 }
 
 // New returns a UI on the given streams. What is no *os.File is no terminal.
@@ -50,6 +49,12 @@ func New(in io.Reader, out, err io.Writer, o Options) *UI {
 		o.Getenv = os.Getenv
 	}
 	return &UI{in: in, out: newStream(out, o), err: newStream(err, o)}
+}
+
+// Plain turns colours off from now on.
+func (u *UI) Plain() {
+	u.out.style.SetColorProfile(termenv.Ascii)
+	u.err.style.SetColorProfile(termenv.Ascii)
 }
 
 func newStream(w io.Writer, o Options) *stream {
@@ -64,7 +69,7 @@ func newStream(w io.Writer, o Options) *stream {
 		}
 		name := o.Getenv("TERM")
 		s.terminal = name != "dumb" && name != ""
-		if s.terminal && !o.NoColor && o.Getenv("NO_COLOR") == "" {
+		if s.terminal && o.Getenv("NO_COLOR") == "" {
 			profile = termenv.ANSI
 		}
 	}
@@ -84,8 +89,30 @@ func (u *UI) Err() bool { return u.err.terminal }
 // Width returns how many columns stdout has; 80 when it is no terminal.
 func (u *UI) Width() int { return u.out.width() }
 
-// Stdout returns where results go.
-func (u *UI) Stdout() io.Writer { return u.out.w }
+// Stdout returns where results go. Failed tells of a write that did not work.
+func (u *UI) Stdout() io.Writer { return outWriter{u} }
+
+type outWriter struct{ u *UI }
+
+func (w outWriter) Write(b []byte) (int, error) {
+	w.u.mu.Lock()
+	defer w.u.mu.Unlock()
+	w.u.clear()
+	n, err := w.u.out.w.Write(b)
+	if err != nil && w.u.failed == nil {
+		w.u.failed = fmt.Errorf("write the result: %w", err)
+	}
+	w.u.redraw()
+	return n, err
+}
+
+// Failed returns the error of the first result that could not be written, as on a full
+// disk. A command that has lost its result has failed.
+func (u *UI) Failed() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.failed
+}
 
 // Stderr returns a writer that keeps clear of the progress line.
 func (u *UI) Stderr() io.Writer { return errWriter{u} }
@@ -102,13 +129,7 @@ func (w errWriter) Write(b []byte) (int, error) {
 }
 
 // Printf writes a result to stdout.
-func (u *UI) Printf(format string, args ...any) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.clear()
-	fmt.Fprintf(u.out.w, format, args...)
-	u.redraw()
-}
+func (u *UI) Printf(format string, args ...any) { fmt.Fprintf(u.Stdout(), format, args...) }
 
 // Note writes one line of information to stderr.
 func (u *UI) Note(format string, args ...any) {
