@@ -140,12 +140,47 @@ func (c *cursor) value() []byte {
 
 // values reads a list of values into dst's memory.
 func (c *cursor) values(dst [][]byte) [][]byte {
-	n := c.count(4)
-	dst = slices.Grow(dst[:0], n)
-	for range n {
-		dst = append(dst, c.value())
+	values, rest, ok := splitValues(dst, c.b[c.off:])
+	if !ok {
+		c.fail("insufficient data left in message")
+		return dst[:0]
 	}
-	return dst
+	c.off = len(c.b) - len(rest)
+	return values
+}
+
+// splitValues reads a list of values at the beginning of b into dst's memory. It is where
+// rows spend their time.
+func splitValues(dst [][]byte, b []byte) (values [][]byte, rest []byte, ok bool) {
+	if len(b) < 2 {
+		return dst, b, false
+	}
+	n := int(binary.BigEndian.Uint16(b))
+	b = b[2:]
+	if 4*n > len(b) {
+		return dst, b, false
+	}
+	if cap(dst) < n {
+		dst = make([][]byte, n)
+	}
+	dst = dst[:n]
+	for i := range dst {
+		if len(b) < 4 {
+			return dst, b, false
+		}
+		size := int(int32(binary.BigEndian.Uint32(b)))
+		b = b[4:]
+		if size == -1 {
+			dst[i] = nil
+			continue
+		}
+		if uint(size) > uint(len(b)) {
+			return dst, b, false
+		}
+		dst[i] = b[:size:size]
+		b = b[size:]
+	}
+	return dst, b, true
 }
 
 // formats reads a list of format codes into dst's memory.

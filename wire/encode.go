@@ -86,15 +86,14 @@ func endUntyped(b []byte, at int) []byte {
 }
 
 // AppendValue appends one value of a DataRow, Bind or FunctionCall: its length and its
-// bytes, or length -1 for nil, which is NULL.
+// bytes, or length -1 for nil, which is NULL. A value that is too long makes its message
+// too long, so [End] refuses it.
 func AppendValue(b, value []byte) []byte {
 	if value == nil {
 		return append(b, 0xff, 0xff, 0xff, 0xff)
 	}
-	if len(value) > MaxLargeMessage {
-		panic(&EncodeError{Message: "value", Reason: fmt.Sprintf("%d bytes are more than the limit of %d", len(value), MaxLargeMessage)})
-	}
-	b = appendInt32(b, int32(len(value)))
+	n := len(value)
+	b = append(b, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
 	return append(b, value...)
 }
 

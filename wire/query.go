@@ -79,9 +79,13 @@ func (m *ReadyForQuery) AppendTo(b []byte) []byte {
 
 // Decode reads the message from its body.
 func (m *ReadyForQuery) Decode(body []byte) error {
-	c := newCursor("ReadyForQuery", body)
-	m.TxStatus = TxStatus(c.byte())
-	return c.end()
+	if len(body) != 1 {
+		c := newCursor("ReadyForQuery", body)
+		c.byte()
+		return c.end()
+	}
+	m.TxStatus = TxStatus(body[0])
+	return nil
 }
 
 // Terminate says goodbye.

@@ -110,6 +110,14 @@ func (r *Reader) ReadFrame() (Frame, error) { return r.ReadFrameLimit(0) }
 // ReadFrameLimit is ReadFrame with a limit on the message's length word instead of the
 // type's own; see [MaxSASLMessage].
 func (r *Reader) ReadFrameLimit(limit int) (Frame, error) {
+	if b := r.buf[r.from:r.to]; len(b) >= HeaderLen && r.err == nil && r.body == 0 {
+		// Nearly every message of a busy stream is in the buffer already.
+		h, err := r.parse(b, limit)
+		if n := HeaderLen + h.Len; err == nil && n <= len(b) {
+			r.from += n
+			return Frame{Type: h.Type, Body: b[HeaderLen:n:n], Raw: b[:n:n]}, nil
+		}
+	}
 	h, err := r.header(limit)
 	if err != nil {
 		return Frame{}, err

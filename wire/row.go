@@ -73,6 +73,11 @@ func (m *DataRow) AppendTo(b []byte) []byte {
 
 // Decode reads the message from its body. The values share the body's memory.
 func (m *DataRow) Decode(body []byte) error {
+	values, rest, ok := splitValues(m.Values, body)
+	m.Values = values
+	if ok && len(rest) == 0 {
+		return nil
+	}
 	c := newCursor("DataRow", body)
 	m.Values = c.values(m.Values)
 	return c.end()
