@@ -47,7 +47,7 @@ func spareKey(mode, engine string, config json.RawMessage, spec engines.Spec) st
 }
 
 // claimSpare returns a spare with its trans.lock held, or no lock if there is none.
-func (m *Manager) claimSpare(root string, req Request) (files, *dirlock.Lock, error) {
+func (m *Manager) claimSpare(ctx context.Context, root string, req Request) (files, *dirlock.Lock, error) {
 	for _, mode := range []string{"running", "copied"} {
 		dir := filepath.Join(root, "spares", spareKey(mode, req.engine(), req.EngineConfig, req.Spec))
 		markers, err := os.ReadDir(dir)
@@ -55,15 +55,21 @@ func (m *Manager) claimSpare(root string, req Request) (files, *dirlock.Lock, er
 			continue // none was ever made
 		}
 		for _, marker := range markers {
-			f := filesOf(filepath.Join(root, marker.Name()))
-			trans, err := dirlock.TryExclusive(f.trans())
-			if err != nil {
-				continue // being made, or swept, or claimed
+			if os.Remove(filepath.Join(dir, marker.Name())) != nil {
+				continue // somebody was quicker
 			}
-			if os.Remove(filepath.Join(dir, marker.Name())) == nil && f.exists() {
+			// Ours, unless it is swept this instant. Whoever made it gives the lock back soon.
+			f := filesOf(filepath.Join(root, marker.Name()))
+			trans, err := f.lockTrans(ctx)
+			if err != nil {
+				return files{}, nil, err
+			}
+			if f.exists() {
 				return f, trans, nil
 			}
-			_ = trans.Unlock()
+			if err := errors.Join(removeCluster(f), trans.Unlock()); err != nil {
+				return files{}, nil, err
+			}
 		}
 	}
 	return files{}, nil, nil

@@ -86,7 +86,7 @@ func (m *Manager) findOrMakeTemp(ctx context.Context, root string, req Request, 
 			return files{}, nil, err
 		}
 	}
-	f, trans, err := m.claimSpare(root, req)
+	f, trans, err := m.claimSpare(ctx, root, req)
 	if err == nil && trans == nil {
 		f = filesOf(filepath.Join(root, randomID()))
 		trans, err = f.lockTrans(ctx)
@@ -200,6 +200,12 @@ func sweepOne(f files) (bool, error) {
 	if alive, err := f.supervised(); err != nil || alive {
 		return false, err
 	}
+	// An engine of a process that shares with nobody makes its temporary clusters here too.
+	owner, err := dirlock.TryExclusive(filepath.Join(f.control, "owner.lock"))
+	if err != nil {
+		return false, nil //nolint:nilerr // held, or gone meanwhile
+	}
+	defer func() { _ = owner.Unlock() }()
 	return true, removeCluster(f)
 }
 
