@@ -147,7 +147,7 @@ func classicStart(b *testing.B, rt Runtime, dir string) time.Duration {
 		b.Fatal(err)
 	}
 	for isPostgres(f.pid, dir) {
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	return took
 }

@@ -82,6 +82,10 @@ func TestOwnerKilledAlone(t *testing.T) {
 func TestTemporarySwept(t *testing.T) {
 	root := t.TempDir()
 	t.Setenv("PGX_DEV_TEMP", root)
+	root, err := place.Temp(0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	owner := spawnHelper(t, helper{}, nil)
 	pid, err := strconv.Atoi(owner.expect("ready"))
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,8 +65,8 @@ func (h helper) run() error {
 	srv, err := e.Start(ctx, h.Spec)
 	if err != nil {
 		if h.Mount != "" {
-			left, globErr := filepath.Glob(filepath.Join(h.Mount, "*"))
-			fmt.Println("left", len(left), globErr)
+			size, sizeErr := dirSize(h.Mount)
+			fmt.Println("left", size, sizeErr)
 		}
 		return err
 	}

@@ -251,6 +251,7 @@ func (l *launcher) once(ctx context.Context) (_ *server, err error) {
 			select {
 			case <-p.done:
 				err = errEnded
+			case <-ctx.Done():
 			case <-time.After(2 * time.Second):
 			}
 		}

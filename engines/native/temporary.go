@@ -72,6 +72,6 @@ func removeAll(dir string) error {
 		if err == nil || wait > time.Second || !errors.Is(err, syscall.ENOTEMPTY) {
 			return err
 		}
-		time.Sleep(wait)
+		<-time.After(wait)
 	}
 }
