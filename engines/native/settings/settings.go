@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,6 +95,11 @@ func query(ctx context.Context, conn *pgx.Conn, rest string, args ...any) ([]Set
 // Set writes a value into postgresql.auto.conf (ALTER SYSTEM). It takes effect after
 // Reload, or a restart (Setting.NeedsRestart). The server checks the value.
 func Set(ctx context.Context, conn *pgx.Conn, name string, v Value) error {
+	if names, ok := v.(Names); ok && (len(names) == 0 || slices.Contains(names, "")) {
+		// It would be written as a list of one empty name, with which a server may not start
+		// (flatten_set_variable_args in guc_funcs.c).
+		return fmt.Errorf("set setting %s: an empty list or name cannot be written; use Reset", name)
+	}
 	return alter(ctx, conn, "set", name, " = "+v.literal())
 }
 
@@ -149,12 +155,10 @@ func Reload(ctx context.Context, conn *pgx.Conn) error {
 			return fmt.Errorf("reload settings: %w", err)
 		}
 		if now.After(before) {
-			return nil
-		}
-		if time.Since(began) > 200*time.Millisecond {
 			if err := fileErrors(ctx, conn); err != nil {
 				return fmt.Errorf("reload settings: %w", err)
 			}
+			return nil
 		}
 		select {
 		case <-ctx.Done():

@@ -94,9 +94,6 @@ func (v Memory) literal() string   { return quote(v.String()) }
 func (v Duration) literal() string { return quote(v.String()) }
 
 func (v Names) literal() string {
-	if len(v) == 0 {
-		return "''"
-	}
 	quoted := make([]string, len(v))
 	for i, s := range v {
 		quoted[i] = quote(s)
