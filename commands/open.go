@@ -169,26 +169,35 @@ func (o opening) prepare(ctx context.Context, env *Env, srv *cluster.Server, req
 	return err
 }
 
-// A stepper shows the native engine's long work, a line for each phase. The engine may
-// call it from several goroutines.
+// A stepper shows the native engine's long work: a line for fetching a PostgreSQL, with
+// its phases, and one for initdb. The engine may call it from several goroutines.
 type stepper struct {
 	env *Env
 
-	mu    sync.Mutex
-	phase string
-	line  *ui.Progress
+	mu   sync.Mutex
+	work string
+	line *ui.Progress
 }
 
 func (s *stepper) show(step native.Progress) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if key := step.Phase + step.Text; key != s.phase || s.line == nil {
+	work := "fetch PostgreSQL"
+	switch {
+	case step.Phase == "initdb":
+		work = "initdb"
+	case step.Phase == "download":
+		work = "fetch " + step.Text
+	case s.line != nil:
+		work = s.work // the phases after the download
+	}
+	if work != s.work || s.line == nil {
 		if s.line != nil {
 			s.line.Stop()
 		}
-		s.phase = key
-		s.line = s.env.UI.Progress(step.Phase+" "+step.Text, ui.Bytes)
+		s.work, s.line = work, s.env.UI.Progress(work, ui.Bytes)
 	}
+	s.line.Detail(step.Phase)
 	s.line.Set(step.Bytes, step.Total)
 }
 
