@@ -58,9 +58,9 @@ func BenchmarkCopy(b *testing.B) {
 	b.ReportMetric(float64(median(ours))/float64(median(cp)), "ratio")
 }
 
-// BenchmarkFresh makes a new cluster and waits until it answers: ours, the floor (a bare
+// BenchmarkUpEngine makes a new cluster and waits until it answers: ours, the floor (a bare
 // copy and a bare postgres), and initdb with pg_ctl, in turn.
-func BenchmarkFresh(b *testing.B) {
+func BenchmarkUpEngine(b *testing.B) {
 	rt := runtimes(b)[0]
 	e := engineFor(rt)
 	parent := b.TempDir()
