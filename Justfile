@@ -5,7 +5,7 @@ benchstat := "go run golang.org/x/perf/cmd/benchstat@latest"
 
 # List the recipes.
 _help:
-    @just --list --unsorted
+    @{{just_executable()}} --list --unsorted
 
 # Build ./pgx-dev, stripped and without paths of this machine.
 build:

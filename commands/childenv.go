@@ -131,8 +131,7 @@ func runForeground(ctx context.Context, env *Env, cmd *exec.Cmd) error {
 	}
 	stop := context.AfterFunc(ctx, func() {
 		sig := syscall.SIGTERM
-		var cause signalError
-		if errors.As(context.Cause(ctx), &cause) {
+		if cause, ok := errors.AsType[signalError](context.Cause(ctx)); ok {
 			sig, _ = cause.sig.(syscall.Signal)
 		}
 		if stdin, ok := env.Stdin.(*os.File); ok && sig == syscall.SIGINT && term.IsTerminal(int(stdin.Fd())) {

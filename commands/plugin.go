@@ -61,8 +61,7 @@ func findPlugin(env *Env, name string) string {
 // onParseError turns kong's error into ours. An unknown command at the top is a plugin, if
 // there is one of that name, and otherwise probably a slip of the pen.
 func onParseError(env *Env, parser *kong.Kong, err error) error {
-	var exit *ExitError
-	if errors.As(err, &exit) { // of a flag that acts, as --help
+	if exit, ok := errors.AsType[*ExitError](err); ok { // of a flag that acts, as --help
 		return exit
 	}
 	var parse *kong.ParseError
