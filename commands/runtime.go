@@ -143,7 +143,8 @@ func (c *runtimeRmCmd) Run(ctx context.Context, env *Env) error {
 	return nil
 }
 
-// installProgress shows the engine's steps, one progress line for each phase.
+// installProgress shows the engine's steps: on a terminal a progress line for each phase,
+// elsewhere one line in all.
 type installProgress struct {
 	ui *ui.UI
 
@@ -158,7 +159,7 @@ func newInstallProgress(u *ui.UI) *installProgress { return &installProgress{ui:
 func (p *installProgress) step(s native.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.Phase != p.phase {
+	if p.line == nil || s.Phase != p.phase && p.ui.Err() {
 		if p.line != nil {
 			p.line.Stop()
 		}
