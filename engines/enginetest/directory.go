@@ -42,6 +42,10 @@ func (s *suite) testMustExist(t *testing.T) {
 	}
 	s.refused(t, e, engines.Spec{Dir: empty, MustExist: true}, engines.ErrNotExist)
 	checkEmpty(t, empty)
+	// Without that, an empty directory is as good as none, and is given back empty.
+	s.refused(t, e, engines.Spec{Dir: empty, Params: map[string]string{"work_mem": "much"}}, nil)
+	checkEmpty(t, empty)
+	expect(t, s.start(t, e, engines.Spec{Dir: empty}), "SELECT 'here'", "here")
 }
 
 func (s *suite) testLocked(t *testing.T) {

@@ -115,8 +115,7 @@ func (e *Engine) make(ctx context.Context, d *directory, rt Runtime, spec engine
 	tmp := fmt.Sprintf("%s.tmp-%d", d.path, os.Getpid())
 	switch {
 	case spec.Template != "":
-		err = e.fromTemplate(ctx, spec.Template, tmp)
-		user = ""
+		user, err = e.fromTemplate(ctx, spec.Template, tmp)
 	case e.cfg.FreshID:
 		if err = checkFree(filepath.Dir(tmp), freshNeed); err == nil {
 			err = e.withAccount(filepath.Dir(tmp), func(a account) error { return e.initdb(ctx, a, rt, user, tmp) })
@@ -127,7 +126,9 @@ func (e *Engine) make(ctx context.Context, d *directory, rt Runtime, spec engine
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, d.path); err != nil {
+	// os.Rename would not replace an empty directory, rename(2) does.
+	if err := syscall.Rename(tmp, d.path); err != nil {
+		err = &os.LinkError{Op: "rename", Old: tmp, New: d.path, Err: err}
 		if errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV) {
 			err = fmt.Errorf("%w; a mount point cannot be a data directory itself, name a directory below it", err)
 		}
@@ -154,35 +155,40 @@ func (e *Engine) fromCache(ctx context.Context, rt Runtime, user, tmp string) er
 }
 
 // fromTemplate copies the caller's data directory, holding its lock so that nobody starts
-// a server in it meanwhile.
-func (e *Engine) fromTemplate(ctx context.Context, template, tmp string) error {
+// a server in it meanwhile. It returns the superuser's name, if that was noted there.
+func (e *Engine) fromTemplate(ctx context.Context, template, tmp string) (user string, err error) {
 	dir, err := place.Resolve(template)
 	if err != nil {
-		return err
+		return "", err
 	}
 	lock, err := dirlock.TryShared(filepath.Join(place.Control(dir), "owner.lock"))
 	switch {
 	case errors.Is(err, dirlock.ErrHeld):
-		return fmt.Errorf("template %s is %w%s", dir, engines.ErrLocked, holder(dir))
+		return "", fmt.Errorf("template %s is %w%s", dir, engines.ErrLocked, holder(dir))
 	case err == nil:
 		defer func() { _ = lock.Unlock() }()
 	case !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission):
-		return err
+		return "", err
 	}
 	if f, err := readPIDFile(dir); err == nil && f.serves(dir) {
-		return fmt.Errorf("template %s is %w (postmaster %d)", dir, engines.ErrLocked, f.pid)
+		return "", fmt.Errorf("template %s is %w (postmaster %d)", dir, engines.ErrLocked, f.pid)
 	}
 	if err := checkCluster(dir); err != nil {
-		return fmt.Errorf("template %s: %w", dir, err)
+		return "", fmt.Errorf("template %s: %w", dir, err)
 	}
 	size, err := dirSize(dir)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := checkFree(filepath.Dir(tmp), size); err != nil {
-		return err
+		return "", err
 	}
-	return CopyDir(ctx, dir, tmp)
+	// Without the note it is found out at the first start.
+	name, err := os.ReadFile(filepath.Join(place.Control(dir), "superuser"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	return string(name), CopyDir(ctx, dir, tmp)
 }
 
 // freshNeed is how much initdb writes, about, with 1 MB WAL segments.

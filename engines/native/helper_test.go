@@ -132,11 +132,17 @@ func spawnHelper(t *testing.T, h helper, attr *syscall.SysProcAttr) *child {
 	return c
 }
 
-// expect reads the next line, which must begin with want, and returns the rest.
+// expect reads the next line, which must begin with want, and returns the rest. That
+// initdb runs is passed over unless it is wanted.
 func (c *child) expect(want string) string {
 	c.t.Helper()
-	if !c.lines.Scan() {
-		c.t.Fatalf("helper ended, want %q\n%s", want, c.log.String())
+	for {
+		if !c.lines.Scan() {
+			c.t.Fatalf("helper ended, want %q\n%s", want, c.log.String())
+		}
+		if want == "initdb" || c.lines.Text() != "initdb" {
+			break
+		}
 	}
 	rest, ok := strings.CutPrefix(c.lines.Text(), want)
 	if !ok {

@@ -69,11 +69,12 @@ func (e *Engine) watchDownload(pin Pin, cache string) (stop func()) {
 			case <-ticker.C:
 			}
 			// Files come and go meanwhile; the next look will see what this one missed.
-			if size, _ := dirSize(cache); size > step.Bytes {
+			size, _ := dirSize(cache)
+			if step.Total > 0 {
+				size = min(size, step.Total)
+			}
+			if size > step.Bytes {
 				step.Bytes = size
-				if step.Total > 0 {
-					step.Bytes = min(step.Bytes, step.Total)
-				}
 				e.progress(step)
 			}
 		}

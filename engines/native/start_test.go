@@ -310,9 +310,14 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("%s: the error is %s", name, text)
 		}
 	}
+	c := spawnHelper(t, helper{Spec: engines.Spec{Dir: mount}, Mount: mount, Size: "64m"}, attr())
+	c.expect("left 0 ")
+	if text := c.expect("error"); !strings.Contains(text, "mount point") {
+		t.Errorf("a mount point: %s", text)
+	}
 	// Without WAL for the new table: what no server survives is a full disk for WAL.
 	spec := engines.Spec{Dir: dir, Params: map[string]string{"wal_level": "minimal", "max_wal_senders": "0"}}
-	c := spawnHelper(t, helper{Spec: spec, Mount: mount, Size: "64m"}, attr())
+	c = spawnHelper(t, helper{Spec: spec, Mount: mount, Size: "64m"}, attr())
 	c.expect("ready")
 	c.say("CREATE TABLE big AS SELECT repeat(md5(n::text), 30) FROM generate_series(1, 200000) n")
 	if text := c.expect("error"); !strings.Contains(text, "53100") { // disk_full

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
@@ -85,6 +86,9 @@ func (e *Engine) hold(ctx context.Context, rt Runtime) (release func(), err erro
 	}
 	name, _, _ := strings.Cut(rel, string(filepath.Separator))
 	lock, err := dirlock.Shared(ctx, filepath.Join(s.dir, name)+".lock")
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return func() {}, nil // somebody else's store, from which we could not remove anything either
+	}
 	if err != nil {
 		return nil, err
 	}
