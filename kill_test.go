@@ -117,7 +117,7 @@ func (k *killer) awaitNone(after string) {
 		if time.Now().After(deadline) {
 			k.t.Fatalf("after %s there are still %+v", after, left)
 		}
-		time.Sleep(5 * time.Millisecond)
+		<-time.After(5 * time.Millisecond)
 	}
 }
 
@@ -154,7 +154,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(delay)
+		<-time.After(delay)
 		k.kill(victim.is)
 		// What a victim left alone must end by itself, or serve.
 		out, err := k.command("up", "--", "psql", "-Atc", "SELECT 6 * 7").CombinedOutput()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,8 +69,7 @@ func chooseBase(from string, target Target) (Base, error) {
 		return Base{}, fmt.Errorf("there is no base backup in %s", from)
 	}
 	var numbers []string
-	for i := len(bases) - 1; i >= 0; i-- {
-		b := bases[i]
+	for _, b := range slices.Backward(bases) {
 		numbers = append(numbers, fmt.Sprint(b.Number))
 		switch {
 		case target.Base != 0:

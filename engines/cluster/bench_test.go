@@ -139,7 +139,7 @@ func BenchmarkUpChurn(b *testing.B) {
 		var wg sync.WaitGroup
 		for range users {
 			wg.Go(func() {
-				time.Sleep(rand.N(within))
+				<-time.After(rand.N(within))
 				began := time.Now()
 				srv, err := m.Open(b.Context(), cluster.Request{Spec: engines.Spec{Dir: dir, Fast: true}})
 				if err != nil {
@@ -147,7 +147,7 @@ func BenchmarkUpChurn(b *testing.B) {
 					return
 				}
 				wait := time.Since(began)
-				time.Sleep(hold)
+				<-time.After(hold)
 				if err := srv.Close(b.Context()); err != nil {
 					b.Error(err)
 				}
@@ -191,7 +191,7 @@ func awaitSpareTB(b *testing.B, root string) {
 		if markers, _ := filepath.Glob(filepath.Join(root, "spares", "*", "*")); len(markers) > 0 {
 			return
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	b.Fatal("no spare is being made")
 }
@@ -239,7 +239,7 @@ func (l *baseline) copyAndStart(b *testing.B, i int) (copied, started time.Durat
 		if lines := strings.Split(string(text), "\n"); len(lines) > 7 && strings.TrimSpace(lines[7]) == "ready" {
 			break
 		}
-		time.Sleep(500 * time.Microsecond)
+		<-time.After(500 * time.Microsecond)
 	}
 	started = time.Since(began)
 	_ = cmd.Process.Signal(os.Interrupt)

@@ -101,7 +101,7 @@ func TestChurn(t *testing.T) {
 					_ = c.Close()
 				}
 				if i%2 == 0 {
-					time.Sleep(time.Duration(i) * time.Millisecond) // hold it for a while
+					<-time.After(time.Duration(i) * time.Millisecond) // hold it for a while
 				}
 				if err := srv.Close(t.Context()); err != nil {
 					t.Errorf("close: %v", err)

@@ -27,8 +27,7 @@ func (e *Error) Error() string {
 	if e.Line > 0 {
 		where = fmt.Sprintf("%s:%d", e.File, e.Line)
 	}
-	var pg *pgconn.PgError
-	if errors.As(e.Err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](e.Err); ok {
 		text := fmt.Sprintf("%s: %s: %s (SQLSTATE %s)", where, pg.Severity, pg.Message, pg.Code)
 		if pg.Detail != "" {
 			text += "\nDETAIL: " + pg.Detail
