@@ -70,3 +70,7 @@ release:
 # Do what the continuous integration does.
 ci *what:
     .ci/run {{what}}
+
+# Kill -9 the starter, the supervisor or everything, a thousand times, in mid-start.
+chaos kills='1000':
+    PGX_DEV_KILLS={{kills}} go test -run '^TestKilledAtAnyMoment$' -count=1 -timeout 3h -v .
