@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 
 	"github.com/pgx-dev/pgx-dev/commands/ui"
 	"github.com/pgx-dev/pgx-dev/config"
@@ -107,9 +106,9 @@ func (c *runtimeInstallCmd) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	show := newInstallProgress(env.UI)
-	rt, err := env.runtimes(cfg, show.step).Install(ctx, c.Version, native.InstallOptions{From: c.From, Unpinned: c.Unpinned})
-	show.stop()
+	steps := &stepper{env: env}
+	rt, err := env.runtimes(cfg, steps.show).Install(ctx, c.Version, native.InstallOptions{From: c.From, Unpinned: c.Unpinned})
+	steps.stop()
 	if err != nil {
 		return err
 	}
@@ -141,41 +140,6 @@ func (c *runtimeRmCmd) Run(ctx context.Context, env *Env) error {
 		env.UI.Note("removed PostgreSQL %s", rt.Version)
 	}
 	return nil
-}
-
-// installProgress shows the engine's steps: on a terminal a progress line for each phase,
-// elsewhere one line in all.
-type installProgress struct {
-	ui *ui.UI
-
-	mu    sync.Mutex
-	phase string
-	line  *ui.Progress
-}
-
-func newInstallProgress(u *ui.UI) *installProgress { return &installProgress{ui: u} }
-
-// step is what native.WithProgress wants.
-func (p *installProgress) step(s native.Progress) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.line == nil || s.Phase != p.phase && p.ui.Err() {
-		if p.line != nil {
-			p.line.Stop()
-		}
-		p.phase = s.Phase
-		p.line = p.ui.Progress(s.Phase+" "+s.Text, ui.Bytes)
-	}
-	p.line.Set(s.Bytes, s.Total)
-}
-
-func (p *installProgress) stop() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.line != nil {
-		p.line.Stop()
-		p.line, p.phase = nil, ""
-	}
 }
 
 // runtimeVersions lists what can be asked for by --pg and "runtime install": major

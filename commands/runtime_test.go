@@ -11,15 +11,15 @@ import (
 func TestInstallProgress(t *testing.T) {
 	var stderr strings.Builder
 	env := newEnv(strings.NewReader(""), &strings.Builder{}, &stderr, nil)
-	p := newInstallProgress(env.UI)
+	p := &stepper{env: env}
 	p.stop() // before anything happened
 	for _, phase := range []string{"download", "verify", "unpack"} {
-		p.step(native.Progress{Phase: phase, Text: "PostgreSQL 17.10", Bytes: 1, Total: 10})
-		p.step(native.Progress{Phase: phase, Text: "PostgreSQL 17.10", Bytes: 10, Total: 10})
+		p.show(native.Progress{Phase: phase, Text: "PostgreSQL 17.10", Bytes: 1, Total: 10})
+		p.show(native.Progress{Phase: phase, Text: "PostgreSQL 17.10", Bytes: 10, Total: 10})
 	}
 	p.stop()
 	p.stop()
-	if got := stderr.String(); got != "download PostgreSQL 17.10 …\n" {
+	if got := stderr.String(); got != "fetch PostgreSQL 17.10 …\n" {
 		t.Errorf("stderr: %q", got)
 	}
 }
