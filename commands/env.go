@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -122,7 +124,12 @@ func (e *Env) Config() (*config.Config, error) {
 }
 
 func (e *Env) load() (*config.Config, error) {
-	return config.Load(config.Options{Path: e.globals.Config, Environ: e.LookupEnv, Set: e.options()})
+	return config.Load(config.Options{
+		Path:    e.globals.Config,
+		Environ: e.LookupEnv,
+		Names:   slices.Collect(maps.Keys(e.environ)),
+		Set:     e.options(),
+	})
 }
 
 // EnvOption is the environment variable that holds KEY=VALUE lines as -o takes them. It is

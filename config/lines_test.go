@@ -92,11 +92,11 @@ func FuzzLoad(f *testing.F) {
 	f.Add("[cluster]\nsettings = 5\ninit = [{}]\n[[runtime]]\n")
 	f.Fuzz(func(t *testing.T, src string) {
 		c := &Config{File: Default(), environ: lookupIn(nil), origins: map[string]Origin{}}
-		if err := c.load(src, Name, nil); err != nil {
+		if err := c.load(src, Name, nil, nil); err != nil {
 			return
 		}
 		again := &Config{File: Default(), environ: lookupIn(nil), origins: map[string]Origin{}}
-		if err := again.load(src, Name, nil); err != nil {
+		if err := again.load(src, Name, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(c.Settings(), again.Settings()); diff != "" {

@@ -27,6 +27,9 @@ type Options struct {
 	Dir string
 	// Environ finds environment variables. Default: os.LookupEnv.
 	Environ func(name string) (string, bool)
+	// Names are the names of all variables, so that misspelt ones are noticed. Default:
+	// those of the process if Environ is nil, else none.
+	Names []string
 	// Set are KEY=VALUE pairs from flags, the strongest layer.
 	Set []string
 }
@@ -37,6 +40,10 @@ type Options struct {
 func Load(o Options) (*Config, error) {
 	if o.Environ == nil {
 		o.Environ = os.LookupEnv
+		for _, kv := range os.Environ() {
+			name, _, _ := strings.Cut(kv, "=")
+			o.Names = append(o.Names, name)
+		}
 	}
 	if o.Dir == "" {
 		dir, err := os.Getwd()
@@ -56,18 +63,23 @@ func Load(o Options) (*Config, error) {
 			return c, fmt.Errorf("read the config file: %w", err)
 		}
 	}
-	return c, c.load(string(src), displayPath(path, o.Dir), o.Set)
+	return c, c.load(string(src), displayPath(path, o.Dir), o.Names, o.Set)
 }
 
 // envIndex is the environment's place among the layers.
 const envIndex = 1
 
 // load lays the file, the environment and flags over the defaults.
-func (c *Config) load(src, name string, set []string) error {
+func (c *Config) load(src, name string, variables, options []string) error {
 	root := reflect.ValueOf(&c.File).Elem()
 	file, errs := fileLayer(src, name, root.Type())
 	env := envLayer(root.Type(), c.environ)
-	flags, flagErrs := flagLayer(set, root.Type())
+	set := slices.DeleteFunc(slices.Clone(variables), func(name string) bool {
+		value, _ := c.environ(name)
+		return value == "" // counts as unset
+	})
+	errs = append(errs, unknownEnv(root.Type(), set)...)
+	flags, flagErrs := flagLayer(options, root.Type())
 	errs = append(errs, flagErrs...)
 	c.layers = [3][]assignment{file, env, flags}
 
