@@ -260,3 +260,33 @@ func TestSocketsOfKilledServer(t *testing.T) {
 	}
 	mustStop(t, srv)
 }
+
+// TestKilledAnywhere kills processes at many moments of their start in one directory;
+// each next one copes with what it finds.
+func TestKilledAnywhere(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "data")
+	mustStop(t, mustStart(t, first(t), engines.Spec{})) // initdb is over
+	for after := range 20 {
+		owner := spawnHelper(t, helper{Spec: engines.Spec{Dir: dir}}, nil)
+		// The wait is the test: there is no event to wait for at an arbitrary moment.
+		<-time.After(time.Duration(after*4) * time.Millisecond)
+		owner.kill()
+		if after%5 == 4 {
+			srv := mustStart(t, first(t), engines.Spec{Dir: dir})
+			if got := query(t, srv, "SELECT 'whole'"); got != "whole" {
+				t.Error(got)
+			}
+			mustStop(t, srv)
+			entries, err := os.ReadDir(parent)
+			if err != nil || len(entries) != 2 {
+				t.Errorf("after %d: the directory holds %v (%v)", after, entries, err)
+			}
+			if after < 15 {
+				if err := os.RemoveAll(dir); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
