@@ -82,8 +82,8 @@ func (s *suite) start(t *testing.T, e engines.Engine, spec engines.Spec) engines
 }
 
 // refused starts a server that must not start, with an error that is want unless want is
-// nil, and returns the error.
-func (s *suite) refused(t *testing.T, e engines.Engine, spec engines.Spec, want error) error {
+// nil.
+func (s *suite) refused(t *testing.T, e engines.Engine, spec engines.Spec, want error) {
 	t.Helper()
 	if spec.Version == "" {
 		spec.Version = s.opts.Version
@@ -96,7 +96,6 @@ func (s *suite) refused(t *testing.T, e engines.Engine, spec engines.Spec, want 
 	if want != nil && !errors.Is(err, want) {
 		t.Fatalf("start %+v: error is %v, not %v", spec, err, want)
 	}
-	return err
 }
 
 func closeServer(t *testing.T, srv engines.Server) {

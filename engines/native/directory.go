@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/pgx-dev/pgx-dev/engines"
@@ -128,11 +129,11 @@ func (d *directory) makeParents() error {
 		}
 		missing = append(missing, dir)
 	}
-	for i := len(missing) - 1; i >= 0; i-- {
-		if err := os.Mkdir(missing[i], 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	for _, dir := range slices.Backward(missing) {
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		d.made = append(d.made, missing[i])
+		d.made = append(d.made, dir)
 	}
 	return nil
 }
@@ -165,8 +166,8 @@ func (d *directory) undo() error {
 		return d.close()
 	}
 	var errs []error
-	for i := len(d.made) - 1; i >= 0; i-- {
-		switch dir := d.made[i]; dir {
+	for _, dir := range slices.Backward(d.made) {
+		switch dir {
 		case d.path:
 			errs = append(errs, removeAll(dir))
 			if d.empty {

@@ -19,11 +19,7 @@ const defaultUser = "postgres"
 func (e *Engine) initdbArgs(rt Runtime, user string) []string {
 	args := []string{"-U", user, "-E", "UTF8", "--locale=C", "-A", "trust"}
 	if rt.Version.Num() >= 90300 {
-		args = append(args, "--no-sync")
-	}
-	if rt.Version.Num() < 100000 {
-		// The long name came in 10.
-		args[len(args)-1] = "-N"
+		args = append(args, "-N")
 	}
 	if rt.Version.Num() >= 110000 {
 		args = append(args, "--wal-segsize=1")

@@ -81,8 +81,10 @@ func TestStartFailure(t *testing.T) {
 		fatal        string
 	}{
 		{log: at + `FATAL:  lock file "postmaster.pid" already exists`, is: engines.ErrLocked, fatal: `lock file "postmaster.pid" already exists`},
-		{log: at + "FATAL:  database files are incompatible with server\n" + at + "DETAIL:  The data directory was initialized by PostgreSQL version 14, which is not compatible with this version 15.4.",
-			is: engines.ErrVersion, fatal: "database files are incompatible with server"},
+		{
+			log: at + "FATAL:  database files are incompatible with server\n" + at + "DETAIL:  The data directory was initialized by PostgreSQL version 14, which is not compatible with this version 15.4.",
+			is:  engines.ErrVersion, fatal: "database files are incompatible with server",
+		},
 		{log: at + `FATAL:  could not write lock file "postmaster.pid": No space left on device`, is: syscall.ENOSPC, fatal: `could not write lock file "postmaster.pid": No space left on device`},
 		{log: at + "LOG:  could not bind IPv4 address \"127.0.0.1\": Address already in use\n" + at + "FATAL:  could not create any TCP/IP sockets", port: true, fatal: "could not create any TCP/IP sockets"},
 		{log: at + "LOG:  could not bind IPv4 socket: Address already in use", port: true},

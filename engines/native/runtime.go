@@ -118,10 +118,8 @@ func (e *Engine) noRuntime(c Constraint, seen []Runtime, places []searchPlace) e
 		}
 		b.WriteString(p.describe())
 	}
-	want := c.String()
 	if pin, ok := e.newestPin(c); ok {
-		want = pin.Version.Major()
-		fmt.Fprintf(&b, "; `pgx-dev runtime install %s` fetches one", want)
+		fmt.Fprintf(&b, "; `pgx-dev runtime install %s` fetches one", pin.Version.Major())
 	}
 	b.WriteString("; or install your distribution's PostgreSQL server package, or name its programs' directory in runtime.bindirs")
 	return &noRuntimeError{text: b.String()}

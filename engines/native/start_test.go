@@ -110,7 +110,9 @@ func TestTCP(t *testing.T) {
 	})
 	e := first(t)
 	for _, bad := range []string{"0.0.0.0:5432", "192.168.1.1:1", "example.com:5432", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000", ":5432"} {
-		startError(t, e, engines.Spec{TCP: bad})
+		if err := startError(t, e, engines.Spec{TCP: bad}); !strings.Contains(err.Error(), bad) {
+			t.Errorf("TCP address %q: %v", bad, err)
+		}
 	}
 }
 
@@ -327,4 +329,29 @@ func TestFullDisk(t *testing.T) {
 		t.Error(got)
 	}
 	c.stop()
+}
+
+// TestWithoutStatus starts a server as one before PostgreSQL 10 is started, whose
+// postmaster.pid does not say when it is ready.
+func TestWithoutStatus(t *testing.T) {
+	rt := runtimes(t)[0]
+	e := engineFor(rt)
+	dir := filepath.Join(t.TempDir(), "data")
+	if err := e.Create(t.Context(), engines.Spec{Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	d, err := e.openDirectory(engines.Spec{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt.Version = Version{num: 90624}
+	srv, err := e.launch(t.Context(), d, rt, engines.Spec{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.release = func() {}
+	if got := query(t, srv, "SELECT 'works'"); got != "works" {
+		t.Error(got)
+	}
+	mustStop(t, srv)
 }

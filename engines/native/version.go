@@ -69,14 +69,6 @@ func (v Version) Major() string {
 	return strconv.Itoa(v.num / 10000)
 }
 
-// major returns server_version_num of the major version's first release.
-func (v Version) major() int {
-	if v.num < 100000 {
-		return v.num / 100 * 100
-	}
-	return v.num / 10000 * 10000
-}
-
 // String returns the version as server_version does.
 func (v Version) String() string {
 	switch {

@@ -139,8 +139,14 @@ func TestAllowsMajor(t *testing.T) {
 		constraint, major string
 		want              bool
 	}{
-		{"15.4", "15", true}, {"15", "15", true}, {"16", "15", false}, {"9.6.3", "9.6", true},
-		{"9.5", "9.6", false}, {"9", "9.6", true}, {"/some/dir", "15", true}, {"", "12", true},
+		{"15.4", "15", true},
+		{"15", "15", true},
+		{"16", "15", false},
+		{"9.6.3", "9.6", true},
+		{"9.5", "9.6", false},
+		{"9", "9.6", true},
+		{"/some/dir", "15", true},
+		{"", "12", true},
 	} {
 		c, err := ParseConstraint(tt.constraint)
 		if err != nil {

@@ -43,8 +43,12 @@ const (
 var (
 	memoryUnits = []unit[Memory]{{"TB", TB}, {"GB", GB}, {"MB", MB}, {"kB", KB}, {"B", B}}
 	timeUnits   = []unit[time.Duration]{
-		{"d", 24 * time.Hour}, {"h", time.Hour}, {"min", time.Minute},
-		{"s", time.Second}, {"ms", time.Millisecond}, {"us", time.Microsecond},
+		{"d", 24 * time.Hour},
+		{"h", time.Hour},
+		{"min", time.Minute},
+		{"s", time.Second},
+		{"ms", time.Millisecond},
+		{"us", time.Microsecond},
 	}
 )
 
