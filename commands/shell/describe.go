@@ -132,6 +132,9 @@ func (s *shell) ask(ctx context.Context, sql string) (result, error) {
 // show prints a result set of ours.
 func (s *shell) show(r result, title string, footers []string) error {
 	q := s.query("")
+	if footers != nil {
+		q.rows.Expanded = rows.Off // names would be lost among footers
+	}
 	w := rows.New(q.out, q.rows, rows.Set{Columns: r.columns, Title: title})
 	for _, row := range r.rows {
 		if err := w.Row(row); err != nil {

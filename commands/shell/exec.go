@@ -88,6 +88,7 @@ type receiver struct {
 func (r *receiver) receive(msg pgproto3.BackendMessage) error {
 	switch msg := msg.(type) {
 	case *pgproto3.RowDescription:
+		r.endSet() // a rule's further queries come without a tag between them
 		r.set = rows.New(r.q.out, r.q.rows, rows.Set{Columns: columns(msg)})
 	case *pgproto3.DataRow:
 		if r.set != nil && r.outErr == nil {
@@ -132,14 +133,17 @@ func (r *receiver) abort() error {
 	return set.Abort()
 }
 
+// endSet shows what is left of the result set under way.
+func (r *receiver) endSet() {
+	if r.set != nil && r.outErr == nil {
+		r.keep(r.set.Close(nil))
+	}
+	r.set = nil
+}
+
 func (r *receiver) complete(tag string) {
 	returned := r.set != nil
-	if returned {
-		if r.outErr == nil {
-			r.keep(r.set.Close(nil))
-		}
-		r.set = nil
-	}
+	r.endSet()
 	copied := r.copied
 	r.copied = false
 	if r.s.quiet || copied || r.outErr != nil {

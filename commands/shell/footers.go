@@ -83,7 +83,9 @@ SELECT CASE WHEN i.indisprimary THEN 'primary key, ' WHEN i.indisunique THEN 'un
   || am.amname || ', for table "' || n.nspname || '.' || t.relname || '"'
   || COALESCE(', predicate (' || pg_catalog.pg_get_expr(i.indpred, i.indrelid, true) || ')', '')
   || CASE WHEN i.indisclustered THEN ', clustered' ELSE '' END || CASE WHEN i.indisvalid THEN '' ELSE ', invalid' END
-  || CASE WHEN NOT i.indimmediate THEN ', deferrable' ELSE '' END || CASE WHEN i.indisreplident THEN ', replica identity' ELSE '' END
+  || CASE WHEN NOT i.indimmediate THEN ', deferrable' ELSE '' END
+  || CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.condeferred)
+    THEN ', initially deferred' ELSE '' END || CASE WHEN i.indisreplident THEN ', replica identity' ELSE '' END
 FROM pg_catalog.pg_index i
 JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_am am ON am.oid = x.relam
 JOIN pg_catalog.pg_class t ON t.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace

@@ -152,7 +152,7 @@ func (l lister) roles(ctx context.Context) error {
 	if !l.system {
 		where = "r.rolname !~ '^pg_'"
 	}
-	return l.list(ctx, "List of roles", `
+	set, err := l.s.ask(ctx, `
 SELECT r.rolname AS "Role name",
   pg_catalog.concat_ws(', ',
     CASE WHEN r.rolsuper THEN 'Superuser' END, CASE WHEN NOT r.rolinherit THEN 'No inheritance' END,
@@ -167,4 +167,8 @@ SELECT r.rolname AS "Role name",
 FROM pg_catalog.pg_roles r
 WHERE `+where+l.pattern.where("", "", "r.rolname")+`
 ORDER BY 1`)
+	if err != nil {
+		return err
+	}
+	return l.s.show(set, "List of roles", []string{})
 }

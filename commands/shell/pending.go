@@ -71,6 +71,9 @@ func (s *shell) consume(ctx context.Context, in *input, p *pending, end bool) er
 			lead := leading(stmt)
 			line := p.line + strings.Count(stmt[:lead], "\n")
 			p.cut(len(text)-len(rest), "")
+			if strings.HasPrefix(text[len(stmt):], ";") {
+				stmt = text[:len(stmt)+1] // psql sends it too
+			}
 			err = s.statement(ctx, in, stmt[lead:], line)
 		default:
 			return failed
@@ -92,7 +95,9 @@ func (s *shell) command(ctx context.Context, in *input, p *pending, at int) erro
 		text = text[:i]
 	}
 	keep, used, err := s.backslash(ctx, in, before, text)
-	// The newline stays, for the sake of the line's number.
+	if used == len(text) && at+used < len(p.buf) {
+		used++ // the newline is the command's
+	}
 	p.cut(at+used, keep)
 	return err
 }
@@ -115,7 +120,7 @@ func leading(stmt string) int {
 
 // statement runs one statement of an input, whose first line has the number line.
 func (s *shell) statement(ctx context.Context, in *input, sql string, line int) error {
-	if script.Blank(sql) {
+	if script.Blank(strings.TrimSuffix(sql, ";")) {
 		return nil
 	}
 	s.last = sql

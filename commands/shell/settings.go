@@ -86,7 +86,7 @@ func (s *shell) pset(name, value string) error {
 		return s.psetBool(value, "Tuples only", &s.rows.TuplesOnly)
 	case "footer":
 		footer := !s.rows.NoFooter
-		err := s.psetBool(value, "Default footer", &footer)
+		err := s.psetBool(value, "", &footer)
 		s.rows.NoFooter = !footer
 		return err
 	case "pager": // there is none: off is as asked for
@@ -100,6 +100,7 @@ func (s *shell) pset(name, value string) error {
 	return nil
 }
 
+// psetBool changes a switch and, where psql does, confirms it.
 func (s *shell) psetBool(value, what string, v *bool) error {
 	if value == "" {
 		*v = !*v
@@ -110,7 +111,9 @@ func (s *shell) psetBool(value, what string, v *bool) error {
 		}
 		*v = on
 	}
-	s.say("%s is %s.", what, onOff(*v))
+	if what != "" {
+		s.say("%s is %s.", what, onOff(*v))
+	}
 	return nil
 }
 

@@ -7,7 +7,7 @@ import (
 
 // expanded prints each row as a block, as print_aligned_vertical in psql's print.c does.
 func (t *table) expanded(footers []string) {
-	if len(t.rows) == 0 {
+	if len(t.rows) == 0 || len(t.set.Columns) == 0 {
 		t.footers(footers)
 		return
 	}
@@ -52,14 +52,9 @@ func (t *table) expanded(footers []string) {
 // record prints the rule above a record, with its number in it. The rule has its cross
 // where the names end, unless the number is longer than they are.
 func (t *table) record(label string, nameWidth, valueWidth int) {
-	rule := []byte(strings.Repeat("-", 1+nameWidth) + "-+-" + strings.Repeat("-", valueWidth))
+	rule := strings.Repeat("-", nameWidth+1) + "+-" + strings.Repeat("-", valueWidth)
 	text := "-" + label
-	if len(text) > len(rule) {
-		t.write(text, "\n")
-		return
-	}
-	copy(rule, text)
-	t.write(string(rule[:max(len(text), 1+nameWidth+2+valueWidth)]), "\n")
+	t.write(text, rule[min(len(text), len(rule)):], "\n")
 }
 
 // field prints one name and its value, which may each have several lines.

@@ -60,7 +60,7 @@ func (u *unaligned) Close(footers []string) error {
 	if u.rows == 0 {
 		u.begin()
 	}
-	if footers == nil && !u.o.NoFooter && (u.o.Expanded != On || u.rows == 0) {
+	if footers == nil && !u.o.NoFooter && u.o.Expanded != On {
 		footers = defaultFooter(u.rows)
 	}
 	if !u.o.TuplesOnly && len(footers) > 0 {
