@@ -3,27 +3,40 @@ package commands
 import (
 	"context"
 	"errors"
+	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgx-dev/pgx-dev/commands/shell"
+	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
 )
 
 // psqlCmd opens a shell on a cluster.
 type psqlCmd struct {
 	target
-	DB string `name:"db" placeholder:"NAME" help:"Another database; created if it is missing."`
+	DB      string `name:"db" placeholder:"NAME" help:"Another database; created if it is missing."`
+	Builtin bool   `help:"Use our own small shell even where there is a psql."`
 }
 
 func (*psqlCmd) takesCommand() {}
 
 // Help is the command's long help.
 func (*psqlCmd) Help() string {
-	return `Arguments behind "--" go to psql: pgx-dev psql -- -c 'SELECT 1'. The cluster is started if it does not run, and stopped again if nobody else uses it.`
+	return `Arguments behind "--" go to psql: pgx-dev psql -- -c 'SELECT 1'. The cluster is started if it does not run, and stopped again if nobody else uses it. Where there is no psql, neither the runtime's nor one on PATH, our own small shell takes its place; it knows the arguments -c, -f, -d, -A, -t, -x, -q, -F, -P, -X, --csv and -v ON_ERROR_STOP=…, stops at the first error unless that is off, and its \? lists its commands.`
 }
 
-// Run opens psql, of the runtime or from PATH.
+// Run opens psql, of the runtime or from PATH, or our own shell.
 func (c *psqlCmd) Run(ctx context.Context, env *Env) error {
+	if c.Builtin { // before anything is started
+		if err := new(shell.Config).SetArguments(env.Command); err != nil {
+			return &ExitError{ExitUsage, err}
+		}
+	}
 	o, err := openExisting(ctx, env, c.target, c.DB, "psql")
 	if err != nil {
 		return err
@@ -41,12 +54,84 @@ func (c *psqlCmd) shell(ctx context.Context, env *Env, srv *cluster.Server, data
 	if err != nil {
 		return err
 	}
-	path, err := lookPath("psql", vars)
-	if err != nil {
-		return errors.New("no psql found; install PostgreSQL's client programs")
+	if !c.Builtin {
+		if path, err := lookPath("psql", vars); err == nil {
+			cmd := exec.Command(path, env.Command...)
+			cmd.Args[0] = filepath.Base(path)
+			cmd.Env = vars
+			return runForeground(ctx, env, cmd)
+		}
+		if env.UI.Err() {
+			env.UI.Note("no psql found; this is pgx-dev's own small shell")
+		}
 	}
-	cmd := exec.Command(path, env.Command...)
-	cmd.Args[0] = filepath.Base(path)
-	cmd.Env = vars
-	return runForeground(ctx, env, cmd)
+	cfg := shell.Config{
+		Database: database,
+		Server: func(database, user string) (*pgconn.Config, error) {
+			cfg, err := engines.ConnConfig(srv, database, user)
+			if err != nil {
+				return nil, err
+			}
+			return &cfg.Config, nil
+		},
+		HistoryFile: shell.HistoryPath(env.Getenv),
+		Stdin:       env.Stdin, Stdout: env.Stdout, Stderr: env.Stderr,
+		Environ: vars,
+		Logger:  env.Log,
+	}
+	if err := cfg.SetArguments(env.Command); err != nil {
+		return &ExitError{ExitUsage, err}
+	}
+	return runShell(ctx, cfg)
+}
+
+// runShell runs our own shell. At a prompt Ctrl-C is a matter of the shell's, and ends
+// nothing here; other signals still do.
+func runShell(ctx context.Context, cfg shell.Config) error {
+	if cfg.Prompts() {
+		var stop func()
+		ctx, stop = withoutInterrupt(ctx)
+		defer stop()
+	}
+	err := shell.Run(ctx, cfg)
+	if errors.Is(err, shell.ErrFailed) {
+		return &ExitError{Code: ExitFailed}
+	}
+	return err
+}
+
+// withoutInterrupt returns a context that ends as ctx does, but not by SIGINT. It watches
+// for the other signals itself, since whoever made ctx stops watching after the first.
+func withoutInterrupt(ctx context.Context) (context.Context, func()) {
+	out, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	signals := make(chan os.Signal, 1)
+	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(sig) {
+			signal.Notify(signals, sig)
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ended := ctx.Done()
+		for {
+			select {
+			case <-ended:
+				ended = nil
+				var cause signalError
+				if !errors.As(context.Cause(ctx), &cause) || cause.sig != syscall.SIGINT {
+					cancel(context.Cause(ctx))
+				}
+			case sig := <-signals:
+				cancel(signalError{sig})
+			case <-out.Done():
+				return
+			}
+		}
+	}()
+	return out, func() {
+		signal.Stop(signals)
+		cancel(nil)
+		<-done
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -71,6 +72,7 @@ func (c Config) withDefaults() Config {
 	if c.Stderr == nil {
 		c.Stderr = os.Stderr
 	}
+	c.Stdout, c.Stderr = exclusive(c.Stdout), exclusive(c.Stderr)
 	if c.Environ == nil {
 		c.Environ = os.Environ()
 	}
@@ -78,4 +80,24 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+// exclusive returns a writer that the shell and the programs it runs can share.
+func exclusive(w io.Writer) io.Writer {
+	switch w.(type) {
+	case *os.File, *exclusiveWriter:
+		return w
+	}
+	return &exclusiveWriter{w: w}
+}
+
+type exclusiveWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (e *exclusiveWriter) Write(b []byte) (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.w.Write(b)
 }

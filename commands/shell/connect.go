@@ -107,8 +107,8 @@ func (s *shell) notification(n *pgconn.Notification) {
 // lost deals with a connection that is of no more use. At a prompt another one is made.
 func (s *shell) lost(ctx context.Context, err error) error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && s.running != nil {
-		s.report(pg, *s.running)
+	if errors.As(err, &pg) || errors.As(s.lastWords(ctx), &pg) {
+		s.report(pg, query{})
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
@@ -126,6 +126,18 @@ func (s *shell) lost(ctx context.Context, err error) error {
 		fmt.Fprintln(s.Stderr, "Succeeded.")
 	}
 	return errStatement
+}
+
+// lastWords returns the error that the server sent before it closed the connection, where
+// one waits to be read.
+func (s *shell) lastWords(ctx context.Context) error {
+	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	for {
+		if _, err := s.conn.ReceiveMessage(reading); err != nil {
+			return err
+		}
+	}
 }
 
 // cancelOn cancels the running statement when ctx ends or the person presses Ctrl-C, until

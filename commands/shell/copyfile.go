@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // A copySpec is what \copy asks for: the COPY statement for the server, and our side.
@@ -57,6 +58,8 @@ func (s *shell) copyIn(ctx context.Context, c *command, q query, spec copySpec) 
 }
 
 func (s *shell) copyInProgram(ctx context.Context, q query, program string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	cmd := s.program(ctx, program)
 	cmd.Stdout = nil
 	out, err := cmd.StdoutPipe()
@@ -70,8 +73,10 @@ func (s *shell) copyInProgram(ctx context.Context, q query, program string) erro
 	q.copyIn = io.MultiReader(out, &waiting{cmd: cmd})
 	err = s.exec(ctx, q)
 	if cmd.ProcessState == nil { // the statement failed before it wanted any data
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		cancel()
+		if waitErr := cmd.Wait(); waitErr != nil {
+			s.Logger.Debug("end the program", "err", waitErr)
+		}
 	}
 	return err
 }
@@ -125,6 +130,7 @@ func (s *shell) copyOut(ctx context.Context, q query, spec copySpec) error {
 func (s *shell) program(ctx context.Context, command string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	cmd.Stdout, cmd.Stderr, cmd.Env = s.Stdout, s.Stderr, s.Environ
+	cmd.WaitDelay = time.Second // its own children may keep our streams open
 	return cmd
 }
 

@@ -76,10 +76,13 @@ ORDER BY 1, 2`)
 	if len(r.rows) > 0 {
 		return l.s.show(r, "List of relations", nil)
 	}
+	// As in psql, an empty list is no failure.
+	text := "Did not find any relations."
 	if l.named {
-		return l.s.complain("Did not find any relation named \"%s\".", l.arg)
+		text = fmt.Sprintf("Did not find any relation named \"%s\".", l.arg)
 	}
-	return l.s.complain("Did not find any relations.")
+	_, err = fmt.Fprintln(l.s.Stderr, text)
+	return err
 }
 
 func (l lister) functions(ctx context.Context, aggregates bool) error {

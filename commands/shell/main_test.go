@@ -24,6 +24,9 @@ import (
 var server engines.Server
 
 func TestMain(m *testing.M) {
+	if where := os.Getenv("SHELL_TEST_CHILD"); where != "" {
+		os.Exit(child(where))
+	}
 	os.Exit(func() int {
 		srv, err := native.New(native.Config{}).Start(context.Background(), engines.Spec{Fast: true})
 		if err != nil {

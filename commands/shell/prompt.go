@@ -122,7 +122,14 @@ func (s *shell) copyLine(first bool) (string, error) {
 	if first && !s.quiet {
 		fmt.Fprintln(s.Stdout, "Enter data to be copied followed by a newline.\nEnd with a backslash and a period on a line by itself, or an EOF signal.")
 	}
-	text, err := s.terminal.editor.Read(">> ")
+	if s.interrupted.Load() {
+		return "", line.ErrInterrupted
+	}
+	editor := s.terminal.editor
+	complete := editor.Complete
+	editor.Complete = nil // a tab separates fields here
+	text, err := editor.Read(">> ")
+	editor.Complete = complete
 	if err != nil {
 		return "", err
 	}
@@ -170,4 +177,11 @@ func (w *interruptible) Write(b []byte) (int, error) {
 		}
 	}
 	return len(b), nil
+}
+
+// Prompts reports whether Run will read lines from a person: there are no Steps, and Stdin
+// and Stdout are terminals.
+func (c Config) Prompts() bool {
+	c = c.withDefaults()
+	return len(c.Steps) == 0 && terminalOf(c) != nil
 }
