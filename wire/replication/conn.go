@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -45,6 +46,7 @@ type Conn struct {
 	notice  func(*wire.Error)
 	err     error
 
+	stream  atomic.Pointer[Stream]
 	closing sync.Once
 }
 
@@ -108,12 +110,13 @@ func (c *Conn) Err() error { return c.err }
 func (c *Conn) Close() error {
 	var err error
 	c.closing.Do(func() {
-		if c.err == nil {
-			// Politeness only: the server notices the end of the connection anyway.
-			_ = c.nc.SetWriteDeadline(time.Now().Add(time.Second))
-			_, _ = c.nc.Write((&wire.Terminate{}).AppendTo(nil))
-		}
+		// Politeness only: the server notices the end of the connection anyway.
+		_ = c.nc.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = c.nc.Write((&wire.Terminate{}).AppendTo(nil))
 		err = c.nc.Close()
+		if s := c.stream.Load(); s != nil {
+			s.finish()
+		}
 	})
 	return err
 }
