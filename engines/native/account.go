@@ -19,6 +19,8 @@ type account struct {
 	uid, gid int
 	// own says that the files must be given to uid first, because it is not the caller.
 	own bool
+	// passes says that directories in the way which the user may not enter do not matter.
+	passes bool
 	// attr adds what the account needs; nil for none.
 	attr func(*syscall.SysProcAttr)
 }
@@ -32,14 +34,18 @@ func self() account {
 	return account{name: "the calling user", uid: os.Getuid(), gid: os.Getgid()}
 }
 
-// byCredential is the account of another user, used by root.
-func byCredential(name string, uid, gid int) account {
-	return account{
+// byCredential returns the accounts of another user, used by root: as that user is, which
+// does where that user may go, and with root's right to pass everywhere, because root's
+// own directories are often closed to all others. As in a user namespace, the server then
+// may do to root's files what root may.
+func byCredential(name string, uid, gid int) []account {
+	plain := account{
 		name: "user " + name, uid: uid, gid: gid, own: true,
 		attr: func(a *syscall.SysProcAttr) {
 			a.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 		},
 	}
+	return append([]account{plain}, passing(plain)...)
 }
 
 // accounts returns the ways to run a server in the data directory dir, best first. A
@@ -55,7 +61,7 @@ func accounts(dir string) ([]account, error) {
 		if u, err := user.LookupId(name); err == nil {
 			name = u.Username
 		}
-		return []account{byCredential(name, uid, gid)}, nil
+		return byCredential(name, uid, gid), nil
 	}
 	list := namespaces()
 	for _, name := range []string{"postgres", "_postgres", "nobody"} {
@@ -66,7 +72,7 @@ func accounts(dir string) ([]account, error) {
 		uid, uerr := strconv.Atoi(u.Uid)
 		gid, gerr := strconv.Atoi(u.Gid)
 		if uerr == nil && gerr == nil && uid > 0 {
-			list = append(list, byCredential(name, uid, gid))
+			list = append(list, byCredential(name, uid, gid)...)
 		}
 	}
 	return list, nil
@@ -121,7 +127,7 @@ func (a account) give(dir string) error {
 // reach reports, wrapping errDenied, the first directory on the way to one of the paths
 // that the account may not pass. It looks at the mode bits only.
 func (a account) reach(paths ...string) error {
-	if !a.own {
+	if !a.own || a.passes {
 		return nil
 	}
 	for _, path := range paths {

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // parentDeathSignal says that the kernel ends our children with us (prctl(2),
@@ -15,6 +17,19 @@ const parentDeathSignal = true
 
 // setDeathSignal has the child get sig when the thread that starts it ends.
 func setDeathSignal(a *syscall.SysProcAttr, sig syscall.Signal) { a.Pdeathsig = sig }
+
+// passing returns the account a that keeps one capability over the change of user and the
+// exec, as an ambient one (capabilities(7)).
+func passing(a account) []account {
+	plain := a.attr
+	a.name += " with CAP_DAC_OVERRIDE"
+	a.passes = true
+	a.attr = func(attr *syscall.SysProcAttr) {
+		plain(attr)
+		attr.AmbientCaps = append(attr.AmbientCaps, unix.CAP_DAC_OVERRIDE)
+	}
+	return []account{a}
+}
 
 // namespaces returns the account that runs programs in a user namespace in which the
 // caller, root outside, is an ordinary user. Files stay root's, and the process keeps no

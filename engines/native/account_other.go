@@ -10,5 +10,8 @@ const parentDeathSignal = false
 
 func setDeathSignal(*syscall.SysProcAttr, syscall.Signal) {}
 
+// passing returns nothing: there are no ambient capabilities.
+func passing(account) []account { return nil }
+
 // namespaces returns nothing: there are no user namespaces.
 func namespaces() []account { return nil }

@@ -29,5 +29,6 @@
 // PostgreSQL does not run as root. For root the engine runs it in a user namespace in
 // which root is an ordinary user; the files stay root's. This is no sandbox: what uid 0
 // owns, the server may read and write. Where the system forbids it, the server runs as
-// the owner of the directory, or as the user postgres or nobody, who are given it.
+// the owner of the directory, or as the user postgres or nobody, who are given it and,
+// where root keeps them out of directories in the way, the capability to pass.
 package native

@@ -121,6 +121,17 @@ func mustStop(t testing.TB, srv engines.Server) {
 	}
 }
 
+// startError starts a server that must not start.
+func startError(t *testing.T, e *Engine, spec engines.Spec) error {
+	t.Helper()
+	srv, err := e.Start(t.Context(), spec)
+	if err == nil {
+		mustStop(t, srv)
+		t.Fatalf("start %+v: no error", spec)
+	}
+	return err
+}
+
 // query returns the one value that a query answers.
 func query(t testing.TB, srv engines.Server, sql string) string {
 	t.Helper()

@@ -130,17 +130,6 @@ func TestForeignPostmaster(t *testing.T) {
 	})
 }
 
-// startError starts a server that must not start.
-func startError(t *testing.T, e *Engine, spec engines.Spec) error {
-	t.Helper()
-	srv, err := e.Start(t.Context(), spec)
-	if err == nil {
-		mustStop(t, srv)
-		t.Errorf("start %+v: no error", spec)
-	}
-	return err
-}
-
 func TestBadPermissions(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, e *Engine, rt Runtime) {
 		dir := filepath.Join(t.TempDir(), "it's data")

@@ -46,7 +46,7 @@ func serverUID(t *testing.T, pid int) int {
 func systemRuntime(t *testing.T) Runtime {
 	t.Helper()
 	for _, rt := range runtimes(t) {
-		if a := byCredential("somebody", 54321, 54321); a.reach(rt.Program("postgres")) == nil {
+		if a := byCredential("somebody", 54321, 54321)[0]; a.reach(rt.Program("postgres")) == nil {
 			return rt
 		}
 	}
@@ -67,14 +67,14 @@ func TestAccounts(t *testing.T) {
 		}
 		return
 	}
-	if len(list) < 2 || list[0].name != "user namespace" || list[0].own || !list[1].own {
+	if len(list) < 3 || list[0].name != "user namespace" || list[0].own || !list[1].own || list[1].passes || !list[2].passes {
 		t.Errorf("accounts are %+v", list)
 	}
 	theirs := publicDir(t)
 	if err := os.Chown(theirs, 65534, 65534); err != nil {
 		t.Fatal(err)
 	}
-	if list, err = accounts(theirs); err != nil || len(list) != 1 || list[0].uid != 65534 {
+	if list, err = accounts(theirs); err != nil || len(list) != 2 || list[0].uid != 65534 || list[1].uid != 65534 {
 		t.Errorf("accounts for nobody's directory are %+v (%v)", list, err)
 	}
 }
@@ -115,10 +115,32 @@ func TestFallback(t *testing.T) {
 	if names, err := e.Superusers(t.Context(), dir); err != nil || len(names) != 1 || names[0] != "postgres" {
 		t.Errorf("superusers are %q (%v)", names, err)
 	}
-	// Where the other user may not go, the error says what to do.
+	// Where the other user may not go, it gets the right to pass.
 	hidden := shortDir(t)
+	for range 2 {
+		srv := mustStart(t, e, engines.Spec{Dir: filepath.Join(hidden, "data")})
+		if uid := serverUID(t, srv.Info().PID); uid == 0 {
+			t.Error("the server is root")
+		}
+		if got := query(t, srv, "SELECT 'works'"); got != "works" {
+			t.Error(got)
+		}
+		mustStop(t, srv)
+	}
+	// Where that is refused too, the error says what to do.
+	hidden = shortDir(t)
+	e = engineFor(rt)
+	e.accountsFor = func(dir string) ([]account, error) {
+		list, err := accounts(dir)
+		for i, a := range list {
+			if !a.own || a.passes {
+				list[i] = impossible(a.name)
+			}
+		}
+		return list, err
+	}
 	err := startError(t, e, engines.Spec{Dir: filepath.Join(hidden, "data")})
-	for _, mention := range []string{"as root", "user namespace", "may not enter " + hidden, "max_user_namespaces"} {
+	for _, mention := range []string{"as root", "user namespace", "CAP_DAC_OVERRIDE", "may not enter " + hidden, "max_user_namespaces"} {
 		if !strings.Contains(err.Error(), mention) {
 			t.Errorf("the error does not mention %q: %v", mention, err)
 		}
@@ -131,27 +153,37 @@ func TestFallback(t *testing.T) {
 	}
 }
 
-// TestNoNamespaces is the same with a kernel that really refuses.
+// TestNoNamespaces is the same with a kernel that really refuses, as in a container: in a
+// directory that everybody may enter, and in one that only root may. The server still ends
+// with its owner.
 func TestNoNamespaces(t *testing.T) {
 	if os.Getuid() != 0 {
 		return // only root has something to fall back to
 	}
 	rt := systemRuntime(t)
-	parent := publicDir(t)
-	dir := filepath.Join(parent, "data")
-	all := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 65536}}
-	c := spawnHelper(t, helper{
-		Config: Config{Bindirs: []string{rt.Bindir}, Default: rt.Bindir}, Spec: engines.Spec{Dir: dir},
-		NoUserNS: true, Env: []string{"TMPDIR=/tmp", "PGX_DEV_CACHE=" + filepath.Join(parent, "cache")},
-	}, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: all, GidMappings: all, GidMappingsEnableSetgroups: true})
-	c.expect("ready")
-	if got := c.ask("CREATE TABLE kept AS SELECT 42 AS n; SELECT n FROM kept"); got != "42" {
-		t.Error(got)
+	for _, parent := range []string{publicDir(t), shortDir(t)} {
+		dir := filepath.Join(parent, "data")
+		all := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 65536}}
+		c := spawnHelper(t, helper{
+			Config: Config{Bindirs: []string{rt.Bindir}, Default: rt.Bindir}, Spec: engines.Spec{Dir: dir},
+			NoUserNS: true, Env: []string{"TMPDIR=/tmp", "PGX_DEV_CACHE=" + filepath.Join(parent, "cache")},
+		}, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: all, GidMappings: all, GidMappingsEnableSetgroups: true})
+		var pid int
+		if _, err := fmt.Sscan(c.expect("ready"), &pid); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.ask("CREATE TABLE kept AS SELECT 42 AS n; SELECT n FROM kept"); got != "42" {
+			t.Error(got)
+		}
+		if uid, _, _ := owner(dir); uid == 0 || serverUID(t, pid) != uid {
+			t.Error("the directory or the server is still root's, so there was no fallback")
+		}
+		c.kill()
+		eventually(t, "postmaster ends", func() bool { return !isPostgres(pid, dir) })
+		if state, err := ReadControlData(dir); err != nil || state.State != Shutdown {
+			t.Errorf("the directory is %s (%v), it should be shut down", state.State, err)
+		}
 	}
-	if uid, _, _ := owner(dir); uid == 0 {
-		t.Error("the directory is still root's, so the server did not fall back")
-	}
-	c.stop()
 }
 
 // TestOrdinaryUser runs everything as a user who is not root.
