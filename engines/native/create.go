@@ -109,9 +109,7 @@ func (e *Engine) make(ctx context.Context, d *directory, rt Runtime, spec engine
 	if err != nil {
 		return err
 	}
-	if err := sweepTemp(d.path); err != nil {
-		return fmt.Errorf("remove what a killed process left: %w", err)
-	}
+	sweepTemp(d.path)
 	tmp := fmt.Sprintf("%s.tmp-%d", d.path, os.Getpid())
 	switch {
 	case spec.Template != "":

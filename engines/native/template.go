@@ -127,16 +127,17 @@ func validTemplate(entry string) (size int64, ok bool) {
 // sweep removes path and everything a killed process left beside it while making it. The
 // caller holds the lock that makers of path hold.
 func sweep(path string) error {
-	err := os.RemoveAll(path)
-	return errors.Join(err, sweepTemp(path))
+	sweepTemp(path)
+	return os.RemoveAll(path)
 }
 
 // sweepTemp removes the siblings of path that killed processes left while making it. The
-// caller holds the lock that makers of path hold.
-func sweepTemp(path string) error {
+// caller holds the lock that makers of path hold. What cannot be removed, for instance
+// because a killed initdb has not quite ended and writes there, is left to the next time.
+func sweepTemp(path string) {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
-		return err
+		return
 	}
 	prefix := filepath.Base(path) + ".tmp-"
 	for _, entry := range entries {
@@ -144,11 +145,8 @@ func sweepTemp(path string) error {
 		if _, err := strconv.Atoi(pid); !ok || err != nil {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(filepath.Dir(path), entry.Name())); err != nil {
-			return err
-		}
+		_ = os.RemoveAll(filepath.Join(filepath.Dir(path), entry.Name()))
 	}
-	return nil
 }
 
 // templateKey names the cache entry by everything initdb's result depends on: the program,
