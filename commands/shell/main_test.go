@@ -66,35 +66,55 @@ func sql(t *testing.T, db, text string) {
 	}
 }
 
-func connConfig(db, user string) (*pgconn.Config, error) {
-	cfg, err := engines.ConnConfig(server, db, user)
-	if err != nil {
-		return nil, err
+// connConfig says how to reach server.
+func connConfig(db, user string) (*pgconn.Config, error) { return reach(server)(db, user) }
+
+// reach says how to reach a server.
+func reach(srv engines.Server) func(db, user string) (*pgconn.Config, error) {
+	return func(db, user string) (*pgconn.Config, error) {
+		cfg, err := engines.ConnConfig(srv, db, user)
+		if err != nil {
+			return nil, err
+		}
+		return &cfg.Config, nil
 	}
-	return &cfg.Config, nil
 }
 
 // run runs the shell on a string and returns what it writes.
 func run(t *testing.T, cfg shell.Config, stdin string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	cfg.Server = connConfig
+	if cfg.Server == nil {
+		cfg.Server = connConfig
+	}
 	cfg.Stdin, cfg.Stdout, cfg.Stderr = strings.NewReader(stdin), &out, &errs
 	err = shell.Run(t.Context(), cfg)
 	return out.String(), errs.String(), err
 }
 
-// psql runs PostgreSQL's own on a string and returns what it writes.
-func psql(t *testing.T, db, stdin string, args ...string) (stdout, stderr string) {
+// psqlMajor is the version of psql that the shell is compared with: later ones list some
+// catalogs in another way.
+const psqlMajor = "15"
+
+// findPsql returns the path of that psql.
+func findPsql(t *testing.T) string {
 	t.Helper()
-	info := server.Info()
-	path := filepath.Join(info.Bindir, "psql")
-	if _, err := os.Stat(path); err != nil {
-		if path, err = exec.LookPath("psql"); err != nil {
-			t.Skip("there is no psql to compare with")
+	for _, dir := range append([]string{server.Info().Bindir, "/usr/lib/postgresql/" + psqlMajor + "/bin"}, filepath.SplitList(os.Getenv("PATH"))...) {
+		path := filepath.Join(dir, "psql")
+		out, err := exec.CommandContext(t.Context(), path, "--version").Output()
+		if err == nil && strings.HasPrefix(string(out), "psql (PostgreSQL) "+psqlMajor+".") {
+			return path
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), path, append([]string{"-X", "-d", db}, args...)...)
+	t.Skip("there is no psql " + psqlMajor + " to compare with")
+	return ""
+}
+
+// psql runs PostgreSQL's own on a string and returns what it writes.
+func psql(t *testing.T, path string, srv engines.Server, db, stdin string) (stdout, stderr string) {
+	t.Helper()
+	info := srv.Info()
+	cmd := exec.CommandContext(t.Context(), path, "-X", "-d", db)
 	cmd.Env = append(os.Environ(), "PGHOST="+info.Socket, "PGPORT="+strconv.Itoa(info.Port), "PGUSER="+info.User, "PGCLIENTENCODING=UTF8", "LC_ALL=C.UTF-8", "PGAPPNAME=psql")
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer

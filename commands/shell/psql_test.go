@@ -1,13 +1,17 @@
 package shell_test
 
 import (
+	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pgx-dev/pgx-dev/commands/shell"
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/native"
 )
 
 const fixture = `
@@ -47,11 +51,11 @@ CREATE TABLE other.hidden (a int);
 INSERT INTO items (id, name, tags) VALUES (1, 'apple', '{a,b}'), (2, E'two\nlines', NULL), (3, '日本語', '{}'), (4, E'tab\there', '{c}');
 `
 
-// TestLikePsql compares what is written with what psql writes, to the byte.
-func TestLikePsql(t *testing.T) {
-	db := database(t)
-	sql(t, db, fixture)
-	tests := []struct{ name, input string }{
+// A comparison is what both are given to read.
+type comparison struct{ name, input string }
+
+func statements() []comparison {
+	return []comparison{
 		{"one", "select 1;"},
 		{"types", "select 1 as int, 'x' as text, 1.5 as num, true as b, null as nothing, 12345678901234 as big, '$1'::money, 1.5::float8, 7::oid;"},
 		{"rows", "select g as n, repeat('x', g) as text, g * 1000 as m from generate_series(1, 12) g;"},
@@ -110,6 +114,12 @@ func TestLikePsql(t *testing.T) {
 		{"listen", "listen here; notify here; notify here, 'text';"},
 		{"x auto", "\\x auto\nselect 1 as a;"},
 		{"timing off", "\\timing off\n\\timing on\n\\timing off"},
+	}
+}
+
+// catalogs are the commands that read the catalogs.
+func catalogs() []comparison {
+	return []comparison{
 		{"d", `\d`},
 		{"dt", `\dt`},
 		{"dt pattern", "\\dt other.*\n\\dt i*\n\\dt \"Odd Name\"\n\\dt ITEMS"},
@@ -136,21 +146,80 @@ func TestLikePsql(t *testing.T) {
 		{"d several", `\d items_*`},
 		{"d expanded", "\\x\n\\d quick\n\\dt quick"},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			wantOut, wantErr := psql(t, db, tt.input)
-			gotOut, gotErr, err := run(t, shell.Config{Database: db, KeepGoing: true}, tt.input)
-			if err != nil && !errors.Is(err, shell.ErrFailed) {
+}
+
+// TestLikePsql compares what is written with what psql writes, to the byte.
+func TestLikePsql(t *testing.T) {
+	path := findPsql(t)
+	db := database(t)
+	sql(t, db, fixture)
+	for _, tt := range append(statements(), catalogs()...) {
+		t.Run(tt.name, func(t *testing.T) { compare(t, path, server, db, tt) })
+	}
+}
+
+func compare(t *testing.T, path string, srv engines.Server, db string, tt comparison) {
+	wantOut, wantErr := psql(t, path, srv, db, tt.input)
+	gotOut, gotErr, err := run(t, shell.Config{Server: reach(srv), Database: db, KeepGoing: true}, tt.input)
+	if err != nil && !errors.Is(err, shell.ErrFailed) {
+		t.Fatal(err)
+	}
+	if tt.name == "listen" { // the process differs
+		wantOut, gotOut = withoutPID(wantOut), withoutPID(gotOut)
+	}
+	if wantOut != gotOut {
+		t.Errorf("stdout (-psql +shell):\n%s", cmp.Diff(wantOut, gotOut))
+	}
+	if wantErr != gotErr {
+		t.Errorf("stderr (-psql +shell):\n%s", cmp.Diff(wantErr, gotErr))
+	}
+}
+
+// TestCatalogs runs the commands that read the catalogs on every PostgreSQL that is
+// installed. Up to its own version psql is right about them; on later ones they must at
+// least find the same things.
+func TestCatalogs(t *testing.T) {
+	path := findPsql(t)
+	db := database(t)
+	sql(t, db, fixture)
+	engine := native.New(native.Config{})
+	runtimes, err := engine.Runtimes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[int]bool{server.Info().VersionNum / 10000: true}
+	for _, rt := range runtimes {
+		major := rt.Version.Num() / 10000
+		if seen[major] || major < 12 { // the fixture has what 12 brought
+			continue
+		}
+		seen[major] = true
+		t.Run(strconv.Itoa(major), func(t *testing.T) {
+			srv, err := engine.Start(t.Context(), engines.Spec{Fast: true, Version: rt.Version.String()})
+			if err != nil {
 				t.Fatal(err)
 			}
-			if tt.name == "listen" { // the process differs
-				wantOut, gotOut = withoutPID(wantOut), withoutPID(gotOut)
+			defer func() {
+				if err := srv.Close(context.WithoutCancel(t.Context())); err != nil {
+					t.Error(err)
+				}
+			}()
+			if _, errs, err := run(t, shell.Config{Server: reach(srv)}, fixture); err != nil {
+				t.Fatal(err, errs)
 			}
-			if wantOut != gotOut {
-				t.Errorf("stdout (-psql +shell):\n%s", cmp.Diff(wantOut, gotOut))
-			}
-			if wantErr != gotErr {
-				t.Errorf("stderr (-psql +shell):\n%s", cmp.Diff(wantErr, gotErr))
+			for _, tt := range catalogs() {
+				if major <= 15 {
+					compare(t, path, srv, "postgres", tt)
+					continue
+				}
+				want, _, _ := run(t, shell.Config{Database: db, KeepGoing: true}, tt.input)
+				got, errs, err := run(t, shell.Config{Server: reach(srv), KeepGoing: true}, tt.input)
+				if strings.Contains(errs, "ERROR") || err != nil && !errors.Is(err, shell.ErrFailed) {
+					t.Errorf("%s: %v %s", tt.input, err, errs)
+				}
+				if got != want {
+					t.Errorf("%s (-%s +%d):\n%s", tt.input, psqlMajor, major, cmp.Diff(want, got))
+				}
 			}
 		})
 	}
