@@ -200,12 +200,8 @@ func findDirection(text string) (at int, word string) {
 		c := text[i]
 		end := i + 1
 		switch {
-		case c == '\'':
-			end = quoteEnd(text, i, escapes(text, i))
-		case c == '"':
-			end = quoteEnd(text, i, false)
-		case c == '$':
-			end = dollarEnd(text, i)
+		case c == '\'' || c == '"' || c == '$':
+			end = skipQuoted(text, i)
 		case c == '(':
 			depth++
 		case c == ')':
@@ -218,7 +214,7 @@ func findDirection(text string) (at int, word string) {
 				return i, w
 			}
 			if end < len(text) && text[end] == '\'' { // E'…'
-				end = quoteEnd(text, end, escapes(text, end))
+				end = skipQuoted(text, end)
 			}
 		}
 		if end < 0 {

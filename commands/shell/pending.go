@@ -1,7 +1,6 @@
 package shell
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -10,21 +9,43 @@ import (
 	"github.com/pgx-dev/pgx-dev/engines/script"
 )
 
-// pending is text that was read and has not been run.
+// pending is text that was read and has not been run. A statement of many lines is not
+// looked at again with each of them.
 type pending struct {
-	buf  []byte
-	line int // number of the line in which buf begins
+	lines strings.Builder // nothing in them has ended
+	lexer lexer
+	line  int // number of the line in which the text begins
 }
 
-// cut takes the first n bytes away and puts text in their place.
-func (p *pending) cut(n int, text string) {
-	p.line += bytes.Count(p.buf[:n], []byte("\n")) - strings.Count(text, "\n")
-	p.buf = append([]byte(text), p.buf[n:]...)
+func newPending(line int) *pending { return &pending{lexer: newLexer(), line: line} }
+
+// add appends a line.
+func (p *pending) add(line string) {
+	p.lines.WriteString(line)
+	p.lexer.advance(p.lines.String())
 }
+
+// take returns everything that is pending.
+func (p *pending) take() string {
+	text := p.lines.String()
+	p.lines.Reset()
+	p.lexer = newLexer()
+	return text
+}
+
+// put makes text pending again.
+func (p *pending) put(text string) {
+	if text != "" {
+		p.add(text)
+	}
+}
+
+// blank reports whether there is nothing but white space and whole comments.
+func (p *pending) blank() bool { return p.lexer.inside == 0 && script.Blank(p.lines.String()) }
 
 // script runs an input to its end.
 func (s *shell) script(ctx context.Context, in *input) error {
-	p := pending{line: in.line + 1}
+	p := newPending(in.line + 1)
 	var failed error
 	for {
 		text, err := in.next()
@@ -32,8 +53,8 @@ func (s *shell) script(ctx context.Context, in *input) error {
 		if err != nil && !end {
 			return err
 		}
-		p.buf = append(p.buf, text...)
-		err = s.consume(ctx, in, &p, end)
+		p.add(text)
+		err = s.consume(ctx, in, p, end)
 		switch {
 		case errors.Is(err, errQuit):
 			return failed
@@ -51,13 +72,12 @@ func (s *shell) script(ctx context.Context, in *input) error {
 // consume runs what is complete in p, and at the input's end everything. Where an input
 // goes on after errors, the last one is returned.
 func (s *shell) consume(ctx context.Context, in *input, p *pending, end bool) error {
+	if !end && !p.lexer.ends() {
+		return nil
+	}
+	text := p.take()
 	var failed error
-	for len(p.buf) > 0 && ctx.Err() == nil {
-		// Nothing ends without one of these; to look only then keeps long literals cheap.
-		if !end && !bytes.ContainsAny(p.buf, `;\`) {
-			break
-		}
-		text := string(p.buf)
+	for text != "" && ctx.Err() == nil {
 		stmt, rest, ok := script.Next(text)
 		at := -1
 		if strings.Contains(stmt, `\`) {
@@ -66,16 +86,18 @@ func (s *shell) consume(ctx context.Context, in *input, p *pending, end bool) er
 		var err error
 		switch {
 		case at >= 0:
-			err = s.command(ctx, in, p, at)
+			text, err = s.command(ctx, in, p, text, at)
 		case ok || end:
-			lead := leading(stmt)
-			line := p.line + strings.Count(stmt[:lead], "\n")
-			p.cut(len(text)-len(rest), "")
 			if strings.HasPrefix(text[len(stmt):], ";") {
 				stmt = text[:len(stmt)+1] // psql sends it too
 			}
+			lead := leading(stmt)
+			line := p.line + strings.Count(stmt[:lead], "\n")
+			p.line += strings.Count(text[:len(text)-len(rest)], "\n")
+			text = rest
 			err = s.statement(ctx, in, stmt[lead:], line)
 		default:
+			p.put(text)
 			return failed
 		}
 		if err != nil {
@@ -88,18 +110,19 @@ func (s *shell) consume(ctx context.Context, in *input, p *pending, end bool) er
 	return failed
 }
 
-// command runs the backslash command that begins at the given place of p.
-func (s *shell) command(ctx context.Context, in *input, p *pending, at int) error {
-	before, text := string(p.buf[:at]), string(p.buf[at:])
-	if i := strings.IndexByte(text, '\n'); i >= 0 {
-		text = text[:i]
+// command runs the backslash command that begins at the given place of text, and returns
+// what is left of that.
+func (s *shell) command(ctx context.Context, in *input, p *pending, text string, at int) (string, error) {
+	line := text[at:]
+	if i := strings.IndexByte(line, '\n'); i >= 0 {
+		line = line[:i]
 	}
-	keep, used, err := s.backslash(ctx, in, before, text)
-	if used == len(text) && at+used < len(p.buf) {
+	keep, used, err := s.backslash(ctx, in, text[:at], line)
+	if used == len(line) && at+used < len(text) {
 		used++ // the newline is the command's
 	}
-	p.cut(at+used, keep)
-	return err
+	p.line += strings.Count(text[:at+used], "\n") - strings.Count(keep, "\n")
+	return keep + text[at+used:], err
 }
 
 // leading returns how much of a statement psql does not send: the white space and the "--"

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"golang.org/x/term"
@@ -63,13 +62,13 @@ func (s *shell) prompt(ctx context.Context, t *terminal, stdin io.Reader) error 
 		fmt.Fprintf(s.Stdout, "PostgreSQL %s. Type \\? for help, \\q to quit.\n\n", s.conn.ParameterStatus("server_version"))
 	}
 	in := &input{interactive: true, copyLine: s.copyLine}
-	p := pending{line: 1}
+	p := newPending(1)
 	entry := "" // for the history: all lines of what is pending
 	for ctx.Err() == nil {
-		text, err := t.editor.Read(s.promptText(&p))
+		text, err := t.editor.Read(s.promptText(p))
 		switch {
 		case errors.Is(err, line.ErrInterrupted):
-			p, entry = pending{line: 1}, ""
+			p, entry = newPending(1), ""
 			continue
 		case errors.Is(err, io.EOF):
 			if !s.quiet {
@@ -79,11 +78,11 @@ func (s *shell) prompt(ctx context.Context, t *terminal, stdin io.Reader) error 
 		case err != nil:
 			return err
 		}
-		p.buf = append(append(p.buf, text...), '\n')
+		p.add(text + "\n")
 		entry += text + "\n"
-		err = s.consume(ctx, in, &p, false)
-		if strings.TrimSpace(string(p.buf)) == "" {
-			p = pending{line: 1}
+		err = s.consume(ctx, in, p, false)
+		if p.blank() {
+			p = newPending(1)
 			s.remember(entry)
 			entry = ""
 		}
@@ -143,9 +142,8 @@ func (s *shell) promptText(p *pending) string {
 		return "!> "
 	}
 	state := "="
-	if strings.TrimSpace(string(p.buf)) != "" {
-		open, _ := scan(string(p.buf))
-		state = string(open)
+	if !p.blank() {
+		state = string(p.lexer.open())
 	}
 	switch s.conn.TxStatus() {
 	case 'T':

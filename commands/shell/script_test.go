@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -289,6 +290,29 @@ func TestTiming(t *testing.T) {
 	out, _, err := run(t, shell.Config{Timing: true}, "select 1 as a;")
 	if err != nil || !strings.HasPrefix(out, " a \n---\n 1\n(1 row)\n\nTime: ") || !strings.HasSuffix(out, " ms\n") {
 		t.Error(err, out)
+	}
+}
+
+// TestLongStatement has statements of very many lines, and very many statements in a line;
+// to look at their beginnings again with each part would take minutes.
+func TestLongStatement(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	const n = 50_000
+	db := database(t)
+	for name, src := range map[string]string{
+		"lines": "create table lines (a int, b text);\ninsert into lines values\n" + strings.Repeat("(1, 'text; of \\ more'),\n", n) + "(2, '');\n",
+		"line":  "create temp table x (); \\echo here\n" + strings.Repeat(";", n) + strings.Repeat(" /* c */ ; -- \n", 1000) + "select 1;\n",
+	} {
+		var errs bytes.Buffer
+		err := shell.Run(ctx, shell.Config{Server: connConfig, Database: db, Stdin: strings.NewReader(src), Stdout: io.Discard, Stderr: &errs})
+		if err != nil {
+			t.Error(name, err, errs.String())
+		}
+	}
+	out, _, _ := run(t, shell.Config{Database: db, Rows: rows.Options{Format: rows.CSV}}, "select count(*) from lines")
+	if out != "count\n50001\n" {
+		t.Error(out)
 	}
 }
 
