@@ -204,6 +204,8 @@ func TestSetArguments(t *testing.T) {
 		{"--csv|-x|-F|;|other", want{Rows: rows.Options{Format: rows.CSV, Expanded: rows.On, FieldSep: ";"}, Database: "other"}, ""},
 		{"-v|ON_ERROR_STOP=0|-Pnull=NULL|--pset=format=jsonl", want{Keep: true, Rows: rows.Options{Null: "NULL", Format: rows.JSONL}}, ""},
 		{"--set=ON_ERROR_STOP=1|-dother", want{Database: "other"}, ""},
+		{"-c||-X", want{Steps: []Step{{Command: " "}}}, ""},
+		{"-f||-X", want{}, "wants the name of a file"},
 		{"-v|x=1", want{}, "only ON_ERROR_STOP"},
 		{"-P|border=2", want{}, "not an option of this shell"},
 		{"-L|file", want{}, "does not know the argument -L"},

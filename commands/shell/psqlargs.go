@@ -123,10 +123,14 @@ func (p *psqlArgs) option(letter byte, value, arg string) error {
 	c := p.c
 	switch letter {
 	case 'c':
-		if value != "" {
-			c.Steps = append(c.Steps, Step{Command: value})
+		if value == "" {
+			value = " " // nothing to run is something else than no step
 		}
+		c.Steps = append(c.Steps, Step{Command: value})
 	case 'f':
+		if value == "" {
+			return errors.New("-f wants the name of a file")
+		}
 		c.Steps = append(c.Steps, Step{File: value})
 	case 'd':
 		if isURL(value) {
