@@ -107,8 +107,7 @@ func (s *suite) testProtocol(t *testing.T) {
 
 	code := func(sql string, args ...any) string {
 		_, err := conn.Exec(ctx, sql, args...)
-		var pgErr *pgconn.PgError
-		if errors.As(err, &pgErr) {
+		if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 			return pgErr.Code
 		}
 		return fmt.Sprint(err)

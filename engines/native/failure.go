@@ -2,6 +2,7 @@ package native
 
 import (
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"syscall"
@@ -25,7 +26,10 @@ func (f *startFailure) Error() string {
 	if tail := logTail(f.log); tail != "" {
 		b.WriteString("\n" + indent(tail))
 	}
-	b.WriteString("\nlog: " + f.file)
+	// The log of a cluster that was not there before is taken away with it.
+	if _, err := os.Stat(f.file); err == nil {
+		b.WriteString("\nlog: " + f.file)
+	}
 	return b.String()
 }
 

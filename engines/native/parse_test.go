@@ -73,6 +73,10 @@ func TestDirVersion(t *testing.T) {
 }
 
 func TestStartFailure(t *testing.T) {
+	logFile := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(logFile, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	const at = "2026-01-01 00:00:00.000 UTC [1] "
 	tests := []struct {
 		log          string
@@ -94,7 +98,7 @@ func TestStartFailure(t *testing.T) {
 		{log: ""},
 	}
 	for _, tt := range tests {
-		f := &startFailure{wait: errors.New("exit status 1"), log: tt.log, file: "/the/log"}
+		f := &startFailure{wait: errors.New("exit status 1"), log: tt.log, file: logFile}
 		var err error = f
 		for _, target := range []error{engines.ErrLocked, engines.ErrVersion, syscall.ENOSPC} {
 			if errors.Is(err, target) != (target == tt.is) {
@@ -104,7 +108,7 @@ func TestStartFailure(t *testing.T) {
 		if f.portTaken() != tt.port || f.memoryHeld() != tt.memory || f.fatal() != tt.fatal {
 			t.Errorf("%q: port %t, memory %t, fatal %q", tt.log, f.portTaken(), f.memoryHeld(), f.fatal())
 		}
-		if !strings.Contains(err.Error(), "/the/log") || !strings.Contains(err.Error(), "exit status 1") {
+		if !strings.Contains(err.Error(), logFile) || !strings.Contains(err.Error(), "exit status 1") {
 			t.Errorf("%q: error is %v", tt.log, err)
 		}
 	}

@@ -43,7 +43,11 @@ func sweepTemporary(root string) {
 		data := filepath.Join(dir, "data")
 		lockPath := filepath.Join(place.Control(data), "owner.lock")
 		if _, err := os.Stat(lockPath); err != nil {
-			_ = os.RemoveAll(dir) // its maker died before it had the lock
+			// Its maker died before it had the lock, unless it is in another pid namespace
+			// and just about to take it.
+			if fi, err := entry.Info(); err == nil && time.Since(fi.ModTime()) > time.Minute {
+				_ = os.RemoveAll(dir)
+			}
 			continue
 		}
 		// The lock is also right where the maker lives in another pid namespace.
