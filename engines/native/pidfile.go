@@ -76,11 +76,15 @@ func (d *directory) clearStale() (pid int, err error) {
 	case err == nil && f.serves(d.path):
 		return f.pid, nil
 	}
-	// Under a name of its own it can still be looked at.
-	if err := os.Rename(path, filepath.Join(d.control, "stale.pid")); err != nil {
-		return 0, os.Remove(path)
+	// Under a name of its own it can still be looked at. A postmaster that ends at this
+	// moment removes it itself.
+	if err = os.Rename(path, filepath.Join(d.control, "stale.pid")); err != nil {
+		err = os.Remove(path)
 	}
-	return 0, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return 0, err
 }
 
 // clearSockets removes the socket and its lock file that a killed postmaster left in our
