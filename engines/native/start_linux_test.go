@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -354,4 +356,54 @@ func TestWithoutStatus(t *testing.T) {
 		t.Error(got)
 	}
 	mustStop(t, srv)
+}
+
+// TestOtherEnvironment opens a directory from shells that differ in everything but the
+// directory: they see the same lock.
+func TestOtherEnvironment(t *testing.T) {
+	e := first(t)
+	dir := filepath.Join(t.TempDir(), "caf\xe9") // Latin 1, no UTF-8
+	srv := mustStart(t, e, engines.Spec{Dir: dir})
+	for _, name := range []string{"TMPDIR", "XDG_RUNTIME_DIR", "HOME"} {
+		t.Setenv(name, shortDir(t))
+	}
+	if err := startError(t, e, engines.Spec{Dir: dir}); !errors.Is(err, engines.ErrLocked) {
+		t.Errorf("error is %v", err)
+	}
+	if got := query(t, srv, "SELECT 'unharmed'"); got != "unharmed" {
+		t.Error(got)
+	}
+	mustStop(t, srv)
+	srv = mustStart(t, e, engines.Spec{Dir: dir})
+	if got := query(t, srv, "SELECT 'elsewhere'"); got != "elsewhere" || !strings.HasPrefix(srv.Info().Socket, os.Getenv("XDG_RUNTIME_DIR")) {
+		t.Errorf("%s from %s", got, srv.Info().Socket)
+	}
+	mustStop(t, srv)
+}
+
+// TestHangingStop has a stopped backend keep a fast shutdown from ending; when the polite
+// time is over, it ends all the same.
+func TestHangingStop(t *testing.T) {
+	srv := mustStart(t, first(t), engines.Spec{Dir: filepath.Join(t.TempDir(), "data")})
+	conn, err := engines.Connect(t.Context(), srv, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(int(conn.PgConn().PID()), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if err := srv.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	// PostgreSQL gives its children 5 s before it kills them.
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if pidExists(srv.Info().PID) {
+		t.Error("the postmaster is still there")
+	}
+	_ = conn.Close(t.Context())
 }
