@@ -41,14 +41,19 @@ func (e *Engine) prepare(ctx context.Context, d *directory, spec engines.Spec) (
 	source := d.path
 	if found == absent {
 		if spec.MustExist {
-			return rt, nil, fmt.Errorf("%s: %w", d.path, engines.ErrNotExist)
+			return rt, nil, engines.ErrNotExist
 		}
 		source = spec.Template
 	}
-	if source != "" {
-		rt, err = e.runtimeOf(ctx, source, spec.Version)
-	} else {
+	switch source {
+	case "":
 		rt, err = e.Select(ctx, spec.Version)
+	case d.path:
+		rt, err = e.runtimeOf(ctx, source, spec.Version)
+	default:
+		if rt, err = e.runtimeOf(ctx, source, spec.Version); err != nil {
+			err = fmt.Errorf("template %s: %w", source, err)
+		}
 	}
 	if err != nil {
 		return rt, nil, err
@@ -79,7 +84,7 @@ func (e *Engine) runtimeOf(ctx context.Context, dir, constraint string) (Runtime
 		// The configured default need not be of this version, a plain search is.
 		rt, err := e.Select(ctx, major)
 		if err != nil {
-			return rt, fmt.Errorf("%s was made by PostgreSQL %s: %w", dir, major, err)
+			return rt, fmt.Errorf("it was made by PostgreSQL %s: %w", major, err)
 		}
 		return rt, nil
 	}
@@ -88,16 +93,16 @@ func (e *Engine) runtimeOf(ctx context.Context, dir, constraint string) (Runtime
 		return Runtime{}, err
 	}
 	if own, err := ParseVersion(major); err == nil && !c.allowsMajor(own) {
-		return Runtime{}, fmt.Errorf("%s was made by PostgreSQL %s, not %s: %w; ask for %s, name another directory, "+
-			"or dump it with %s and load the dump into a new one", dir, major, constraint, engines.ErrVersion, major, major)
+		return Runtime{}, fmt.Errorf("it was made by PostgreSQL %s, not %s: %w; ask for %s, name another directory, "+
+			"or dump it with %s and load the dump into a new one", major, constraint, engines.ErrVersion, major, major)
 	}
 	rt, err := e.Select(ctx, constraint)
 	if err != nil {
 		return rt, err
 	}
 	if rt.Version.Major() != major {
-		return Runtime{}, fmt.Errorf("%s was made by PostgreSQL %s, and %s is %s: %w; ask for %s or name another directory",
-			dir, major, rt.Bindir, rt.Version, engines.ErrVersion, major)
+		return Runtime{}, fmt.Errorf("it was made by PostgreSQL %s, and %s is %s: %w; ask for %s or name another directory",
+			major, rt.Bindir, rt.Version, engines.ErrVersion, major)
 	}
 	return rt, nil
 }

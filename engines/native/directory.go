@@ -62,7 +62,7 @@ func (e *Engine) openDirectory(spec engines.Spec) (_ *directory, err error) {
 	}
 	d.lock, err = dirlock.TryExclusive(d.ownerFile())
 	if errors.Is(err, dirlock.ErrHeld) {
-		return nil, fmt.Errorf("%s is %w%s", d.path, engines.ErrLocked, holder(d.path))
+		return nil, fmt.Errorf("%w%s", engines.ErrLocked, holder(d.path))
 	}
 	if err != nil {
 		return nil, err
@@ -75,9 +75,9 @@ func notThere(path string, err error) error {
 	fi, statErr := os.Stat(path)
 	switch {
 	case statErr == nil && !fi.IsDir():
-		return fmt.Errorf("%s is not a directory: %w", path, engines.ErrNotExist)
-	case errors.Is(statErr, fs.ErrNotExist):
-		return fmt.Errorf("%s: %w", path, engines.ErrNotExist)
+		return fmt.Errorf("it is not a directory: %w", engines.ErrNotExist)
+	case errors.Is(err, engines.ErrNotExist):
+		return engines.ErrNotExist
 	}
 	return err
 }
@@ -140,7 +140,7 @@ func (d *directory) makeParents() error {
 
 func (d *directory) makeControl() error {
 	if fi, err := os.Stat(d.path); err == nil && !fi.IsDir() {
-		return fmt.Errorf("%s is a file; a data directory cannot be made there", d.path)
+		return errors.New("it is a file; a data directory cannot be made there")
 	}
 	err := os.Mkdir(d.control, 0o700)
 	switch {
@@ -215,12 +215,12 @@ func (d *directory) examine() (condition, error) {
 	}
 	if _, err := DirVersion(d.path); err != nil {
 		if errors.Is(err, engines.ErrNotExist) {
-			return 0, fmt.Errorf("%s is not empty and not a data directory (it has %s); name another directory", d.path, entries[0].Name())
+			return 0, fmt.Errorf("the directory is not empty and no data directory (it has %s); name another one", entries[0].Name())
 		}
 		return 0, err
 	}
 	if _, err := ReadControlData(d.path); err != nil {
-		return 0, fmt.Errorf("%s is not a whole data directory, perhaps initdb was killed; move it away or remove it: %w", d.path, err)
+		return 0, fmt.Errorf("it is not a whole data directory, perhaps initdb was killed; move it away or remove it: %w", err)
 	}
 	return whole, nil
 }

@@ -119,9 +119,13 @@ func (e *Engine) noRuntime(c Constraint, seen []Runtime, places []searchPlace) e
 		b.WriteString(p.describe())
 	}
 	if pin, ok := e.newestPin(c); ok {
-		fmt.Fprintf(&b, "; `pgx-dev runtime install %s` fetches one", pin.Version.Major())
+		fmt.Fprintf(&b, "; fetch one with `pgx-dev runtime install %s`", pin.Version.Major())
 	}
-	b.WriteString("; or install your distribution's PostgreSQL server package, or name its programs' directory in runtime.bindirs")
+	if c.IsGlob() {
+		b.WriteString("; name a directory that holds postgres and initdb")
+		return &noRuntimeError{text: b.String()}
+	}
+	b.WriteString("; install your distribution's PostgreSQL server package, or name its programs' directory in runtime.bindirs")
 	return &noRuntimeError{text: b.String()}
 }
 

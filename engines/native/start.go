@@ -84,10 +84,10 @@ func (e *Engine) awaitOrphan(ctx context.Context, d *directory) error {
 			return err
 		}
 		if d.recorded() != pid {
-			return fmt.Errorf("%s is %w (postmaster %d, not started by pgx-dev)", d.path, engines.ErrLocked, pid)
+			return fmt.Errorf("%w (postmaster %d, not started by pgx-dev)", engines.ErrLocked, pid)
 		}
 		if err := endOrphan(pid, time.Since(began)); err != nil {
-			return fmt.Errorf("%s is %w (postmaster %d, left by a killed process): %w", d.path, engines.ErrLocked, pid, err)
+			return fmt.Errorf("%w (postmaster %d, left by a killed process): %w", engines.ErrLocked, pid, err)
 		}
 		select {
 		case <-ctx.Done():
