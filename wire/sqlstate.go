@@ -49,6 +49,7 @@ func (c Code) IsRetryable() bool {
 const (
 	CodeSuccessfulCompletion Code = "00000"
 	CodeWarning              Code = "01000"
+	CodeNoDataFound          Code = "P0002"
 
 	CodeConnectionException    Code = "08000"
 	CodeConnectionDoesNotExist Code = "08003"
