@@ -20,9 +20,10 @@ import (
 	"github.com/pgx-dev/pgx-dev/wire/internal/testpg"
 )
 
-// majors are those whose protocols differ: 14 has the positional syntax and a COPY for each
-// archive, 15 and later have options in parentheses and one COPY for all.
-var majors = []int{14, 15, 18}
+// majors are those whose protocols differ: 12 has no manifests and version 1 of pgoutput, 14
+// has the positional syntax and a COPY for each archive, 15 and later have options in
+// parentheses and one COPY for all.
+var majors = []int{12, 14, 15, 18}
 
 func connect(t *testing.T, s *testpg.Server, mode Mode) *Conn {
 	t.Helper()
@@ -106,7 +107,7 @@ func TestBaseBackup(t *testing.T) {
 			}}
 			c := connect(t, s, Physical)
 			result, err := c.BaseBackup(t.Context(), sink, BaseBackupOptions{
-				Label: "it's a test", Fast: true, WAL: true, Manifest: true,
+				Label: "it's a test", Fast: true, WAL: true, Manifest: major >= 13,
 				Progress: func(p Progress) {
 					if p.Bytes < last.Bytes || p.Tablespace < 1 || p.Tablespace > p.Tablespaces {
 						t.Errorf("progress went from %+v to %+v", last, p)

@@ -39,7 +39,6 @@ type Conn struct {
 	nc      net.Conn
 	r       *wire.Reader
 	w       *wire.Writer
-	dec     wire.BackendDecoder
 	params  map[string]string
 	pid     uint32
 	version int

@@ -80,7 +80,7 @@ func TestPhysicalStream(t *testing.T) {
 			}
 			waitFor(t, func() bool {
 				var ok bool
-				if err := conn.QueryRow(ctx, "select coalesce(max(flush_lsn) >= $1::text::pg_lsn, false) from pg_stat_replication", end.String()).Scan(&ok); err != nil {
+				if err := conn.QueryRow(ctx, "select coalesce(bool_or(flush_lsn >= $1::text::pg_lsn), false) from pg_stat_replication", end.String()).Scan(&ok); err != nil {
 					t.Fatal(err)
 				}
 				return ok

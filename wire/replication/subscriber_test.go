@@ -56,16 +56,6 @@ func describe(ch Change) string {
 	return strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", ch.Message), "*pgoutput."))
 }
 
-func subscribe(t *testing.T, s *testpg.Server, o SubscribeOptions) (*Conn, *Subscriber) {
-	t.Helper()
-	c := connect(t, s, Logical)
-	sub, err := c.Subscribe(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c, sub
-}
-
 // until returns the descriptions of changes up to one that has the given text.
 func until(t *testing.T, sub *Subscriber, text string) []string {
 	t.Helper()
@@ -120,16 +110,16 @@ func TestSubscribe(t *testing.T) {
 				"delete from \"B \"\"quoted\"\"\"",
 				"truncate a, \"B \"\"quoted\"\"\" restart identity cascade",
 				"select pg_logical_emit_message(true, 'in', 'side'), pg_logical_emit_message(false, 'out', 'side')",
+				"update a set name = 'last'", // of no row
+				"insert into a values (99, 'end')",
 			)
-			sub, err := c.Subscribe(ctx, SubscribeOptions{Slot: "s", Publications: []string{"it's"}, Messages: true, StatusInterval: 20 * time.Millisecond})
+			sub, err := c.Subscribe(ctx, SubscribeOptions{Slot: "s", Publications: []string{"it's"}, Messages: major >= 14, StatusInterval: 20 * time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := strings.Join(until(t, sub, "message in"), "\n")
-			// PostgreSQL 15 and later leave out transactions that have nothing to say.
-			if major == 14 {
-				got = strings.Replace(got, "begin\ncommit\n", "", 1)
-			}
+			got := strings.Join(until(t, sub, "id=99"), "\n")
+			// Servers before 15 do not leave out transactions that have nothing to say.
+			got = strings.ReplaceAll(got, "begin\ncommit\n", "")
 			want := `begin
 type public.mood
 relation public.a d
@@ -163,7 +153,15 @@ truncate 2 tables, cascade true, restart true
 commit
 message out false: side
 begin
-message in true: side`
+message in true: side
+commit
+begin
+type public.mood
+relation public.a d
+insert a: id=99 name=end mood=null`
+			if major < 14 {
+				want = strings.Replace(want, "message out false: side\nbegin\nmessage in true: side\ncommit\n", "", 1)
+			}
 			if got != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
@@ -227,7 +225,7 @@ message in true: side`
 // TestSubscribeStreamed has transactions that are too large for the server's memory, so that
 // it sends them before they end; one of them is rolled back.
 func TestSubscribeStreamed(t *testing.T) {
-	for _, major := range majors {
+	for _, major := range []int{14, 15, 18} {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
 			t.Parallel()
 			s := testpg.New(t, major, map[string]string{"logical_decoding_work_mem": "64kB"})
