@@ -29,18 +29,6 @@ type Server struct {
 	log  bytes.Buffer
 }
 
-// Init makes a data directory below the test's temporary directory.
-func Init(t testing.TB, bin string) (dir string) {
-	t.Helper()
-	dir = filepath.Join(t.TempDir(), "data")
-	out, err := command(filepath.Join(bin, "initdb"),
-		"-D", dir, "-U", "postgres", "-A", "trust", "-N", "--locale=C", "-E", "UTF8").CombinedOutput()
-	if err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
-	}
-	return dir
-}
-
 // New makes a data directory and starts a server in it.
 func New(t testing.TB, major int, settings map[string]string) *Server {
 	t.Helper()

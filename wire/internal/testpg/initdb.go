@@ -1,0 +1,64 @@
+package testpg
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Init makes a data directory below the test's temporary directory. It is the copy of one
+// that initdb has made once and that stays in the user's cache directory.
+func Init(t testing.TB, bin string) (dir string) {
+	t.Helper()
+	template, err := template(bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = filepath.Join(t.TempDir(), "data")
+	if out, err := exec.Command("cp", "-a", template, dir).CombinedOutput(); err != nil {
+		t.Fatalf("copy %s: %v\n%s", template, err, out)
+	}
+	return dir
+}
+
+// template returns a data directory that nobody runs a server in.
+func template(bin string) (string, error) {
+	version, err := exec.Command(filepath.Join(bin, "postgres"), "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask for the version of %s: %w", bin, err)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	parent := filepath.Join(cache, "pgx-dev", "testpg")
+	key := sha256.Sum256(fmt.Appendf(nil, "%s\n%s", bin, version))
+	dir := filepath.Join(parent, fmt.Sprintf("initdb-%x", key[:8]))
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return "", err
+	}
+	tmp, err := os.MkdirTemp(parent, "initdb-tmp-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	data := filepath.Join(tmp, "data")
+	out, err := command(filepath.Join(bin, "initdb"),
+		"-D", data, "-U", "postgres", "-A", "trust", "-N", "--locale=C", "-E", "UTF8").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	// Another process may have been quicker; its directory is as good.
+	if err := os.Rename(data, dir); err != nil {
+		if _, serr := os.Stat(dir); serr != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
