@@ -1,0 +1,224 @@
+package guest
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
+	"github.com/tetratelabs/wazero/api"
+)
+
+// Offsets in musl's struct dso as Emscripten 6 has it; pinned with the package.
+const (
+	dsoMemAllocated = 8
+	dsoMemAddr      = 12
+	dsoMemSize      = 16
+	dsoTableAddr    = 20
+	dsoTableSize    = 24
+	dsoName         = 36
+)
+
+func (in *Instance) dlopen(s []uint64) {
+	handle := uint32(s[0])
+	name := path.Clean(in.Proc.String(handle + dsoName))
+	if err := in.load(handle, name); err != nil {
+		in.dlerror(fmt.Sprintf("could not load library %s: %v", name, err))
+		s[0] = 0
+		return
+	}
+	s[0] = 1
+}
+
+func (in *Instance) dlsym(s []uint64) {
+	handle, symbol := uint32(s[0]), in.Proc.String(uint32(s[1]))
+	for _, l := range in.libs {
+		if l.handle == handle {
+			if v, ok := l.exports[symbol]; ok {
+				s[0] = uint64(v)
+				return
+			}
+		}
+	}
+	in.dlerror("undefined symbol: " + symbol)
+	s[0] = 0
+}
+
+// dlerror sets what dlerror(3) returns; the guest takes it as a format.
+func (in *Instance) dlerror(msg string) {
+	in.Call("__dl_seterr", in.cstring(strings.ReplaceAll(msg, "%", "%%")), 0)
+}
+
+// A linking is one dlopen under way.
+type linking struct {
+	in   *Instance
+	side *sideModule
+	lib  *library
+
+	memBase, tableBase uint32
+	own, needed        []function // functions of the library, and of main, that get slots
+	mainSlots          map[string]uint32
+}
+
+type function struct {
+	name string
+	typ  wasmbin.FuncType
+}
+
+// load links a side module as Emscripten's dynamic loader does: its data and its part of
+// the function table are given places, imports are resolved against the main module, the
+// libraries loaded before, and the host, in this order.
+func (in *Instance) load(handle uint32, name string) error {
+	code, err := in.readGuest(name)
+	if err != nil {
+		return err
+	}
+	side, err := in.rt.sideModule(in.ctx, code, false)
+	if err != nil {
+		return err
+	}
+	l := &linking{in: in, side: side, lib: &library{handle: handle, name: name, exports: map[string]uint32{}}, mainSlots: map[string]uint32{}}
+	if err := l.place(); err != nil {
+		return err
+	}
+	if err := l.instantiate(); err != nil {
+		return err
+	}
+	mem, m := in.Memory(), side.mod
+	mem.WriteByte(handle+dsoMemAllocated, 1)
+	for off, v := range map[uint32]uint32{dsoMemAddr: l.memBase, dsoMemSize: m.MemSize, dsoTableAddr: l.tableBase, dsoTableSize: m.TableSize} {
+		mem.WriteUint32Le(handle+off, v)
+	}
+	in.libs = append(in.libs, l.lib)
+	return nil
+}
+
+// place finds room for the library's data and functions.
+func (l *linking) place() error {
+	in, m := l.in, l.side.mod
+	if m.MemSize > 0 {
+		align := uint32(1) << m.MemAlign
+		p := uint32(in.Call("calloc", uint64(m.MemSize)+uint64(align), 1))
+		if p == 0 {
+			return fmt.Errorf("the guest has no %d bytes for it", m.MemSize)
+		}
+		l.memBase = (p + align - 1) &^ (align - 1)
+	}
+	for _, e := range m.Exports {
+		switch e.Kind {
+		case wasmbin.KindFunc:
+			t, _ := m.FuncType(e.Index)
+			l.own = append(l.own, function{e.Name, t})
+		case wasmbin.KindGlobal:
+			if v, ok := m.ExportedGlobal(e.Name); ok {
+				l.lib.exports[e.Name] = uint32(v) + l.memBase
+			}
+		}
+	}
+	// A function of main whose address is taken keeps the slot that main itself uses, so
+	// that pointers to it are equal everywhere.
+	pg := in.rt.pg
+	for _, im := range m.Imports {
+		if im.Module != "GOT.func" {
+			continue
+		}
+		e, ok := pg.Export(im.Name, wasmbin.KindFunc)
+		if !ok {
+			continue
+		}
+		if slot, ok := pg.Slots[e.Index]; ok {
+			l.mainSlots[im.Name] = slot
+		} else if slot, ok := in.slots[im.Name]; ok {
+			l.mainSlots[im.Name] = slot
+		} else {
+			t, _ := pg.FuncType(e.Index)
+			l.needed = append(l.needed, function{im.Name, t})
+		}
+	}
+	base, err := in.growTable(m.TableSize + uint32(len(l.own)+len(l.needed)))
+	if err != nil {
+		return err
+	}
+	l.tableBase = base
+	for i, f := range l.own {
+		l.lib.exports[f.name] = base + m.TableSize + uint32(i)
+	}
+	for i, f := range l.needed {
+		slot := base + m.TableSize + uint32(len(l.own)+i)
+		in.slots[f.name], l.mainSlots[f.name] = slot, slot
+	}
+	return nil
+}
+
+// find returns a symbol of the library or of one loaded before.
+func (l *linking) find(symbol string) (uint32, bool) {
+	if v, ok := l.lib.exports[symbol]; ok {
+		return v, true
+	}
+	for _, o := range l.in.libs {
+		if v, ok := o.exports[symbol]; ok {
+			return v, true
+		}
+	}
+	return 0, false
+}
+
+func (l *linking) instantiate() error {
+	in := l.in
+	bases, err := l.basesModule()
+	if err != nil {
+		return err
+	}
+	env, err := in.link(withModules(in.ctx, map[string]api.Module{"pg": in.main, "env": in.mods[0], "bases": bases}), l.envModule())
+	if err != nil {
+		return fmt.Errorf("link its environment: %w", err)
+	}
+	got := map[string]api.Module{}
+	mods := map[string]api.Module{"env": env}
+	for _, table := range []string{"GOT.func", "GOT.mem"} {
+		if got[table], err = in.link(withModules(in.ctx, nil), gotModule(l.side.mod, table)); err != nil {
+			return err
+		}
+		mods[table] = got[table]
+	}
+	side, err := in.rt.wz.InstantiateModule(withModules(in.ctx, mods), l.side.compiled, anonymous())
+	if err != nil {
+		return fmt.Errorf("instantiate it: %w", err)
+	}
+	in.mods = append(in.mods, side)
+	if code := l.elemModule(); code != nil {
+		if _, err := in.link(withModules(in.ctx, map[string]api.Module{"pg": in.main, "side": side, "bases": bases}), code); err != nil {
+			return fmt.Errorf("fill the function table: %w", err)
+		}
+	}
+	for _, im := range l.side.mod.Imports {
+		var v uint32
+		var ok bool
+		switch im.Module {
+		case "GOT.func":
+			if v, ok = l.mainSlots[im.Name]; !ok {
+				v, ok = l.find(im.Name)
+			}
+		case "GOT.mem":
+			if v = in.Addr(im.Name); v != 0 {
+				ok = true
+			} else {
+				v, ok = l.find(im.Name)
+			}
+		default:
+			continue
+		}
+		if !ok {
+			return fmt.Errorf("undefined symbol: %s", im.Name)
+		}
+		got[im.Module].ExportedGlobal(im.Name).(api.MutableGlobal).Set(uint64(v))
+	}
+	for _, start := range []string{"__wasm_apply_data_relocs", "__wasm_call_ctors"} {
+		if f := side.ExportedFunction(start); f != nil {
+			if _, err := f.Call(in.ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

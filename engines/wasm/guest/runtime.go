@@ -1,0 +1,158 @@
+// Package guest runs PostgreSQL as WebAssembly: it links the modules of a PGlite package
+// to the host, makes data directories, and boots, steps and clones backends.
+//
+// A [Runtime] holds the compiled modules and may be shared; an [Instance] is one running
+// program with a memory of its own, used by one goroutine at a time. An instance that
+// traps, aborts or exits is over, but only it.
+package guest
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	"github.com/pgx-dev/pgx-dev/engines/wasm/emscripten"
+	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+// A Runtime is a PGlite package compiled for this machine. It is safe for concurrent use.
+type Runtime struct {
+	root     string // host directory shown read-only as /, holding pglite/ and home/
+	pg, init *wasmbin.Module
+	symbols  Symbols
+
+	wz     wazero.Runtime
+	cache  wazero.CompilationCache
+	main   wazero.CompiledModule
+	initdb wazero.CompiledModule
+	calls  map[string]emscripten.Call
+	marks  string // directory of the marks of compiled side modules; "" without a disk cache
+
+	mu    sync.Mutex
+	small map[[32]byte]wazero.CompiledModule
+	side  map[[32]byte]*sideModule
+}
+
+// Load compiles the package that was unpacked into dir (pglite.wasm, initdb.wasm and
+// root/), taking compiled code from cacheDir and leaving it there; "" compiles in memory.
+// A package whose modules lack something we need is an error that names it.
+func Load(ctx context.Context, dir, cacheDir string) (rt *Runtime, err error) {
+	rt = &Runtime{
+		root:  filepath.Join(dir, "root"),
+		calls: emscripten.Calls(),
+		small: map[[32]byte]wazero.CompiledModule{},
+		side:  map[[32]byte]*sideModule{},
+	}
+	pg, err := os.ReadFile(filepath.Join(dir, "pglite.wasm"))
+	if err != nil {
+		return nil, err
+	}
+	initdb, err := os.ReadFile(filepath.Join(dir, "initdb.wasm"))
+	if err != nil {
+		return nil, err
+	}
+	if rt.pg, err = wasmbin.Decode(pg); err != nil {
+		return nil, fmt.Errorf("read pglite.wasm: %w", err)
+	}
+	if rt.init, err = wasmbin.Decode(initdb); err != nil {
+		return nil, fmt.Errorf("read initdb.wasm: %w", err)
+	}
+	if rt.symbols, err = findSymbols(rt.pg); err != nil {
+		return nil, fmt.Errorf("pglite.wasm is not the build that this program knows: %w", err)
+	}
+	if pg, err = hookInterrupts(rt.pg); err != nil {
+		return nil, err
+	}
+	if cacheDir == "" {
+		rt.cache = wazero.NewCompilationCache()
+	} else {
+		rt.marks = filepath.Join(cacheDir, "side")
+		if err := os.MkdirAll(rt.marks, 0o700); err != nil {
+			return nil, fmt.Errorf("make the compile cache: %w", err)
+		}
+		if rt.cache, err = wazero.NewCompilationCacheWithDir(cacheDir); err != nil {
+			return nil, fmt.Errorf("open the compile cache: %w", err)
+		}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, rt.Close())
+		}
+	}()
+	rt.wz = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(rt.cache))
+	workers := experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
+	if rt.main, err = rt.wz.CompileModule(workers, pg); err != nil {
+		return nil, fmt.Errorf("compile pglite.wasm: %w", err)
+	}
+	if rt.initdb, err = rt.wz.CompileModule(workers, initdb); err != nil {
+		return nil, fmt.Errorf("compile initdb.wasm: %w", err)
+	}
+	return rt, rt.buildHost(ctx)
+}
+
+// Close frees the compiled code. Every instance must have been closed.
+func (rt *Runtime) Close() error {
+	ctx := context.Background()
+	var errs []error
+	if rt.wz != nil {
+		errs = append(errs, rt.wz.Close(ctx))
+	}
+	if rt.cache != nil {
+		errs = append(errs, rt.cache.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Root returns the host directory with the package's files.
+func (rt *Runtime) Root() string { return rt.root }
+
+// compiled returns generated code, compiled once. It is for modules of which there are
+// few: they stay until Close.
+func (rt *Runtime) compiled(ctx context.Context, code []byte) (wazero.CompiledModule, error) {
+	key := sha256.Sum256(code)
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if c := rt.small[key]; c != nil {
+		return c, nil
+	}
+	c, err := rt.wz.CompileModule(ctx, code)
+	if err == nil {
+		rt.small[key] = c
+	}
+	return c, err
+}
+
+// hookInterrupts makes ProcessInterrupts call the host first, through an import that does
+// nothing else. So signal handlers run where PostgreSQL looks for interrupts, even in a
+// loop that calls nothing of the host.
+func hookInterrupts(pg *wasmbin.Module) ([]byte, error) {
+	target, ok := pg.Export("ProcessInterrupts", wasmbin.KindFunc)
+	if !ok {
+		return nil, errors.New("pglite.wasm does not export ProcessInterrupts")
+	}
+	index := uint32(0)
+	for _, im := range pg.Imports {
+		if im.Kind != wasmbin.KindFunc {
+			continue
+		}
+		if im.Name == hookImport {
+			return pg.PrependCall(target.Index, index)
+		}
+		index++
+	}
+	return nil, fmt.Errorf("pglite.wasm does not import %s", hookImport)
+}
+
+const hookImport = "_emscripten_runtime_keepalive_clear"
+
+// instanceKey finds the instance in the context of a host call.
+type instanceKey struct{}
+
+func instanceOf(ctx context.Context) *Instance { return ctx.Value(instanceKey{}).(*Instance) }

@@ -1,0 +1,156 @@
+package wasmbin_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+)
+
+var (
+	nullary = wasmbin.FuncType{}
+	add     = wasmbin.FuncType{Params: []byte{wasmbin.I32, wasmbin.I32}, Results: []byte{wasmbin.I32}}
+)
+
+// sample imports a nullary function, and exports an adder, a forwarder to it, one through
+// the table, a global and a memory.
+func sample() []byte {
+	var w wasmbin.Builder
+	w.ImportFunc("host", "tick", nullary)
+	w.ImportTable("host2", "table", 8)
+	g := w.Global(false, -5)
+	w.Memory(1, 2)
+	sum := w.Func(add, []byte{wasmbin.OpLocalGet, 0, wasmbin.OpLocalGet, 1, 0x6a})
+	fwd := w.Forward(add, sum)
+	ind := w.ForwardSlot(add, 3)
+	grow := w.TableGrow()
+	w.Elements(3, []uint32{sum})
+	w.Export("sum", wasmbin.KindFunc, sum)
+	w.Export("fwd", wasmbin.KindFunc, fwd)
+	w.Export("ind", wasmbin.KindFunc, ind)
+	w.Export("grow", wasmbin.KindFunc, grow)
+	w.Export("g", wasmbin.KindGlobal, g)
+	w.Export("memory", wasmbin.KindMemory, 0)
+	return w.Bytes()
+}
+
+func TestDecodeBuilt(t *testing.T) {
+	m, err := wasmbin.Decode(sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.ImportedFuncs(); got != 1 {
+		t.Errorf("imported functions: %d, want 1", got)
+	}
+	if v, ok := m.ExportedGlobal("g"); !ok || v != -5 {
+		t.Errorf("global g = %d, %v; want -5", v, ok)
+	}
+	sum, ok := m.Export("sum", wasmbin.KindFunc)
+	if !ok {
+		t.Fatal("sum is not exported")
+	}
+	if slot := m.Slots[sum.Index]; slot != 3 || m.Table[3] != sum.Index {
+		t.Errorf("sum is in slot %d, want 3", slot)
+	}
+	ft, ok := m.FuncType(sum.Index)
+	if !ok || !bytes.Equal(ft.Params, add.Params) || !bytes.Equal(ft.Results, add.Results) {
+		t.Errorf("type of sum: %v", ft)
+	}
+	var ops []uint32
+	for in := range m.Instructions(sum.Index) {
+		ops = append(ops, in.Op)
+	}
+	want := []uint32{wasmbin.OpLocalGet, wasmbin.OpLocalGet, 0x6a, wasmbin.OpEnd}
+	if len(ops) != len(want) || ops[2] != want[2] {
+		t.Errorf("instructions of sum: %x, want %x", ops, want)
+	}
+}
+
+// TestPrependCall runs a patched module and counts the calls that were put into it.
+func TestPrependCall(t *testing.T) {
+	ctx := t.Context()
+	m, err := wasmbin.Decode(sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, _ := m.Export("sum", wasmbin.KindFunc)
+	patched, err := m.PrependCall(sum.Index, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := wazero.NewRuntime(ctx)
+	defer r.Close(ctx)
+	ticks := 0
+	if _, err := r.NewHostModuleBuilder("host").NewFunctionBuilder().
+		WithGoFunction(api.GoFunc(func(context.Context, []uint64) { ticks++ }), nil, nil).Export("tick").Instantiate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var w wasmbin.Builder
+	w.ImportFunc("host", "tick", nullary)
+	table := []byte{0, 'a', 's', 'm', 1, 0, 0, 0, 4, 4, 1, 0x70, 0, 8, 7, 9, 1, 5, 't', 'a', 'b', 'l', 'e', 1, 0}
+	if _, err := r.InstantiateWithConfig(ctx, table, wazero.NewModuleConfig().WithName("host2")); err != nil {
+		t.Fatal(err)
+	}
+	mod, err := r.InstantiateWithConfig(ctx, patched, wazero.NewModuleConfig().WithName("m"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"sum", "fwd", "ind"} {
+		got, err := mod.ExportedFunction(name).Call(ctx, 40, 2)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got[0] != 42 || ticks != i+1 {
+			t.Errorf("%s: %d after %d calls of the import, want 42 after %d", name, got[0], ticks, i+1)
+		}
+	}
+	if got, err := mod.ExportedFunction("grow").Call(ctx, 4); err != nil || got[0] != 8 {
+		t.Errorf("grow: %v, %v; want the former size 8", got, err)
+	}
+	if _, err := m.PrependCall(0, 0); err == nil {
+		t.Error("an imported function was patched")
+	}
+	if _, err := m.PrependCall(sum.Index, sum.Index); err == nil {
+		t.Error("a call that needs arguments was put in")
+	}
+}
+
+func TestDecodeBad(t *testing.T) {
+	good := sample()
+	for name, b := range map[string][]byte{
+		"empty":         nil,
+		"text":          []byte("(module)"),
+		"version":       {0, 'a', 's', 'm', 9, 0, 0, 0},
+		"truncated":     good[:len(good)-3],
+		"length":        append(bytes.Clone(good[:9]), 0xff, 0xff, 0xff, 0xff, 0x7f),
+		"huge count":    {0, 'a', 's', 'm', 1, 0, 0, 0, 1, 5, 0xff, 0xff, 0xff, 0xff, 0x0f},
+		"missing code":  {0, 'a', 's', 'm', 1, 0, 0, 0, 3, 2, 1, 0},
+		"endless leb":   {0, 'a', 's', 'm', 1, 0, 0, 0, 1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80},
+		"bad type form": {0, 'a', 's', 'm', 1, 0, 0, 0, 1, 4, 1, 0x50, 0, 0},
+	} {
+		if _, err := wasmbin.Decode(b); !errors.Is(err, wasmbin.ErrFormat) {
+			t.Errorf("%s: %v, want ErrFormat", name, err)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(sample())
+	f.Add([]byte{0, 'a', 's', 'm', 1, 0, 0, 0, 9, 7, 1, 0, 0x41, 0, 0x0b, 1, 0})
+	f.Add([]byte{0, 'a', 's', 'm', 1, 0, 0, 0, 0, 15, 8, 'd', 'y', 'l', 'i', 'n', 'k', '.', '0', 1, 4, 8, 2, 1, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := wasmbin.Decode(b)
+		if err != nil {
+			return
+		}
+		for i := range uint32(len(m.Funcs)) {
+			for range m.Instructions(m.ImportedFuncs() + i) {
+			}
+		}
+		m.ReadData(0, make([]byte, 64))
+	})
+}
