@@ -139,3 +139,18 @@ func (p *Process) Alarms() bool {
 
 // now is emscripten_get_now: milliseconds on a monotonic clock.
 func (p *Process) now() float64 { return float64(time.Since(p.start)) / 1e6 }
+
+// RaiseAlarm makes the guest's timer due now. A restored guest may believe that a timer
+// of its former life still runs; its handler then sets it anew.
+func (p *Process) RaiseAlarm() {
+	p.timer.mu.Lock()
+	p.timer.due = true
+	p.timer.mu.Unlock()
+}
+
+// AlarmDue reports whether Alarms would run the guest's handler.
+func (p *Process) AlarmDue() bool {
+	p.timer.mu.Lock()
+	defer p.timer.mu.Unlock()
+	return p.timer.due
+}

@@ -22,6 +22,16 @@ func (rt *Runtime) newBackend(ctx context.Context, f *guestfs.FS) (*Instance, er
 	if err != nil {
 		return nil, err
 	}
+	in.setupBackend()
+	if _, err := catch(in.registerCallbacks); err != nil {
+		in.Close()
+		return nil, fmt.Errorf("start postgres: %w", err)
+	}
+	return in, nil
+}
+
+// setupBackend gives a backend the host's sides of its callbacks.
+func (in *Instance) setupBackend() {
 	in.Proc.OnAlarm = in.Interrupt
 	in.popen = func(cmd, _ string) uint32 {
 		if strings.HasPrefix(cmd, "locale -a") {
@@ -30,11 +40,6 @@ func (rt *Runtime) newBackend(ctx context.Context, f *guestfs.FS) (*Instance, er
 		return 0 // COPY PROGRAM and the like: there is no other program
 	}
 	in.pclose = func(file uint32) int32 { return int32(in.Call("fclose", uint64(file))) }
-	if _, err := catch(in.registerCallbacks); err != nil {
-		in.Close()
-		return nil, fmt.Errorf("start postgres: %w", err)
-	}
-	return in, nil
 }
 
 // Options says how to boot a backend.

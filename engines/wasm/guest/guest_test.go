@@ -1,11 +1,11 @@
 package guest_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
-	"fmt"
 
 	"github.com/pgx-dev/pgx-dev/engines/place"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/guest"
