@@ -147,13 +147,8 @@ func (in *Instance) Symbols() *Symbols { return &in.rt.symbols }
 // SQL is no error of Step.
 func (in *Instance) Step() error { return in.guarded("PostgresMainLoopOnce") }
 
-// Settle sends ReadyForQuery if it is due and flushes the output.
-func (in *Instance) Settle() error {
-	if err := in.guarded("PostgresSendReadyForQueryIfNecessary"); err != nil {
-		return err
-	}
-	return in.guarded("pgl_pq_flush")
-}
+// Settle sends ReadyForQuery, and with it all output, if it is due.
+func (in *Instance) Settle() error { return in.guarded("PostgresSendReadyForQueryIfNecessary") }
 
 // Buffered returns how many bytes the backend has read and not yet looked at.
 func (in *Instance) Buffered() (int, error) {

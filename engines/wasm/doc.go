@@ -1,0 +1,27 @@
+// Package wasm runs a real PostgreSQL 18 inside this process: no program installed, no
+// cgo, nothing listening. PostgreSQL is compiled to WebAssembly (the PGlite package) and
+// runs on wazero.
+//
+// [New] gives an engine for engines.Start; [Open] and [OpenTemp] give a [DB] with
+// everything that an embedded database is asked for. Temporary servers start from a
+// snapshot of a booted one, in some milliseconds, over a copy-on-write view of its files.
+//
+// # What differs from a server
+//
+// There is one backend. Clients take turns on it, between transactions, and each has its
+// own parameters, prepared statements, role, search_path, sequences' currval and
+// channels. A client in a transaction keeps the others waiting, and so does one that has
+// temporary tables, session-level advisory locks or a cursor WITH HOLD; who waits longer
+// than Config.Wait gets an error (SQLSTATE 55P03). It follows that:
+//
+//   - pg_backend_pid() is the same for all; the process id that a client is told at
+//     connection, and with notifications, is its own, and is good for cancelling only.
+//   - pg_stat_activity has one row, and locks never wait for another client.
+//   - transaction-level advisory locks always succeed.
+//   - One database is served at a time: another one can be connected to when the first
+//     has no clients.
+//   - Any client may become the superuser with SET SESSION AUTHORIZATION: there is no
+//     protection between clients, who are all in, or let in by, this process.
+//   - There is no autovacuum, no replication, no archiving, no COPY PROGRAM.
+//   - All clusters made by one version of this program share a system identifier.
+package wasm

@@ -1,0 +1,229 @@
+package wasm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/place"
+	"github.com/pgx-dev/pgx-dev/engines/wasm/guest"
+	"github.com/pgx-dev/pgx-dev/engines/wasm/pglite"
+)
+
+// An Engine starts PostgreSQL servers in this process. It implements engines.Engine. The
+// compiled code is loaded by the first Start and shared by all servers of the engine,
+// which may be many. It is safe for concurrent use.
+type Engine struct {
+	cfg Config
+	log *slog.Logger
+
+	mu      sync.Mutex
+	loading chan struct{} // closed when a loading has ended
+	loaded  *loaded
+	servers int
+	closed  bool
+	scratch string // private store of an engine without a cache
+}
+
+// loaded is a package that is ready to run.
+type loaded struct {
+	files pglite.Files
+	rt    *guest.Runtime
+	store string
+}
+
+// New returns an engine. It does nothing yet.
+func New(cfg Config) *Engine {
+	e := &Engine{cfg: cfg, log: cfg.Log}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	return e
+}
+
+// Close frees the compiled code. Every server must have been closed; an engine that is
+// never closed keeps some 60 MB of address space until the process ends.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.servers > 0 {
+		return fmt.Errorf("close the WebAssembly engine: %d servers still run", e.servers)
+	}
+	e.closed = true
+	var errs []error
+	if e.loaded != nil {
+		errs = append(errs, e.loaded.rt.Close())
+		e.loaded = nil
+	}
+	if e.scratch != "" {
+		errs = append(errs, os.RemoveAll(e.scratch))
+	}
+	return errors.Join(errs...)
+}
+
+// load returns the compiled package, loading it once.
+func (e *Engine) load(ctx context.Context) (*loaded, error) {
+	for {
+		e.mu.Lock()
+		if e.closed {
+			e.mu.Unlock()
+			return nil, errors.New("the WebAssembly engine has been closed")
+		}
+		if l := e.loaded; l != nil {
+			e.mu.Unlock()
+			return l, nil
+		}
+		wait := e.loading
+		if wait == nil {
+			e.loading = make(chan struct{})
+		}
+		e.mu.Unlock()
+		if wait == nil {
+			break
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	l, err := e.loadNow(ctx)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	close(e.loading)
+	e.loading = nil
+	if err == nil {
+		e.loaded = l
+	}
+	return l, err
+}
+
+func (e *Engine) loadNow(ctx context.Context) (*loaded, error) {
+	if err := e.cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if !supported() {
+		return nil, fmt.Errorf("%w: the WebAssembly engine has no compiler for %s/%s", engines.ErrNoRuntime, runtime.GOOS, runtime.GOARCH)
+	}
+	store := e.cfg.Store
+	if store == "" {
+		cache, err := place.Cache()
+		if err != nil {
+			return nil, err
+		}
+		store = filepath.Join(cache, "wasm")
+	}
+	compiled := filepath.Join(store, "compiled")
+	if !e.cfg.cached() {
+		dir, err := os.MkdirTemp("", "pgx-dev-wasm-")
+		if err != nil {
+			return nil, err
+		}
+		e.mu.Lock()
+		e.scratch = dir
+		e.mu.Unlock()
+		store, compiled = dir, ""
+	}
+	files, err := pglite.Source{Dir: store, Tarballs: e.cfg.Packages, Offline: e.cfg.Offline, Progress: e.cfg.Progress}.Open(ctx)
+	if err != nil {
+		if errors.Is(err, pglite.ErrNotFetched) {
+			err = fmt.Errorf("%w: %w", engines.ErrNoRuntime, err)
+		}
+		return nil, err
+	}
+	e.say("load " + pglite.Main().Provides)
+	rt, err := guest.Load(ctx, files.Dir, compiled)
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", pglite.Main().Spec(), err)
+	}
+	l := &loaded{files: files, rt: rt, store: store}
+	if err := e.compile(ctx, l, e.cfg.Extensions); err != nil {
+		return nil, errors.Join(err, rt.Close())
+	}
+	return l, nil
+}
+
+// supported reports whether wazero compiles for this machine; interpreted, PostgreSQL
+// would be of no use.
+func supported() bool {
+	switch runtime.GOARCH {
+	case "amd64", "arm64":
+		switch runtime.GOOS {
+		case "linux", "darwin", "freebsd", "netbsd", "windows":
+			return true
+		}
+	}
+	return false
+}
+
+func (e *Engine) say(step string) {
+	if e.cfg.Progress != nil {
+		e.cfg.Progress(step)
+	}
+	e.log.Debug(step)
+}
+
+func (e *Engine) compile(ctx context.Context, l *loaded, names []string) error {
+	for _, name := range names {
+		lib, err := l.files.Library(name)
+		if err != nil {
+			return err
+		}
+		if lib == "" || l.rt.Compiled(lib) {
+			continue
+		}
+		e.say("compile the extension " + name)
+		if err := l.rt.Compile(ctx, lib); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Install fetches the packages and compiles everything in them, extensions included, into
+// the cache, so that no server has to. progress is told how many of the modules are done;
+// it may be nil. pgcrypto takes a minute of CPU time.
+func (e *Engine) Install(ctx context.Context, progress func(module string, done, total int)) error {
+	l, err := e.load(ctx)
+	if err != nil {
+		return err
+	}
+	libs, err := l.files.Libraries()
+	if err != nil {
+		return err
+	}
+	for i, lib := range libs {
+		if progress != nil {
+			progress(filepath.Base(lib), i, len(libs))
+		}
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if l.rt.Compiled(lib) {
+			continue
+		}
+		if err := l.rt.Compile(ctx, lib); err != nil {
+			return err
+		}
+	}
+	if progress != nil {
+		progress("", len(libs), len(libs))
+	}
+	_, err = e.template(ctx, l, "postgres")
+	return err
+}
+
+// Extensions lists the extensions that CREATE EXTENSION knows.
+func (e *Engine) Extensions(ctx context.Context) ([]string, error) {
+	l, err := e.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return l.files.Extensions()
+}

@@ -1,0 +1,85 @@
+package wasm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/place"
+	"github.com/pgx-dev/pgx-dev/engines/wasm/guestfs"
+)
+
+// mounts is the file system of a server with the temporary directory it needs.
+type mounts struct {
+	fs  *guestfs.FS
+	tmp string
+}
+
+// tempNeed is the free space below which /dev/shm is not used for temporary servers.
+const tempNeed = 512 << 20
+
+// mount shows the data directory dir to a guest. With lower, dir is not used: the guest
+// sees lower, and what it changes is kept in the temporary directory.
+func (e *Engine) mount(l *loaded, dir, lower string) (m *mounts, err error) {
+	base, err := place.Temp(tempNeed)
+	if err != nil {
+		return nil, err
+	}
+	tmp, err := os.MkdirTemp(base, "wasm-")
+	if err != nil {
+		return nil, err
+	}
+	m = &mounts{tmp: tmp}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(tmp))
+		}
+	}()
+	for _, d := range []string{"scratch/tmp", "changes"} {
+		if err := os.MkdirAll(filepath.Join(tmp, d), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	var data guestfs.Tree
+	if lower == "" {
+		data, err = guestfs.OpenDir(dir, false)
+	} else {
+		var below *guestfs.Dir
+		if below, err = guestfs.OpenDir(lower, true); err == nil {
+			data = guestfs.NewOverlay(below, filepath.Join(tmp, "changes"))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	scratch, err := guestfs.OpenDir(filepath.Join(tmp, "scratch"), false)
+	if err != nil {
+		return nil, errors.Join(err, data.Close())
+	}
+	if m.fs, err = l.rt.Mounts(data, scratch); err != nil {
+		return nil, errors.Join(err, data.Close(), scratch.Close())
+	}
+	for at, host := range e.cfg.Mounts {
+		tree, err := guestfs.OpenDir(host, false)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("mount %s at %s: %w", host, at, err), m.fs.Close())
+		}
+		m.fs.Mount(at, tree)
+	}
+	m.fs.Alias("/dev/blob", "/tmp/.blob")
+	return m, nil
+}
+
+// close gives everything back.
+func (m *mounts) close() error { return errors.Join(m.fs.Close(), os.RemoveAll(m.tmp)) }
+
+// A versionError wraps engines.ErrVersion.
+type versionError struct{ dir, got, want string }
+
+func (e *versionError) Error() string {
+	return fmt.Sprintf("%s was made by PostgreSQL %s, and the WebAssembly engine runs %s; dump it with that version and load the dump", e.dir, e.got, e.want)
+}
+
+func (e *versionError) Unwrap() error { return engines.ErrVersion }

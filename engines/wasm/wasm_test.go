@@ -1,0 +1,91 @@
+package wasm_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/wasm"
+)
+
+// shared is the engine of all tests: the code is compiled once, and kept on disk.
+var shared = wasm.New(wasm.Config{Wait: 20 * time.Second})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := shared.Close(); err != nil && code == 0 {
+		println(err.Error())
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// temp starts a temporary server that ends with the test.
+func temp(t testing.TB, e *wasm.Engine, spec engines.Spec) engines.Server {
+	t.Helper()
+	srv, err := e.Start(context.Background(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := srv.Close(context.Background()); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return srv
+}
+
+func connect(t testing.TB, srv engines.Server) *pgx.Conn {
+	t.Helper()
+	c, err := engines.Connect(context.Background(), srv, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	return c
+}
+
+// one runs a query with one value.
+func one(t testing.TB, c *pgx.Conn, sql string, args ...any) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	var v string
+	if err := c.QueryRow(ctx, sql, args...).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return v
+}
+
+func exec(t testing.TB, c *pgx.Conn, sql string, args ...any) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	if _, err := c.Exec(ctx, sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func TestSmoke(t *testing.T) {
+	t0 := time.Now()
+	srv := temp(t, shared, engines.Spec{})
+	t.Log("start", time.Since(t0))
+	t0 = time.Now()
+	c := connect(t, srv)
+	t.Log("connect", time.Since(t0))
+	t.Log(one(t, c, "select version()"))
+	t.Log("first", time.Since(t0))
+	exec(t, c, "set statement_timeout='100ms'")
+	_, err := c.Exec(t.Context(), "select count(*) from generate_series(1,2000000000)")
+	t.Log(err)
+	for range 3 {
+		t0 = time.Now()
+		srv := temp(t, shared, engines.Spec{})
+		t.Log("start", time.Since(t0))
+		c := connect(t, srv)
+		t.Log(one(t, c, "select gen_random_uuid()::text || random()::text"), time.Since(t0))
+	}
+}
