@@ -73,8 +73,9 @@ func (c *client) scan() (news bool, reply []byte) {
 			more, r := c.scanStartup(have)
 			reply = append(reply, r...)
 			if !more {
-				return news || c.bad != nil || c.started, reply
+				return news || c.bad != nil, reply
 			}
+			news = c.started
 			continue
 		}
 		if len(have) < headerLen {
