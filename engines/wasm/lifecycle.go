@@ -82,6 +82,9 @@ func (s *Server) finish(ctx context.Context) error {
 	}
 	s.b.in.Close()
 	errs = append(errs, s.m.close(), s.lock.Unlock())
+	if s.freeTemplate != nil {
+		errs = append(errs, s.freeTemplate())
+	}
 	return errors.Join(errs...)
 }
 

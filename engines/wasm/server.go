@@ -5,19 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
-	"github.com/pgx-dev/pgx-dev/engines/place"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/emscripten"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/guest"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/pglite"
@@ -32,6 +28,9 @@ type Server struct {
 	lock *dirlock.Lock
 	info engines.Info
 	temp bool // nothing outlives Close
+
+	madeControl, madeDir string       // what a Start that fails takes away again
+	freeTemplate         func() error // gives a template back
 
 	tcp  net.Listener
 	stop context.CancelFunc
@@ -53,20 +52,26 @@ func (e *Engine) Start(ctx context.Context, spec engines.Spec) (engines.Server, 
 	return srv, nil
 }
 
-func (e *Engine) start(ctx context.Context, spec engines.Spec) (srv *Server, err error) {
+func (e *Engine) start(ctx context.Context, spec engines.Spec) (_ *Server, err error) {
 	version, num, major := pglite.ServerVersion()
 	if v := spec.Version; v != "" && v != major && v != version {
 		return nil, fmt.Errorf("%w: version %q is wanted, and this engine has %s only", engines.ErrNoRuntime, v, version)
-	}
-	l, err := e.load(ctx)
-	if err != nil {
-		return nil, err
 	}
 	user := spec.User
 	if user == "" {
 		user = "postgres"
 	}
-	srv = &Server{e: e, l: l, temp: spec.Dir == "", done: make(chan struct{}), info: engines.Info{
+	if err := checkUser(user); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	l, err := e.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	srv := &Server{e: e, l: l, temp: spec.Dir == "", done: make(chan struct{}), info: engines.Info{
 		Engine: "wasm", Version: version, VersionNum: num, User: user, Database: "postgres", MaxConns: e.cfg.limits().maxClients,
 	}}
 	var in *guest.Instance
@@ -78,7 +83,7 @@ func (e *Engine) start(ctx context.Context, spec engines.Spec) (srv *Server, err
 			if srv.m != nil {
 				err = errors.Join(err, srv.m.close())
 			}
-			err = errors.Join(err, srv.lock.Unlock())
+			err = errors.Join(err, srv.undo())
 		}
 	}()
 	o := guest.Options{User: user, Database: "postgres", NoSync: srv.temp || spec.Fast, Params: e.params(spec.Params, srv.temp || spec.Fast, e.buffers(srv.temp))}
@@ -130,9 +135,11 @@ func (s *Server) startTemp(ctx context.Context, spec engines.Spec, user string, 
 	}
 	e := s.e
 	if spec.Template != "" {
-		if err := checkVersion(spec.Template); err != nil {
-			return nil, notExist(spec.Template, err)
+		free, err := lockTemplate(spec.Template)
+		if err != nil {
+			return nil, err
 		}
+		s.freeTemplate = free // the guest goes on reading it
 		if err := s.openMounts("", spec.Template); err != nil {
 			return nil, err
 		}
@@ -169,95 +176,6 @@ func (s *Server) openMounts(dir, lower string) (err error) {
 		s.info.Dir = s.m.tmp
 	}
 	return err
-}
-
-// startDir starts in a directory that lasts, making it first if need be.
-func (s *Server) startDir(ctx context.Context, spec engines.Spec, user string, o guest.Options) (*guest.Instance, error) {
-	dir, err := filepath.Abs(spec.Dir)
-	if err != nil {
-		return nil, err
-	}
-	s.info.Dir = dir
-	control := place.Control(dir)
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && spec.MustExist {
-		return nil, fmt.Errorf("%w: %s", engines.ErrNotExist, dir)
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return nil, err
-	}
-	if err := place.Private(control); err != nil {
-		return nil, err
-	}
-	if s.lock, err = dirlock.TryExclusive(filepath.Join(control, "owner.lock")); err != nil {
-		if errors.Is(err, dirlock.ErrHeld) {
-			err = fmt.Errorf("%w: %s; stop the other server, or choose another directory", engines.ErrLocked, dir)
-		}
-		return nil, err
-	}
-	switch err := checkVersion(dir); {
-	case err == nil:
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, err
-	case spec.MustExist:
-		return nil, notExist(dir, err)
-	default:
-		if err := s.create(ctx, dir, spec.Template, user); err != nil {
-			return nil, fmt.Errorf("create %s: %w", dir, err)
-		}
-	}
-	if owner, err := os.ReadFile(filepath.Join(control, "user")); err == nil && len(owner) > 0 {
-		user = string(trim(owner))
-		s.info.User, o.User = user, user
-	}
-	if err := s.openMounts(dir, ""); err != nil {
-		return nil, err
-	}
-	in, err := s.l.rt.Boot(ctx, s.m.fs, o)
-	var boot *guest.BootError
-	if errors.As(err, &boot) {
-		return nil, fmt.Errorf("open %s: %w", dir, err)
-	}
-	return in, err
-}
-
-func notExist(dir string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %s has no PG_VERSION", engines.ErrNotExist, dir)
-	}
-	return err
-}
-
-// create makes a data directory beside its place and moves it there. What a killed
-// creation left is taken away; the lock is held.
-func (s *Server) create(ctx context.Context, dir, from, user string) error {
-	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-		return fmt.Errorf("the directory is not empty and holds no cluster (it has %s); name another one, or empty it", entries[0].Name())
-	}
-	tmp := filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".tmp")
-	if err := os.RemoveAll(tmp); err != nil {
-		return err
-	}
-	defer os.RemoveAll(tmp) //nolint:errcheck // gone after the rename
-	if from == "" {
-		t, err := s.e.template(ctx, s.l, user)
-		if err != nil {
-			return err
-		}
-		from = t.data()
-	} else if err := checkVersion(from); err != nil {
-		return notExist(from, err)
-	}
-	s.e.say("create " + dir)
-	if err := copyDir(ctx, from, tmp, true); err != nil {
-		return err
-	}
-	// The superuser's name is in the catalog, where nobody can ask before connecting.
-	if user != "postgres" {
-		if err := os.WriteFile(filepath.Join(place.Control(dir), "user"), []byte(user+"\n"), 0o600); err != nil {
-			return err
-		}
-	}
-	return os.Rename(tmp, dir)
 }
 
 func (e *Engine) buffers(temp bool) string {

@@ -170,6 +170,9 @@ func (c conn) Write(b []byte) (int, error) {
 	s := c.s
 	const piece = 256 << 10
 	for done := 0; ; {
+		if done == len(b) && done > 0 {
+			return done, nil
+		}
 		s.mu.Lock()
 		for s.backlog > highWater && !s.closed && !s.ended && !s.writeLine.passed {
 			s.writable.Wait()

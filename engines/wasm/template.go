@@ -82,7 +82,7 @@ func (e *Engine) makeTemplate(ctx context.Context, l *loaded, t template, user s
 	if err = errors.Join(err, m.close()); err != nil {
 		return err
 	}
-	if err := copyDir(ctx, t.data(), t.live(), false); err != nil {
+	if err := copyDir(ctx, t.data(), t.live()); err != nil {
 		return err
 	}
 	return e.makeSnapshot(ctx, l, t, user)
@@ -122,9 +122,8 @@ func asError(f *fault) error {
 	return f
 }
 
-// copyDir copies a data directory; durable says that the copy must survive a crash of the
-// machine.
-func copyDir(ctx context.Context, from, to string, durable bool) error {
+// copyDir copies a data directory.
+func copyDir(ctx context.Context, from, to string) error {
 	return filepath.WalkDir(from, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -149,11 +148,11 @@ func copyDir(ctx context.Context, from, to string, durable bool) error {
 		case !d.Type().IsRegular() || d.Name() == "postmaster.pid":
 			return nil
 		}
-		return copyFile(p, dst, durable)
+		return copyFile(p, dst)
 	})
 }
 
-func copyFile(from, to string, durable bool) error {
+func copyFile(from, to string) error {
 	src, err := os.Open(from)
 	if err != nil {
 		return err
@@ -165,9 +164,7 @@ func copyFile(from, to string, durable bool) error {
 	}
 	// copy_file_range, where there is one: no bytes through this process, and none at all
 	// on file systems that share blocks.
-	if _, err = dst.ReadFrom(src); err == nil && durable {
-		err = dst.Sync()
-	}
+	_, err = dst.ReadFrom(src)
 	return errors.Join(err, dst.Close())
 }
 
