@@ -66,8 +66,12 @@ func (b *backend) unload(c *client) error {
 	b.listening.leave(b, c)
 	c.session.changed = b.settings.Changed()
 	b.current = nil
-	return b.protect(func() error {
-		return b.inTransactionIf(needsTransaction(c.session.changed) || needsTransaction(c.session.base), func() error {
+	if len(c.session.changed)+len(c.session.base) == 0 {
+		return nil
+	}
+	transaction := needsTransaction(c.session.changed) || needsTransaction(c.session.base)
+	err := b.protect(func() error {
+		return b.inTransactionIf(transaction, func() error {
 			for _, s := range slices.Backward(order(c.session.changed)) {
 				if err := b.settings.Reset(s.Name); err != nil {
 					return err
@@ -81,6 +85,17 @@ func (b *backend) unload(c *client) error {
 			return nil
 		})
 	})
+	if errors.Is(err, guest.ErrRaised) {
+		// A value that was good before is not any more. The others must go all the same.
+		b.log.Warn("put a session away", "error", err)
+		for _, sql := range []string{"RESET SESSION AUTHORIZATION", "RESET ALL"} {
+			if _, err := b.query(sql); err != nil {
+				return err
+			}
+		}
+		return b.resetBase()
+	}
+	return err
 }
 
 func (b *backend) apply(s *session) error {

@@ -90,32 +90,33 @@ func (b *backend) login(c *client, s *startup) error {
 func (b *backend) remember(list []guest.Setting) error {
 	return b.protect(func() error {
 		for _, s := range list {
-			if _, ok := b.original[s.Name]; !ok {
-				b.original[s.Name] = b.settings.Get(s.Name)
+			if _, ok := b.original[s.Name]; ok {
+				continue
+			}
+			b.original[s.Name] = b.settings.Get(s.Name)
+			if s.Name == "session_authorization" {
+				b.original[s.Name] = b.superuser // it has no value until it is set
 			}
 		}
 		return nil
 	})
 }
 
-// resetBase puts back everything that startup messages ever changed.
+// resetBase puts back everything that startup messages ever changed, as far as it can be.
 func (b *backend) resetBase() error {
-	return b.protect(func() error {
-		return b.in.InTransaction(func() error {
-			var list []guest.Setting
-			for name, value := range b.original {
-				if value != "" || b.settings.Get(name) != "" {
-					list = append(list, guest.Setting{Name: name, Value: value})
-				}
-			}
-			for _, s := range slices.Backward(order(list)) {
-				if err := b.settings.Set(s.Name, s.Value, guest.SourceClient); err != nil {
-					return err
-				}
-			}
-			return nil
+	var list []guest.Setting
+	for name, value := range b.original {
+		list = append(list, guest.Setting{Name: name, Value: value})
+	}
+	for _, s := range slices.Backward(order(list)) {
+		err := b.protect(func() error {
+			return b.in.InTransaction(func() error { return b.settings.Set(s.Name, s.Value, guest.SourceClient) })
 		})
-	})
+		if err != nil && !errors.Is(err, guest.ErrRaised) {
+			return err
+		}
+	}
+	return nil
 }
 
 // roleSettings checks that the user may log in, and returns what ALTER ROLE and ALTER

@@ -204,6 +204,8 @@ func (b *backend) idleChecks(c *client) (gone bool, err error) {
 	if !c.hasInput() && c == b.current {
 		inTx := c.status != 'I'
 		switch {
+		case in.Load(s.ProcDiePending) != 0:
+			c.fatal = errClosing
 		case in.Load(s.TxTimeoutPending) != 0 && inTx:
 			c.fatal = errTxTimeout
 		case in.Load(s.IdleInTxTimeoutPending) != 0 && inTx:

@@ -19,6 +19,9 @@ func timeCalls() map[string]Call {
 	}
 	return map[string]Call{
 		"clock_time_get": func(p *Process, s []uint64) {
+			if p.Waiting != nil && p.Waiting() {
+				p.nap()
+			}
 			now := time.Now().UnixNano()
 			if uint32(s[0]) != 0 { // CLOCK_MONOTONIC and the CPU-time clocks
 				now = int64(time.Since(p.start))

@@ -46,15 +46,19 @@ type Process struct {
 	// OnAlarm is called, from any goroutine, when a timer that the guest set is due and
 	// the guest has to be told: it must see to it that Alarms is called soon.
 	OnAlarm func()
+	// Waiting reports, if set, that the guest waits by looking at the clock again and
+	// again; a look then takes a while.
+	Waiting func() bool
 	// Written is called with the path and size of every write to a file, if set.
 	Written func(path string, n int)
 	// NoSync leaves out fsync.
 	NoSync bool
 
-	fds   []*description
-	start time.Time
-	wake  chan struct{}
-	timer alarmClock
+	fds    []*description
+	start  time.Time
+	wake   chan struct{}
+	napper *time.Timer
+	timer  alarmClock
 }
 
 // New returns a process without files, whose descriptors 0 to 2 are open.
@@ -79,6 +83,21 @@ func (p *Process) Wake() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
+	}
+}
+
+// nap lets time pass while the guest waits by looking at the clock.
+func (p *Process) nap() {
+	const step = 500 * time.Microsecond
+	if p.napper == nil {
+		p.napper = time.NewTimer(step)
+	} else {
+		p.napper.Reset(step)
+	}
+	select {
+	case <-p.wake:
+		p.napper.Stop()
+	case <-p.napper.C:
 	}
 }
 

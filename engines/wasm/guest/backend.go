@@ -33,6 +33,7 @@ func (rt *Runtime) newBackend(ctx context.Context, f *guestfs.FS) (*Instance, er
 // setupBackend gives a backend the host's sides of its callbacks.
 func (in *Instance) setupBackend() {
 	in.Proc.OnAlarm = in.Interrupt
+	in.Proc.Waiting = func() bool { return in.Load(in.rt.symbols.Waiting) != 0 }
 	in.popen = func(cmd, _ string) uint32 {
 		if strings.HasPrefix(cmd, "locale -a") {
 			return uint32(in.Call("fopen", in.cstring(localeAt), in.cstring("r")))
@@ -117,6 +118,7 @@ func (rt *Runtime) Boot(ctx context.Context, f *guestfs.FS, o Options) (*Instanc
 // until Close.
 func (in *Instance) Interrupt() {
 	in.Store(in.rt.symbols.InterruptPending, 1)
+	in.setLatch()
 	in.Proc.Wake()
 }
 
@@ -124,16 +126,14 @@ func (in *Instance) Interrupt() {
 // goroutine until Close.
 func (in *Instance) Cancel() {
 	in.Store(in.rt.symbols.QueryCancelPending, 1)
-	in.SetLatch()
 	in.Interrupt()
 }
 
-// SetLatch sets the process latch, so that a wait ends.
-func (in *Instance) SetLatch() {
-	if at := in.Addr("MyLatch"); at != 0 {
-		if latch := in.Load(at); latch != 0 {
-			in.Store(latch, 1)
-		}
+// setLatch sets the process latch. PGlite's WaitLatch looks at nothing else: its poll
+// returns at once, so that a wait is a loop on the latch and the clock.
+func (in *Instance) setLatch() {
+	if latch := in.Load(in.latch); latch != 0 {
+		in.Store(latch, 1)
 	}
 }
 

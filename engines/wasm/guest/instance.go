@@ -51,6 +51,7 @@ type Instance struct {
 	slots    map[string]uint32 // of functions of main that got a slot for a side module
 
 	threw, threwValue uint32
+	latch             uint32 // address of MyLatch
 	scratch, scratchN uint32
 }
 
@@ -84,6 +85,7 @@ func (rt *Runtime) newInstance(ctx context.Context, fs *guestfs.FS, env []string
 	}
 	in.mods = append(in.mods, in.main)
 	in.sp = in.main.ExportedGlobal("__stack_pointer").(api.MutableGlobal)
+	in.latch = in.Addr("MyLatch")
 	in.threw, in.threwValue = in.Addr("__THREW__"), in.Addr("__threwValue")
 	return in, in.installCallbacks()
 }

@@ -22,6 +22,7 @@ type Symbols struct {
 	AmListening     uint32 // amRegisteredListener, async.c: bool
 	NotifyPending   uint32 // notifyInterruptPending, async.c: int
 	AsyncControl    uint32 // asyncQueueControl, async.c: AsyncQueueControl *
+	Waiting         uint32 // waiting, waiteventset.c: int
 
 	// Flags of globals.c, which lie one after the other.
 	InterruptPending, QueryCancelPending, ProcDiePending         uint32
@@ -46,6 +47,7 @@ func findSymbols(m *wasmbin.Module) (Symbols, error) {
 		AsyncControl:  f.nthLoad("pg_notification_queue_usage", f.funcs["pg_notification_queue_usage"], 1),
 		UnnamedStmt:   f.dropped("PostgresMainLoopOnce"),
 		NotifyPending: f.notifyPending(),
+		Waiting:       f.waiting(),
 	}
 	s.AmListening = s.ListenChannels + 4
 	s.InterruptPending = f.global("InterruptPending")
@@ -194,4 +196,30 @@ func (f *finder) notifyPending() uint32 {
 		}
 	}
 	return f.miss("notifyInterruptPending")
+}
+
+// waiting finds the flag that WaitEventSetWait sets while it waits: WaitLatch calls it,
+// and it stores 1 there after looking at the clock.
+func (f *finder) waiting() uint32 {
+	latch, ok := f.m.Export("WaitLatch", wasmbin.KindFunc)
+	clock, ok2 := f.m.Export("clock_gettime", wasmbin.KindFunc)
+	if !ok || !ok2 {
+		return f.miss("exported functions WaitLatch and clock_gettime")
+	}
+	for call := range f.m.Instructions(latch.Index) {
+		if call.Op != wasmbin.OpCall {
+			continue
+		}
+		clocked := false
+		var w [3]wasmbin.Instr
+		for in := range f.m.Instructions(uint32(call.Imm)) {
+			copy(w[:], w[1:])
+			w[2] = in
+			clocked = clocked || in.Op == wasmbin.OpCall && uint32(in.Imm) == clock.Index
+			if clocked && w[0].Op == wasmbin.OpI32Const && w[1].Op == wasmbin.OpI32Const && w[1].Imm == 1 && w[2].Op == wasmbin.OpI32Store {
+				return uint32(w[0].Imm)
+			}
+		}
+	}
+	return f.miss("the flag of WaitEventSetWait")
 }
