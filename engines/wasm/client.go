@@ -186,6 +186,16 @@ func (c *client) hasInput() bool {
 	return c.off < c.scanned || c.bad != nil || c.eof
 }
 
+// leaving reports whether the next thing that the client has to say is good-bye.
+func (c *client) leaving() bool {
+	c.rxMu.Lock()
+	defer c.rxMu.Unlock()
+	if c.off < c.scanned {
+		return c.rx[c.off] == 'X'
+	}
+	return c.eof
+}
+
 // hangUp notes that the client has gone.
 func (c *client) hangUp() {
 	c.rxMu.Lock()

@@ -186,6 +186,19 @@ func (e *Engine) compile(ctx context.Context, l *loaded, names []string) error {
 	return nil
 }
 
+// Prepare compiles extensions that are not compiled yet, so that creating them does not
+// wait for it. An unknown name is an error that wraps pglite.ErrNoExtension.
+func (e *Engine) Prepare(ctx context.Context, extensions ...string) error {
+	if len(extensions) == 0 {
+		return nil
+	}
+	l, err := e.load(ctx)
+	if err != nil {
+		return err
+	}
+	return e.compile(ctx, l, extensions)
+}
+
 // Install fetches the packages and compiles everything in them, extensions included, into
 // the cache, so that no server has to. progress is told how many of the modules are done;
 // it may be nil. pgcrypto takes a minute of CPU time.

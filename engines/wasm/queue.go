@@ -218,7 +218,9 @@ func (c *client) answer(f *fault) {
 func (b *backend) forget(c *client) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.clients, c.id)
+	if b.clients[c.id] == c {
+		delete(b.clients, c.id)
+	}
 	if b.holder == c {
 		b.holder, b.pinned = nil, ""
 	}

@@ -160,12 +160,10 @@ func (b *backend) change(database string) error {
 	case r.rows[0][0] != "t":
 		return &fault{code: "55000", message: `database "` + database + `" is not currently accepting connections`}
 	}
-	b.mu.Lock()
-	busy := false
-	for _, c := range b.clients {
-		busy = busy || c.ready && !c.dead
+	busy, err := b.others()
+	if err != nil {
+		return err
 	}
-	b.mu.Unlock()
 	if busy {
 		return &fault{
 			code:    "55006",
@@ -181,6 +179,27 @@ func (b *backend) change(database string) error {
 	b.database = database
 	b.mu.Unlock()
 	return b.adopt(in)
+}
+
+// others lets clients go that have said good-bye, and reports whether any are left.
+func (b *backend) others() (bool, error) {
+	b.mu.Lock()
+	var ready []*client
+	for _, c := range b.clients {
+		if c.ready {
+			ready = append(ready, c)
+		}
+	}
+	b.mu.Unlock()
+	busy := false
+	for _, c := range ready {
+		if !c.leaving() {
+			busy = true
+		} else if err := b.quit(c); err != nil {
+			return true, err
+		}
+	}
+	return busy, nil
 }
 
 // statuses returns every parameter that is reported to clients, as it is now.
