@@ -38,7 +38,10 @@ func (in *Instance) setupBackend() {
 		if strings.HasPrefix(cmd, "locale -a") {
 			return uint32(in.Call("fopen", in.cstring(localeAt), in.cstring("r")))
 		}
-		return 0 // COPY PROGRAM and the like: there is no other program
+		// COPY PROGRAM and the like: there is no other program.
+		const enosys = 52
+		in.Memory().WriteUint32Le(uint32(in.Call("__errno_location")), enosys)
+		return 0
 	}
 	in.pclose = func(file uint32) int32 { return int32(in.Call("fclose", uint64(file))) }
 }
