@@ -34,13 +34,17 @@ func (c *cloneCmd) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
+	st, err := cluster.Inspect(ctx, src)
+	if err != nil {
+		return err
+	}
 	srv, err := m.Open(ctx, cluster.Request{Spec: engines.Spec{Dir: src}, Label: "clone", MustRun: true})
 	switch {
 	case err == nil:
 		err = c.online(ctx, env, m, srv, dst)
 	case errors.Is(err, engines.ErrNotExist):
 		err = notThere(m.WhileStopped(ctx, src, func() error {
-			return m.Make(ctx, dst, func(ctx context.Context, tmp string) error { return native.CopyDir(ctx, src, tmp) })
+			return m.Make(ctx, dst, st.Engine, func(ctx context.Context, tmp string) error { return native.CopyDir(ctx, src, tmp) })
 		}), srcName)
 	}
 	if err != nil {
@@ -54,7 +58,7 @@ func (c *cloneCmd) Run(ctx context.Context, env *Env) error {
 func (c *cloneCmd) online(ctx context.Context, env *Env, m *cluster.Manager, srv *cluster.Server, dst string) error {
 	show, stop := copyProgress(env, "clone")
 	defer stop()
-	err := m.Make(ctx, dst, func(ctx context.Context, tmp string) error {
+	err := m.Make(ctx, dst, "native", func(ctx context.Context, tmp string) error {
 		_, err := backup.Clone(ctx, srv, tmp, !c.NoSync, show)
 		return err
 	})

@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/pgx-dev/pgx-dev/config"
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
 	"github.com/pgx-dev/pgx-dev/engines/native"
 	"github.com/pgx-dev/pgx-dev/engines/place"
+	"github.com/pgx-dev/pgx-dev/engines/wasm"
 )
 
 // clusterCommands create, run, share and destroy clusters.
@@ -94,6 +96,19 @@ func manager(env *Env) (*cluster.Manager, error) {
 	return &cluster.Manager{Command: []string{exe, "supervise"}, NewEngine: newEngine, Logger: env.Log}, nil
 }
 
+// engineConfigs returns every engine's configuration as its supervisor reads it.
+func engineConfigs(f config.File) (map[string]json.RawMessage, error) {
+	configs := map[string]json.RawMessage{}
+	for name, c := range map[string]any{"native": f.Runtime, "wasm": f.Embed} {
+		b, err := json.Marshal(c)
+		if err != nil {
+			return nil, err
+		}
+		configs[name] = b
+	}
+	return configs, nil
+}
+
 // newEngine is where engines' names get their meaning.
 func newEngine(name string, config json.RawMessage, log *slog.Logger) (engines.Engine, error) {
 	switch name {
@@ -103,8 +118,15 @@ func newEngine(name string, config json.RawMessage, log *slog.Logger) (engines.E
 			return nil, fmt.Errorf("read the native engine's configuration: %w", err)
 		}
 		return native.New(cfg, native.WithLogger(log)), nil
+	case "wasm":
+		var cfg wasm.Config
+		if err := json.Unmarshal(config, &cfg); err != nil {
+			return nil, fmt.Errorf("read the wasm engine's configuration: %w", err)
+		}
+		cfg.Log = log
+		return wasm.New(cfg), nil
 	}
-	return nil, fmt.Errorf("there is no engine %q; there is native: %w", name, engines.ErrUnsupported)
+	return nil, fmt.Errorf("there is no engine %q; there are native and wasm: %w", name, engines.ErrUnsupported)
 }
 
 // superviseCmd is what a cluster's supervisor runs.

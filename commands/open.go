@@ -1,8 +1,8 @@
 package commands
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -73,12 +73,12 @@ func (o opening) request(ctx context.Context, env *Env) (cluster.Request, error)
 	if err != nil {
 		return cluster.Request{}, err
 	}
-	engineConfig, err := json.Marshal(c.Runtime)
+	configs, err := engineConfigs(c.File)
 	if err != nil {
 		return cluster.Request{}, err
 	}
 	req := cluster.Request{
-		Engine: o.config.Engine, EngineConfig: engineConfig, Label: o.label, Pin: o.pin, Idle: o.config.Idle,
+		Engine: o.config.Engine, EngineConfigs: configs, Label: o.label, Pin: o.pin, Idle: o.config.Idle,
 		Spec: engines.Spec{Version: o.config.PG, Params: o.config.Settings, MustExist: o.must},
 	}
 	if o.config.Fast != nil {
@@ -100,18 +100,19 @@ func (o opening) request(ctx context.Context, env *Env) (cluster.Request, error)
 // ensureRuntime fetches a PostgreSQL here, where progress can be shown, rather than in the
 // supervisor.
 func ensureRuntime(ctx context.Context, env *Env, cfg native.Config, req cluster.Request) error {
-	if req.Engine != "" && req.Engine != "native" {
-		return nil
-	}
-	constraint := req.Spec.Version
+	made, constraint := req.Engine, req.Spec.Version
 	if req.Spec.Dir != "" {
 		st, err := cluster.Inspect(ctx, req.Spec.Dir)
 		if err != nil || st.State == cluster.Running || st.State == cluster.Missing && req.Spec.MustExist {
 			return err
 		}
+		made = cmp.Or(made, st.Engine)
 		if constraint == "" {
 			constraint = st.Version
 		}
+	}
+	if cmp.Or(made, cluster.DefaultEngine) != "native" {
+		return nil
 	}
 	steps := &stepper{env: env}
 	defer steps.stop()

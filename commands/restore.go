@@ -54,7 +54,7 @@ func (c *restoreCmd) Run(ctx context.Context, env *Env) error {
 	defer steps.stop()
 	engine := native.New(conf.Runtime, native.WithLogger(env.Log), native.WithProgress(steps.show))
 	target := backup.Target{Time: c.TargetTime, Name: c.TargetName, LSN: c.TargetLSN, Base: c.Base}
-	err = m.Make(ctx, dir, func(ctx context.Context, tmp string) error {
+	err = m.Make(ctx, dir, "native", func(ctx context.Context, tmp string) error {
 		_, err := backup.Restore(ctx, engine, from, tmp, target, func(step string) { env.UI.Note("%s …", step) })
 		return err
 	})

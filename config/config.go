@@ -15,12 +15,14 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
 	"github.com/pgx-dev/pgx-dev/engines/native"
+	"github.com/pgx-dev/pgx-dev/engines/wasm"
 )
 
 // File is the format of pgx-dev.toml: one section for each subsystem. Every field's zero
 // value, or the subsystem's DefaultConfig, is its default.
 type File struct {
 	Runtime native.Config  `toml:"runtime"`
+	Embed   wasm.Config    `toml:"embed"`
 	Cluster cluster.Config `toml:"cluster"`
 	// Clusters overlays Cluster for the clusters it names. After [Load] its entries are
 	// complete: what they leave out is as in Cluster.
@@ -28,7 +30,9 @@ type File struct {
 }
 
 // Default returns the configuration that an empty file and environment give.
-func Default() File { return File{Runtime: native.DefaultConfig()} }
+func Default() File {
+	return File{Runtime: native.DefaultConfig(), Embed: wasm.DefaultConfig()}
+}
 
 // A Config is a loaded configuration. It is read-only once loaded, and then safe for
 // concurrent use.

@@ -124,7 +124,7 @@ func TestStarterKilledInMidStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.EngineConfig = config
+	req.EngineConfigs = map[string]json.RawMessage{"fake": config}
 	starter := startUser(t, req)
 	awaitState(t, dir, cluster.Busy)
 	waiter := startUser(t, fake(dir)) // its engine needs no gate
@@ -335,7 +335,11 @@ func TestCancelledOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	req := fake(dir)
-	req.EngineConfig, _ = json.Marshal(gate)
+	config, err := json.Marshal(gate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.EngineConfigs = map[string]json.RawMessage{"fake": config}
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error)
 	go func() {

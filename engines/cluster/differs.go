@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net"
@@ -54,15 +55,16 @@ func tcpOr(addr string, last int) string {
 	return net.JoinHostPort(host, strconv.Itoa(last))
 }
 
-// rememberPort records the port that was bound.
-func (f files) rememberPort(info engines.Info) error {
-	_, p, err := net.SplitHostPort(info.TCP)
-	if err != nil {
-		return nil //nolint:nilerr // no TCP listener
+// remember records the engine, and the port that was bound.
+func (f files) remember(engine string, info engines.Info) error {
+	port := 0
+	if _, p, err := net.SplitHostPort(info.TCP); err == nil {
+		if port, err = strconv.Atoi(p); err != nil {
+			return err
+		}
 	}
-	port, err := strconv.Atoi(p)
-	if err != nil {
-		return err
-	}
-	return f.updateRecord(func(r *record) { r.Port = port })
+	return f.updateRecord(func(r *record) {
+		r.Engine = engine
+		r.Port = cmp.Or(port, r.Port)
+	})
 }

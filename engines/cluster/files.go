@@ -59,8 +59,9 @@ type record struct {
 	Name    string    `json:"name,omitempty"`    // of a temporary cluster
 	Project string    `json:"project,omitempty"` // its state directory
 	Temp    bool      `json:"temp,omitempty"`
-	Port    int       `json:"port,omitempty"` // TCP port that was bound last
-	Init    []InitRun `json:"init,omitempty"` // SQL files that were run
+	Engine  string    `json:"engine,omitempty"` // that made it
+	Port    int       `json:"port,omitempty"`   // TCP port that was bound last
+	Init    []InitRun `json:"init,omitempty"`   // SQL files that were run
 	Archive *Archive  `json:"archive,omitempty"`
 }
 

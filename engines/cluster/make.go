@@ -13,9 +13,9 @@ import (
 
 // Make fills a data directory that is not there yet by other means than an engine's: a
 // copy, a backup. fill makes and fills the directory tmp, which takes its place when fill
-// has succeeded, and is removed otherwise. Nobody sees it before. An existing cluster is
+// has succeeded, and is removed otherwise. engine will run it. Nobody sees it before. An existing cluster is
 // an error wrapping fs.ErrExist.
-func (m *Manager) Make(ctx context.Context, dir string, fill func(ctx context.Context, tmp string) error) error {
+func (m *Manager) Make(ctx context.Context, dir, engine string, fill func(ctx context.Context, tmp string) error) error {
 	f, err := at(dir)
 	if err != nil {
 		return err
@@ -41,6 +41,9 @@ func (m *Manager) Make(ctx context.Context, dir string, fill func(ctx context.Co
 	err = fill(ctx, tmp)
 	if err == nil {
 		err = os.Chmod(tmp, 0o700)
+	}
+	if err == nil {
+		err = f.updateRecord(func(r *record) { *r = record{Engine: engine} })
 	}
 	if err == nil {
 		err = os.Rename(tmp, f.dir)

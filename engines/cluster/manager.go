@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,8 +23,8 @@ type Manager struct {
 	Command []string
 	// Env is added to the supervisor's environment.
 	Env []string
-	// NewEngine returns the engine of a name, configured by what Request.EngineConfig
-	// said. Required for Supervise.
+	// NewEngine returns the engine of a name, configured by what
+	// Request.EngineConfigs said. Required for Supervise.
 	NewEngine func(name string, config json.RawMessage, log *slog.Logger) (engines.Engine, error)
 	// Logger gets what the Manager and its supervisors have to say. Default: none.
 	Logger *slog.Logger
@@ -38,10 +39,12 @@ func (m *Manager) log() *slog.Logger {
 
 // A Request says which cluster to open and how to start it if it does not run.
 type Request struct {
-	// Engine is the engine's name, as NewEngine knows it. Default: native.
+	// Engine is the engine's name, as NewEngine knows it. Default: the one that made the
+	// cluster, else native. Another than the one that made it is an error.
 	Engine string
-	// EngineConfig is handed to NewEngine in the supervisor.
-	EngineConfig json.RawMessage
+	// EngineConfigs hold, by the engine's name, what is handed to NewEngine in the
+	// supervisor.
+	EngineConfigs map[string]json.RawMessage
 	// Spec is the server to start. Its Dir must be set; see Manager.OpenTemp for
 	// temporary ones.
 	Spec engines.Spec
@@ -55,11 +58,15 @@ type Request struct {
 	MustRun bool
 }
 
-func (r Request) engine() string {
-	if r.Engine == "" {
-		return "native"
+// DefaultEngine makes clusters where no other is asked for.
+const DefaultEngine = "native"
+
+// engineFor returns the engine for a cluster of which r is remembered.
+func (r Request) engineFor(rec record) (string, error) {
+	if rec.Engine != "" && r.Engine != "" && r.Engine != rec.Engine {
+		return "", fmt.Errorf("it was made by the %s engine, whose files the %s engine cannot read; leave --engine out, or choose another name", rec.Engine, r.Engine)
 	}
-	return r.Engine
+	return cmp.Or(r.Engine, rec.Engine, DefaultEngine), nil
 }
 
 // Open returns the running server of a data directory, which it creates and starts where
@@ -130,7 +137,10 @@ func (m *Manager) start(ctx context.Context, f files, req Request, j job) (*runn
 	if err != nil {
 		return nil, err
 	}
-	j.Engine, j.EngineConfig = req.engine(), req.EngineConfig
+	if j.Engine, err = req.engineFor(r); err != nil {
+		return nil, fmt.Errorf("start cluster %s: %w", f.dir, err)
+	}
+	j.EngineConfig = req.EngineConfigs[j.Engine]
 	j.Pinned, j.Idle = req.Pin, req.Idle
 	j.Spec.TCP = tcpOr(j.Spec.TCP, r.Port)
 	if r.Archive != nil {
@@ -148,7 +158,7 @@ func (m *Manager) start(ctx context.Context, f files, req Request, j job) (*runn
 	if err != nil {
 		return nil, err
 	}
-	return run, f.rememberPort(run.Info)
+	return run, f.remember(j.Engine, run.Info)
 }
 
 // current returns what runs now, or nil, having waited for the end of a supervisor that

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -49,7 +50,8 @@ func spareKey(mode, engine string, config json.RawMessage, spec engines.Spec) st
 // claimSpare returns a spare with its trans.lock held, or no lock if there is none.
 func (m *Manager) claimSpare(ctx context.Context, root string, req Request) (files, *dirlock.Lock, error) {
 	for _, mode := range []string{"running", "copied"} {
-		dir := filepath.Join(root, "spares", spareKey(mode, req.engine(), req.EngineConfig, req.Spec))
+		engine := cmp.Or(req.Engine, DefaultEngine)
+		dir := filepath.Join(root, "spares", spareKey(mode, engine, req.EngineConfigs[engine], req.Spec))
 		markers, err := os.ReadDir(dir)
 		if err != nil {
 			continue // none was ever made

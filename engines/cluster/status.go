@@ -53,7 +53,7 @@ func Inspect(ctx context.Context, dir string) (Status, error) {
 	if err != nil {
 		return st, err
 	}
-	st.Temp, st.Init, st.Archive = r.Temp, r.Init, r.Archive
+	st.Temp, st.Init, st.Archive, st.Engine = r.Temp, r.Init, r.Archive, r.Engine
 	if r.Name != "" {
 		st.Name = r.Name
 	}

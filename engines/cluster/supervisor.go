@@ -72,6 +72,7 @@ type supervisor struct {
 
 	lock     *dirlock.Lock // supervisor.lock
 	srv      engines.Server
+	front    *front // where the engine has no socket itself
 	run      running
 	listener net.Listener
 
@@ -126,7 +127,10 @@ func (s *supervisor) start(ctx context.Context, starterGone <-chan struct{}) (er
 	}
 	info := s.srv.Info()
 	if info.Socket == "" {
-		return fmt.Errorf("share the server in %s: the %s engine gave it no socket", s.f.dir, s.job.Engine)
+		if s.front, err = serveFront(s.srv, runDir, s.log); err != nil {
+			return err
+		}
+		info.Socket, info.Port = runDir, frontPort
 	}
 	socket := filepath.Join(runDir, "ctl")
 	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -315,6 +319,9 @@ func (s *supervisor) end(why Ended, locked bool) {
 func (s *supervisor) closeServer() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
+	if s.front != nil {
+		s.front.close()
+	}
 	if err := s.srv.Close(ctx); err != nil {
 		s.log.Error("stop the server", "err", err)
 	}
