@@ -8,6 +8,8 @@ import (
 	"syscall"
 )
 
+// isDisconnect reports that the peer of a unix socket has ended, or ends: it has closed its
+// end, or its listener, or removed the socket.
 func isDisconnect(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
 }
