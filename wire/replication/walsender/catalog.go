@@ -13,27 +13,27 @@ import (
 // sql answers the SQL that a subscribing PostgreSQL sends to a server of [ServerVersion]
 // (subscriptioncmds.c, tablesync.c, libpqwalreceiver.c). There is no SQL behind it: what is
 // asked for is told by what the query names.
-func (s *session) sql(query string) error {
+func (s *Session) sql(query string) error {
 	q := strings.Join(strings.Fields(query), " ")
 	q = strings.TrimSuffix(q, ";")
 	word := strings.ToUpper(firstWord(q))
 	switch {
 	case q == "":
-		return s.c.Writer.Send(&wire.EmptyQueryResponse{})
+		return s.out.Complete("")
 	case word == "BEGIN" || word == "START":
 		s.status = wire.TxActive
-		return s.complete("BEGIN")
+		return s.out.Complete("BEGIN")
 	case word == "COMMIT" || word == "ROLLBACK" || word == "END" || word == "ABORT":
 		failed := s.status == wire.TxFailed
 		s.status, s.snapshot = wire.TxIdle, nil
 		if word == "ROLLBACK" || word == "ABORT" || failed {
-			return s.complete("ROLLBACK")
+			return s.out.Complete("ROLLBACK")
 		}
-		return s.complete("COMMIT")
+		return s.out.Complete("COMMIT")
 	case s.status == wire.TxFailed:
 		return wire.Errorf(wire.CodeInFailedSQLTransaction, "current transaction is aborted, commands ignored until end of transaction block")
 	case word == "SET":
-		return s.complete("SET")
+		return s.out.Complete("SET")
 	case strings.HasPrefix(q, "SELECT pg_catalog.set_config("):
 		return s.rows("SELECT", fields("set_config", oidText), row(""))
 	case word == "COPY":
@@ -52,10 +52,6 @@ func (s *session) sql(query string) error {
 	return e
 }
 
-func (s *session) complete(tag string) error {
-	return s.c.Writer.Send(&wire.CommandComplete{Tag: tag})
-}
-
 // literals returns the string constants, one or a list, that follow before in q.
 func literals(q, before string) []string {
 	_, rest, ok := strings.Cut(q, before)
@@ -71,7 +67,7 @@ func literals(q, before string) []string {
 	return all
 }
 
-func (s *session) publications(q string) error {
+func (s *Session) publications(q string) error {
 	var rows [][][]byte
 	for _, name := range literals(q, "pubname IN ") {
 		if s.p.hasPublication(name) {
@@ -87,7 +83,7 @@ func (p *Publisher) hasPublication(name string) bool {
 	return len(p.pubs[name]) > 0
 }
 
-func (s *session) publishedTables(q string) error {
+func (s *Session) publishedTables(q string) error {
 	s.p.mu.Lock()
 	var oids []uint32
 	for _, name := range literals(q, "pubname IN ") {
@@ -126,7 +122,7 @@ func selected(q string, columns []column) (at []int, f []wire.Field, err error) 
 }
 
 // project sends the selected columns of rows.
-func (s *session) project(q string, columns []column, rows [][]string) error {
+func (s *Session) project(q string, columns []column, rows [][]string) error {
 	at, f, err := selected(q, columns)
 	if err != nil {
 		return err
@@ -143,7 +139,7 @@ func (s *session) project(q string, columns []column, rows [][]string) error {
 }
 
 // class answers with OID, replica identity and kind of a table.
-func (s *session) class(q string) error {
+func (s *Session) class(q string) error {
 	schema, name := literals(q, "n.nspname = "), literals(q, "c.relname = ")
 	var rows [][]string
 	if len(schema) == 1 && len(name) == 1 {
@@ -174,7 +170,7 @@ func (p *Publisher) tableNow(oid uint32) *table {
 
 // attributes answers with number, name, type, modifier and being part of the key, of each
 // column.
-func (s *session) attributes(q string) error {
+func (s *Session) attributes(q string) error {
 	m := regexp.MustCompile(`a\.attrelid = (\d+)`).FindStringSubmatch(q)
 	if m == nil {
 		return wire.Errorf(wire.CodeFeatureNotSupported, "this server knows no such query of pg_attribute")
@@ -197,7 +193,7 @@ func (s *session) attributes(q string) error {
 }
 
 // copy sends a table's rows: COPY schema.table [(column, …)] TO STDOUT.
-func (s *session) copy(q string) error {
+func (s *Session) copy(q string) error {
 	l := newLexer(q)
 	l.keyword("COPY")
 	schema := l.ident()
@@ -257,8 +253,9 @@ func (t *table) positions(columns []string) ([]int, error) {
 	return at, nil
 }
 
-func (s *session) copyRows(t *table, at []int) error {
-	if err := s.c.Writer.Send(&wire.CopyOutResponse{Columns: make([]wire.Format, len(at))}); err != nil {
+func (s *Session) copyRows(t *table, at []int) error {
+	w, err := s.out.CopyOut(len(at))
+	if err != nil {
 		return err
 	}
 	n := 0
@@ -271,15 +268,16 @@ func (s *session) copyRows(t *table, at []int) error {
 			}
 			line = appendCopyText(line, r[column])
 		}
-		if err := s.c.Writer.Send(&wire.CopyData{Data: append(line, '\n')}); err != nil {
+		line = append(line, '\n')
+		if _, err := w.Write(line); err != nil {
 			return err
 		}
 		n++
 	}
-	if err := s.c.Writer.Send(&wire.CopyDone{}); err != nil {
+	if err := w.Close(); err != nil {
 		return err
 	}
-	return s.complete("COPY " + strconv.Itoa(n))
+	return s.out.Complete("COPY " + strconv.Itoa(n))
 }
 
 // appendCopyText writes a value in COPY's text format (CopyAttributeOutText in copyto.c).

@@ -12,17 +12,24 @@ import (
 	"github.com/pgx-dev/pgx-dev/wire/replication/pgoutput"
 )
 
-// A Link is the server's end of a stream in both directions, after CopyBothResponse. Send
-// and Flush are called by one goroutine at a time, and Receive by another.
+// A Link is the server's end of a stream in both directions, after CopyBothResponse. Send,
+// Flush and Close are called by one goroutine at a time, and Receive by another.
 type Link interface {
-	// Send queues a message.
-	Send(m wire.Message) error
+	// Send queues what goes into one CopyData.
+	Send(data []byte) error
 	// Flush sends what is queued.
 	Flush() error
 	// Receive waits for the next CopyData and returns what is in it, until the next call.
-	// CopyDone is io.EOF. The end of ctx interrupts it.
-	Receive(ctx context.Context) ([]byte, error)
+	// CopyDone is io.EOF.
+	Receive() ([]byte, error)
+	// Close sends CopyDone. The other side may go on until it has sent its own.
+	Close() error
 }
+
+// An Interrupter is a [Link] whose Receive can be made to return an error at once. A link
+// that is none is closed when a stream ends before the subscriber wants it, which then is
+// waited for.
+type Interrupter interface{ Interrupt() }
 
 // A Transaction is what a subscriber gets at once.
 type Transaction struct {
@@ -58,7 +65,7 @@ var errSubscriberDone = errors.New("the subscriber has ended the stream")
 // stream, which is no error, or ctx or the source ends. The source yields transactions in
 // the order of their commits, waits for the next one, and ends when its ctx does.
 //
-// It ends neither side of the copy mode: that is for the caller, with CopyDone.
+// When it returns nil the link is still to be closed.
 func Stream(ctx context.Context, link Link, source func(context.Context) iter.Seq2[*Transaction, error], o StreamOptions) error {
 	if o.Timeout <= 0 {
 		o.Timeout = time.Minute
@@ -66,7 +73,7 @@ func Stream(ctx context.Context, link Link, source func(context.Context) iter.Se
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &sender{link: link, o: o, sent: o.Start, relations: map[uint32]bool{}, heard: make(chan struct{}, 1)}
 	var wg sync.WaitGroup
-	wg.Go(func() { cancel(s.receive(ctx)) })
+	wg.Go(func() { cancel(s.receive()) })
 	wg.Go(func() {
 		if err := s.keepAlive(ctx); err != nil {
 			cancel(err)
@@ -74,6 +81,9 @@ func Stream(ctx context.Context, link Link, source func(context.Context) iter.Se
 	})
 	err := s.send(ctx, source)
 	cancel(err)
+	if !errors.Is(context.Cause(ctx), errSubscriberDone) {
+		s.interrupt()
+	}
 	wg.Wait()
 	cause := context.Cause(ctx)
 	if errors.Is(cause, errSubscriberDone) {
@@ -90,8 +100,9 @@ type sender struct {
 	link      Link
 	o         StreamOptions
 	relations map[uint32]bool // that have been sent
-	buf       []byte
-	heard     chan struct{} // the subscriber has said something
+	buf       []byte          // of a change
+	frame     []byte          // of the message that has it
+	heard     chan struct{}   // the subscriber has said something
 
 	mu   sync.Mutex // guards sending and what follows; held for a whole transaction
 	sent wire.LSN   // all before it has been sent
@@ -183,13 +194,33 @@ func (s *sender) message(at wire.LSN, m pgoutput.Message) error {
 	if s.buf, err = pgoutput.Append(s.buf[:0], m); err != nil {
 		return err
 	}
-	return s.link.Send(&wire.XLogData{Start: at, ServerEnd: at, SendTime: wire.TimestampOf(time.Now()), Data: s.buf})
+	return s.write(&wire.XLogData{Start: at, ServerEnd: at, SendTime: wire.TimestampOf(time.Now()), Data: s.buf})
+}
+
+// write sends a message that goes into CopyData, whose frame the link makes.
+func (s *sender) write(m wire.Message) error {
+	var err error
+	if s.frame, err = wire.Append(s.frame[:0], m); err != nil {
+		return err
+	}
+	return s.link.Send(s.frame[wire.HeaderLen:])
+}
+
+// interrupt ends receive.
+func (s *sender) interrupt() {
+	if i, ok := s.link.(Interrupter); ok {
+		i.Interrupt()
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.link.Close() // if the connection is broken, receive ends by that
 }
 
 // receive takes what the subscriber says.
-func (s *sender) receive(ctx context.Context) error {
+func (s *sender) receive() error {
 	for {
-		data, err := s.link.Receive(ctx)
+		data, err := s.link.Receive()
 		if err == io.EOF {
 			return errSubscriberDone
 		}
@@ -252,7 +283,7 @@ func (s *sender) keepAlive(ctx context.Context) error {
 func (s *sender) keepalive(reply bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.link.Send(&wire.PrimaryKeepalive{ServerEnd: s.sent, SendTime: wire.TimestampOf(time.Now()), ReplyRequested: reply})
+	err := s.write(&wire.PrimaryKeepalive{ServerEnd: s.sent, SendTime: wire.TimestampOf(time.Now()), ReplyRequested: reply})
 	if err != nil {
 		return err
 	}

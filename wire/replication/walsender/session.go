@@ -2,10 +2,7 @@ package walsender
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"strings"
 	"time"
 
@@ -16,108 +13,48 @@ import (
 // this as server_version, so that subscribers ask what such a server can answer.
 const ServerVersion = "14.0"
 
-// A Conn is a connection on which a client has been let in, with the startup parameter
-// "replication" set to "database".
-type Conn struct {
-	Net      net.Conn
-	Reader   *wire.Reader // of what the client sends
-	Writer   *wire.Writer
-	PID      uint32 // unique among the publisher's connections, and not 0
+// SessionOptions describe a client's connection.
+type SessionOptions struct {
+	PID      uint32 // unique among the publisher's sessions, and not 0
 	Database string
 	// Timeout is as in [StreamOptions].
 	Timeout time.Duration
 }
 
-// A session is one connection to a publisher.
-type session struct {
+// A Session answers the queries of one replication connection, of the simple protocol. It
+// is not safe for concurrent use.
+type Session struct {
 	p        *Publisher
-	c        Conn
+	o        SessionOptions
+	out      Response // of the current query
 	status   wire.TxStatus
 	snapshot map[uint32]*table // made by a slot with snapshot 'use', until the transaction ends
 }
 
-// Serve answers commands on c until the client leaves, which is no error, or ctx ends. It
-// begins with ReadyForQuery. The caller closes the connection.
-func (p *Publisher) Serve(ctx context.Context, c Conn) error {
-	s := &session{p: p, c: c, status: wire.TxIdle}
-	defer p.leave(c.PID)
-	ready := true
-	for {
-		if ready {
-			if err := c.Writer.Send(&wire.ReadyForQuery{TxStatus: s.status}); err != nil {
-				return err
-			}
-			if err := c.Writer.Flush(); err != nil {
-				return err
-			}
-		}
-		f, err := s.read(ctx)
-		if err == io.EOF || err == nil && f.Type == wire.TypeTerminate {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		ready = true
-		switch f.Type {
-		case wire.TypeQuery:
-			var q wire.Query
-			if err = q.Decode(f.Body); err == nil {
-				err = s.query(ctx, q.SQL)
-			}
-		case wire.TypeSync:
-		case wire.TypeCopyData, wire.TypeCopyDone, wire.TypeCopyFail: // what is left of a stream
-			ready = false
-		default:
-			err = s.skipToSync(ctx, f.Type)
-		}
-		if err != nil {
-			if err := s.report(ctx, err); err != nil {
-				return err
-			}
-		}
-	}
+// Session returns a session for a client that has been let in. The caller closes it.
+func (p *Publisher) Session(o SessionOptions) *Session {
+	return &Session{p: p, o: o, status: wire.TxIdle}
 }
 
-func (s *session) read(ctx context.Context) (wire.Frame, error) {
-	stop := interrupt(ctx, s.c.Net)
-	defer stop()
-	f, err := s.c.Reader.ReadFrame()
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	return f, err
-}
+// TxStatus returns what ReadyForQuery says.
+func (s *Session) TxStatus() wire.TxStatus { return s.status }
 
-// report tells the client of an error; it returns those that have ended the connection.
-func (s *session) report(ctx context.Context, err error) error {
-	var e *wire.Error
-	var encode *wire.EncodeError
-	if ctx.Err() != nil || !errors.As(err, &e) && !errors.As(err, &encode) {
-		return err
-	}
-	if s.status == wire.TxActive {
+// Close drops what goes with the connection.
+func (s *Session) Close() { s.p.leave(s.o.PID) }
+
+// Query answers one query string. What is sent to the client, but for ReadyForQuery and the
+// error, goes through out. An error that is a [*wire.Error] is for the client; after
+// others the connection is of no more use. START_REPLICATION returns when the stream ends.
+func (s *Session) Query(ctx context.Context, sql string, out Response) error {
+	s.out = out
+	err := s.query(ctx, sql)
+	if err != nil && s.status == wire.TxActive {
 		s.status = wire.TxFailed
 	}
-	return s.c.Writer.Send(wire.AsError(err).Response())
+	return err
 }
 
-// skipToSync refuses the extended protocol.
-func (s *session) skipToSync(ctx context.Context, t wire.Type) error {
-	for {
-		f, err := s.read(ctx)
-		if err != nil {
-			return err
-		}
-		if f.Type == wire.TypeSync {
-			// As forbidden_in_wal_sender in tcop/postgres.c.
-			return wire.Errorf(wire.CodeProtocolViolation, "extended query protocol not supported in a replication connection (%s)", wire.Frontend.Name(t))
-		}
-	}
-}
-
-// query answers one query string, without ReadyForQuery.
-func (s *session) query(ctx context.Context, sql string) error {
+func (s *Session) query(ctx context.Context, sql string) error {
 	command, err := ParseCommand(sql)
 	if err != nil {
 		return err
@@ -127,16 +64,16 @@ func (s *session) query(ctx context.Context, sql string) error {
 		return s.sql(sql)
 	case *IdentifySystem:
 		return s.rows("IDENTIFY_SYSTEM", fields("systemid", oidText, "timeline", oidInt4, "xlogpos", oidText, "dbname", oidText),
-			row(s.p.systemID, "1", s.p.Position().String(), s.c.Database))
+			row(s.p.systemID, "1", s.p.Position().String(), s.o.Database))
 	case *Show:
 		return s.show(c.Name)
 	case *CreateSlot:
 		return s.createSlot(c)
 	case *DropSlot:
-		if err := s.p.dropSlot(ctx, c.Slot, s.c.PID, c.Wait); err != nil {
+		if err := s.p.dropSlot(ctx, c.Slot, s.o.PID, c.Wait); err != nil {
 			return err
 		}
-		return s.c.Writer.Send(&wire.CommandComplete{Tag: "DROP_REPLICATION_SLOT"})
+		return s.out.Complete("DROP_REPLICATION_SLOT")
 	case *StartReplication:
 		return s.start(ctx, c)
 	}
@@ -148,7 +85,7 @@ func firstWord(sql string) string {
 	return word
 }
 
-func (s *session) createSlot(c *CreateSlot) error {
+func (s *Session) createSlot(c *CreateSlot) error {
 	if c.Plugin == "" {
 		return wire.Errorf(wire.CodeFeatureNotSupported, "this server has no physical replication slots")
 	}
@@ -167,7 +104,7 @@ func (s *session) createSlot(c *CreateSlot) error {
 			return wire.Errorf(wire.CodeFeatureNotSupported, "option %q of replication slots is not supported", o.Name)
 		}
 	}
-	at, snapshot, err := s.p.createSlot(c.Slot, c.Temporary, s.c.PID, use)
+	at, snapshot, err := s.p.createSlot(c.Slot, c.Temporary, s.o.PID, use)
 	if err != nil {
 		return err
 	}
@@ -178,7 +115,7 @@ func (s *session) createSlot(c *CreateSlot) error {
 }
 
 // start streams until the subscriber ends it.
-func (s *session) start(ctx context.Context, c *StartReplication) error {
+func (s *Session) start(ctx context.Context, c *StartReplication) error {
 	if !c.Logical {
 		return wire.Errorf(wire.CodeFeatureNotSupported, "this server streams logical changes only")
 	}
@@ -191,36 +128,33 @@ func (s *session) start(ctx context.Context, c *StartReplication) error {
 			return wire.Errorf(wire.CodeUndefinedObject, "publication %q does not exist", name)
 		}
 	}
-	at, err := s.p.acquire(c.Slot, s.c.PID, c.Start)
+	at, err := s.p.acquire(c.Slot, s.o.PID, c.Start)
 	if err != nil {
 		return err
 	}
-	defer s.p.release(c.Slot, s.c.PID)
-	link := &connLink{nc: s.c.Net, r: s.c.Reader, w: s.c.Writer}
-	if err := link.Send(&wire.CopyBothResponse{}); err != nil {
-		return err
-	}
-	if err := link.Flush(); err != nil {
+	defer s.p.release(c.Slot, s.o.PID)
+	link, err := s.out.CopyBoth()
+	if err != nil {
 		return err
 	}
 	err = Stream(ctx, link, s.p.transactions(at, plugin.Publications), StreamOptions{
-		Relation: s.p.relation, Start: at, Messages: plugin.Messages, Timeout: s.c.Timeout,
+		Relation: s.p.relation, Start: at, Messages: plugin.Messages, Timeout: s.o.Timeout,
 		Confirmed: func(m wire.StandbyStatus) { s.p.confirm(c.Slot, m.Flushed) },
 	})
 	if err != nil {
 		return err
 	}
-	if err := link.finish(ctx); err != nil {
+	if err := link.Close(); err != nil {
 		return err
 	}
 	// One ends the COPY and one the command: libpqwalreceiver waits for both.
-	if err := s.c.Writer.Send(&wire.CommandComplete{Tag: "COPY 0"}); err != nil {
+	if err := s.out.Complete("COPY 0"); err != nil {
 		return err
 	}
-	return s.c.Writer.Send(&wire.CommandComplete{Tag: "START_REPLICATION"})
+	return s.out.Complete("START_REPLICATION")
 }
 
-func (s *session) show(name string) error {
+func (s *Session) show(name string) error {
 	value, ok := map[string]string{
 		"server_version": ServerVersion, "server_encoding": "UTF8", "wal_level": "logical",
 		"wal_segment_size": "16MB", "data_directory_mode": "0700",
@@ -260,17 +194,17 @@ func row(values ...string) [][]byte {
 }
 
 // rows sends a result.
-func (s *session) rows(tag string, f []wire.Field, rows ...[][]byte) error {
-	if err := s.c.Writer.Send(&wire.RowDescription{Fields: f}); err != nil {
+func (s *Session) rows(tag string, f []wire.Field, rows ...[][]byte) error {
+	if err := s.out.Columns(f); err != nil {
 		return err
 	}
 	for _, r := range rows {
-		if err := s.c.Writer.Send(&wire.DataRow{Values: r}); err != nil {
+		if err := s.out.Row(r); err != nil {
 			return err
 		}
 	}
 	if tag == "SELECT" {
 		tag = fmt.Sprintf("SELECT %d", len(rows))
 	}
-	return s.c.Writer.Send(&wire.CommandComplete{Tag: tag})
+	return s.out.Complete(tag)
 }
