@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -51,8 +50,10 @@ func TestCapture(t *testing.T) {
 
 	psql := func(name, user, script string, args ...string) {
 		r.begin(name)
-		cmd := exec.Command(filepath.Join(bin, "psql"), append([]string{"-X", "-d",
-			fmt.Sprintf("host=127.0.0.1 port=%d user=%s password=secret dbname=postgres sslmode=prefer", r.port, user)}, args...)...)
+		cmd := exec.Command(filepath.Join(bin, "psql"), append([]string{
+			"-X", "-d",
+			fmt.Sprintf("host=127.0.0.1 port=%d user=%s password=secret dbname=postgres sslmode=prefer", r.port, user),
+		}, args...)...)
 		cmd.Stdin = strings.NewReader(script)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
@@ -176,6 +177,7 @@ type recorder struct {
 	mu    sync.Mutex
 	name  string
 	count int
+	first chan struct{} // closed when the client has connected
 	live  sync.WaitGroup
 }
 
@@ -198,12 +200,15 @@ func (r *recorder) listen(t *testing.T) {
 			r.mu.Lock()
 			r.count++
 			file := filepath.Join(r.dir, fmt.Sprintf("%s-%d.txt", r.name, r.count))
-			r.mu.Unlock()
 			r.live.Go(func() {
 				if err := relay(client, r.backend, file); err != nil {
 					t.Errorf("%s: %v", file, err)
 				}
 			})
+			if r.count == 1 {
+				close(r.first)
+			}
+			r.mu.Unlock()
 		}
 	})
 }
@@ -211,21 +216,13 @@ func (r *recorder) listen(t *testing.T) {
 func (r *recorder) begin(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.name, r.count = name, 0
+	r.name, r.count, r.first = name, 0, make(chan struct{})
 }
 
 // end waits until the connections of the client that has just ended are written down.
 func (r *recorder) end() {
-	for r.none() {
-		time.Sleep(time.Millisecond)
-	}
+	<-r.first
 	r.live.Wait()
-}
-
-func (r *recorder) none() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.count == 0
 }
 
 func (r *recorder) close() {

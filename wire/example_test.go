@@ -78,8 +78,7 @@ func ExampleScanner() {
 // Errors carry a code, and keep what caused them for errors.Is.
 func ExampleError() {
 	err := fmt.Errorf("copy table: %w", wire.Errorf(wire.CodeDiskFull, "write block: %w", io.ErrShortWrite))
-	var e *wire.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*wire.Error](err); ok {
 		fmt.Println(e.Code, e.Code.Class(), e)
 	}
 	fmt.Println(errors.Is(err, io.ErrShortWrite))

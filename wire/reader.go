@@ -171,7 +171,7 @@ func (r *Reader) ReadChunk() ([]byte, error) {
 func (r *Reader) CopyBody(w io.Writer) error {
 	for {
 		b, err := r.ReadChunk()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -287,7 +287,7 @@ func (r *Reader) makeRoom(n int) {
 
 // inside turns an end of file inside a message into what it is.
 func inside(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -65,11 +65,12 @@ func TestReaderAndScannerAgree(t *testing.T) {
 				}
 				got = append(got, span.Bytes...)
 				if span.End {
-					if end := startup; n >= 0 {
-						end = ends[n]
-						if end != len(got) {
-							t.Fatalf("size %d: message %d ends at %d, want %d", size, n, len(got), end)
-						}
+					want := startup
+					if n >= 0 {
+						want = ends[n]
+					}
+					if len(got) != want {
+						t.Fatalf("size %d: message %d ends at %d, want %d", size, n, len(got), want)
 					}
 					n++
 				}

@@ -2,6 +2,7 @@ package replication
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -25,7 +26,7 @@ func (a *plainArchive) Read(p []byte) (int, error) {
 		}
 		if a.rest, a.err = a.b.copyData(); a.err == nil {
 			a.b.took(len(a.rest))
-		} else if a.err == io.EOF {
+		} else if errors.Is(a.err, io.EOF) {
 			a.rest = a.tail
 		}
 	}
@@ -55,7 +56,7 @@ func (a *typedArchive) next() (kind byte, archive string, err error) {
 			return 0, "", fmt.Errorf("the server sends data before it says of which archive")
 		}
 	}
-	if a.err != io.EOF {
+	if !errors.Is(a.err, io.EOF) {
 		return 0, "", a.err
 	}
 	a.err = nil
@@ -80,7 +81,7 @@ func (a *typedArchive) Read(p []byte) (int, error) {
 // sets a.err to io.EOF.
 func (a *typedArchive) message() error {
 	body, err := a.b.copyData()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		a.kind, a.archive, a.err = 0, "", io.EOF
 		return nil
 	}

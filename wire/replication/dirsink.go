@@ -147,7 +147,7 @@ func (s *DirSink) Archive(t Tablespace, r io.Reader) error {
 func (s *DirSink) unpack(root *os.Root, t Tablespace, tr *tar.Reader) error {
 	for {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -81,20 +81,15 @@ type LogicalOptions struct {
 
 // StartLogical begins to stream the changes of the database that the connection belongs to.
 func (c *Conn) StartLogical(ctx context.Context, o LogicalOptions) (*Stream, error) {
-	command := "START_REPLICATION SLOT " + QuoteIdent(o.Slot) + " LOGICAL " + o.Start.String()
-	for i, p := range o.Plugin {
-		sep := ", "
-		if i == 0 {
-			sep = " ("
-		}
-		command += sep + QuoteIdent(p.Name)
-		if p.Value != "" {
-			command += " " + QuoteLiteral(p.Value)
+	list := &optionList{named: true} // in parentheses since there has been logical decoding
+	for _, p := range o.Plugin {
+		if p.Value == "" {
+			list.flag(true, QuoteIdent(p.Name))
+		} else {
+			list.add(QuoteIdent(p.Name), QuoteLiteral(p.Value))
 		}
 	}
-	if len(o.Plugin) > 0 {
-		command += ")"
-	}
+	command := list.command("START_REPLICATION SLOT " + QuoteIdent(o.Slot) + " LOGICAL " + o.Start.String())
 	return c.startStream(ctx, command, o.StatusInterval)
 }
 

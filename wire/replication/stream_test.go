@@ -67,10 +67,7 @@ func TestPhysicalStream(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			n := int(end - start)
-			if n > segment {
-				n = segment
-			}
+			n := min(int(end-start), segment)
 			if !bytes.Equal(got.Bytes()[:n], want[:n]) {
 				t.Error("what was streamed is not what is in the file")
 			}

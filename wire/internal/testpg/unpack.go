@@ -63,7 +63,7 @@ func unpack(tgz, dir string) error {
 func untar(tr *tar.Reader, root *os.Root) error {
 	for {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -74,11 +74,11 @@ func ParseCommand(query string) (Command, error) {
 	case l.keyword("IDENTIFY_SYSTEM"):
 		c = &IdentifySystem{}
 	case l.keyword("SHOW"):
-		name := l.ident()
+		names := []string{l.ident()}
 		for l.punct('.') {
-			name += "." + l.ident()
+			names = append(names, l.ident())
 		}
-		c = &Show{name}
+		c = &Show{strings.Join(names, ".")}
 	case l.keyword("READ_REPLICATION_SLOT"):
 		c = &ReadSlot{l.ident()}
 	case l.keyword("TIMELINE_HISTORY"):

@@ -85,10 +85,18 @@ func TestParsePlugin(t *testing.T) {
 		}
 	}
 	for _, in := range [][]string{
-		{}, {"proto_version=1"}, {"publication_names=p"}, {"proto_version=5", "publication_names=p"}, {"proto_version=x", "publication_names=p"},
-		{"proto_version=1", "publication_names="}, {"proto_version=1", "publication_names=a,"}, {"proto_version=1", "publication_names=a b"},
-		{"proto_version=1", "publication_names=p", "binary=perhaps"}, {"proto_version=1", "publication_names=p", "origin=here"},
-		{"proto_version=1", "publication_names=p", "new"}, {"proto_version=1", "proto_version=1", "publication_names=p"},
+		{},
+		{"proto_version=1"},
+		{"publication_names=p"},
+		{"proto_version=5", "publication_names=p"},
+		{"proto_version=x", "publication_names=p"},
+		{"proto_version=1", "publication_names="},
+		{"proto_version=1", "publication_names=a,"},
+		{"proto_version=1", "publication_names=a b"},
+		{"proto_version=1", "publication_names=p", "binary=perhaps"},
+		{"proto_version=1", "publication_names=p", "origin=here"},
+		{"proto_version=1", "publication_names=p", "new"},
+		{"proto_version=1", "proto_version=1", "publication_names=p"},
 	} {
 		if p, err := ParsePlugin(params(in...)); err == nil {
 			t.Errorf("%v: %+v", in, p)

@@ -2,6 +2,7 @@ package walsender
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"time"
@@ -102,7 +103,7 @@ func (l *connLink) Receive() ([]byte, error) {
 			if l.ctx.Err() != nil {
 				return nil, context.Cause(l.ctx)
 			}
-			if err == io.EOF { // not the end of the stream but of the connection
+			if errors.Is(err, io.EOF) { // not the end of the stream but of the connection
 				err = io.ErrUnexpectedEOF
 			}
 			return nil, err

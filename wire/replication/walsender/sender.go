@@ -221,7 +221,7 @@ func (s *sender) interrupt() {
 func (s *sender) receive() error {
 	for {
 		data, err := s.link.Receive()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return errSubscriberDone
 		}
 		if err != nil {

@@ -92,12 +92,12 @@ func TestStreamTimes(t *testing.T) {
 			}
 			return k
 		}
-		time.Sleep(4 * time.Second)
+		<-time.After(4 * time.Second)
 		link.in <- status(7, true)
 		if k := keepalive(0); k.ReplyRequested || k.ServerEnd != 20 || confirmed != 7 {
 			t.Errorf("%+v, confirmed %v", k, confirmed)
 		}
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		if k := keepalive(1); !k.ReplyRequested {
 			t.Errorf("%+v", k)
 		}

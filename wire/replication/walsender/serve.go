@@ -40,7 +40,7 @@ func (p *Publisher) Serve(ctx context.Context, c Conn) error {
 			}
 		}
 		f, err := l.read(ctx)
-		if err == io.EOF || err == nil && f.Type == wire.TypeTerminate {
+		if errors.Is(err, io.EOF) || err == nil && f.Type == wire.TypeTerminate {
 			return nil
 		}
 		if err != nil {
