@@ -194,6 +194,9 @@ func FuzzRoundTrip(f *testing.F) {
 		if other == nil {
 			return
 		}
+		if f, ok := m.(*FunctionCall); ok && len(f.ArgFormats) == 1 && len(f.Args) != 1 {
+			return // one format holds for any number of arguments; pgproto3 wants one argument
+		}
 		// They get what we wrote, which is what came but for the liberties that a decoder
 		// has to allow: negative row counts, flags other than 0 and 1, unknown error fields.
 		if err := other.Decode(b[HeaderLen:]); err != nil {

@@ -17,7 +17,7 @@ import (
 
 // TestPhysicalStream streams WAL and compares it with the server's own files.
 func TestPhysicalStream(t *testing.T) {
-	const segment = 16 << 20
+	const segment = testpg.SegmentSize
 	for _, major := range majors {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
 			t.Parallel()
@@ -62,7 +62,7 @@ func TestPhysicalStream(t *testing.T) {
 				got.Write(e.XLogData.Data)
 				at += wire.LSN(len(e.XLogData.Data))
 			}
-			file := filepath.Join(s.Dir, "pg_wal", fmt.Sprintf("%08X%08X%08X", sys.Timeline, uint32(start>>32), uint32(start)/segment))
+			file := filepath.Join(s.Dir, "pg_wal", fmt.Sprintf("%08X%08X%08X", sys.Timeline, uint32(start/(1<<32)), uint32(start%(1<<32)/segment)))
 			want, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)

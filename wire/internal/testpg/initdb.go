@@ -9,6 +9,9 @@ import (
 	"testing"
 )
 
+// SegmentSize is the size of the servers' WAL files: the smallest, since they are copied often.
+const SegmentSize = 1 << 20
+
 // Init makes a data directory below the test's temporary directory. It is the copy of one
 // that initdb has made once and that stays in the user's cache directory.
 func Init(t testing.TB, bin string) (dir string) {
@@ -35,7 +38,7 @@ func template(bin string) (string, error) {
 		return "", err
 	}
 	parent := filepath.Join(cache, "pgx-dev", "testpg")
-	key := sha256.Sum256(fmt.Appendf(nil, "%s\n%s", bin, version))
+	key := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d", bin, version, SegmentSize))
 	dir := filepath.Join(parent, fmt.Sprintf("initdb-%x", key[:8]))
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
@@ -50,7 +53,8 @@ func template(bin string) (string, error) {
 	defer os.RemoveAll(tmp)
 	data := filepath.Join(tmp, "data")
 	out, err := command(filepath.Join(bin, "initdb"),
-		"-D", data, "-U", "postgres", "-A", "trust", "-N", "--locale=C", "-E", "UTF8").CombinedOutput()
+		"-D", data, "-U", "postgres", "-A", "trust", "-N", "--locale=C", "-E", "UTF8",
+		fmt.Sprintf("--wal-segsize=%d", SegmentSize>>20)).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("initdb: %w\n%s", err, out)
 	}

@@ -49,7 +49,7 @@ func Start(t testing.TB, bin, dir string, settings map[string]string) *Server {
 	all := map[string]string{
 		"listen_addresses": "", "unix_socket_directories": socket, "port": "5432",
 		"wal_level": "logical", "max_wal_senders": "10", "max_replication_slots": "10",
-		"fsync": "off", "shared_buffers": "32MB", "max_wal_size": "512MB", "min_wal_size": "80MB",
+		"fsync": "off", "shared_buffers": "32MB", "max_wal_size": "512MB", "min_wal_size": "8MB",
 	}
 	maps.Copy(all, settings)
 	args := []string{"-D", dir}
@@ -67,7 +67,7 @@ func Start(t testing.TB, bin, dir string, settings map[string]string) *Server {
 		_ = s.cmd.Wait()
 		close(s.done)
 	}()
-	t.Cleanup(func() { s.Stop() })
+	t.Cleanup(func() { s.end(syscall.SIGQUIT) })
 	if err := s.wait(); err != nil {
 		s.Stop()
 		t.Fatalf("start server in %s: %v\n%s", dir, err, s.log.String())
