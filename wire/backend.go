@@ -1,8 +1,9 @@
 package wire
 
 // A BackendDecoder decodes a backend's messages into values that it uses again: each
-// result is valid until the next call. The zero value is ready. It is not safe for
-// concurrent use.
+// result is valid until the next call. Messages longer than 64 KiB get new values, as
+// those of a [FrontendDecoder] do. The zero value is ready. It is not safe for concurrent
+// use.
 type BackendDecoder struct {
 	authMD5       AuthenticationMD5Password
 	authSASL      AuthenticationSASL
@@ -28,6 +29,9 @@ type BackendDecoder struct {
 // Decode decodes the body of a message of type t. ErrorResponse and NoticeResponse come
 // back in new memory, because errors outlive the message they came in.
 func (d *BackendDecoder) Decode(t Type, body []byte) (BackendMessage, error) {
+	if len(body) > maxReadBuffer {
+		d = new(BackendDecoder)
+	}
 	var m BackendMessage
 	if t == TypeAuthentication {
 		var err error

@@ -3,7 +3,8 @@ package wire
 import "fmt"
 
 // A FrontendDecoder decodes a frontend's messages into values that it uses again: each
-// result is valid until the next call. The zero value is ready. It is not safe for
+// result is valid until the next call. Messages longer than 64 KiB get new values, so that
+// a decoder that rests holds on to little. The zero value is ready. It is not safe for
 // concurrent use.
 type FrontendDecoder struct {
 	bind         Bind
@@ -21,6 +22,9 @@ type FrontendDecoder struct {
 // Decode decodes the body of a message of type t. A message of type 'p' comes back as
 // [*AuthResponse], since only its reader knows which request it answers.
 func (d *FrontendDecoder) Decode(t Type, body []byte) (FrontendMessage, error) {
+	if len(body) > maxReadBuffer {
+		d = new(FrontendDecoder)
+	}
 	m := d.message(t)
 	if m == nil {
 		return nil, unknownType(Frontend, t)
