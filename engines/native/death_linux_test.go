@@ -290,3 +290,34 @@ func TestKilledAnywhere(t *testing.T) {
 		}
 	}
 }
+
+// TestStoppedBackend kills a postmaster that has a backend which cannot notice, and starts
+// again: what is left of it is ended.
+func TestStoppedBackend(t *testing.T) {
+	eachRuntime(t, func(t *testing.T, e *Engine, _ Runtime) {
+		dir := filepath.Join(t.TempDir(), "data")
+		srv := mustStart(t, e, engines.Spec{Dir: dir})
+		mustExec(t, srv, "CREATE TABLE kept AS SELECT 42 AS n")
+		conn, err := engines.Connect(t.Context(), srv, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		backend := int(conn.PgConn().PID())
+		for pid, sig := range map[int]syscall.Signal{backend: syscall.SIGSTOP, srv.Info().PID: syscall.SIGKILL} {
+			if err := syscall.Kill(pid, sig); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-srv.Done()
+		mustStop(t, srv)
+		srv = mustStart(t, e, engines.Spec{Dir: dir})
+		if got := query(t, srv, "SELECT n::text FROM kept"); got != "42" {
+			t.Errorf("the data is %s", got)
+		}
+		if isPostgres(backend, dir) {
+			t.Error("the backend of the killed server is still there")
+		}
+		_ = conn.Close(t.Context())
+		mustStop(t, srv)
+	})
+}

@@ -47,7 +47,10 @@ func runTests(m *testing.M) int {
 			panic(err)
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		if err := os.Setenv("TMPDIR", dir); err != nil {
+		// Sockets too, so that nothing is left of servers that are killed.
+		run := filepath.Join(dir, "run")
+		err = errors.Join(os.Mkdir(run, 0o700), os.Setenv("TMPDIR", dir), os.Setenv("XDG_RUNTIME_DIR", run))
+		if err != nil {
 			panic(err)
 		}
 	}

@@ -6,6 +6,20 @@ import (
 	"time"
 )
 
+// endChildren ends what is left of a postmaster that was killed: backends that still hold
+// its shared memory. They end by themselves as soon as they notice, which an idle one of
+// an old version does not. The caller holds the directory's lock and knows that no
+// postmaster runs there.
+func endChildren(dir string, waited time.Duration) {
+	sig := syscall.SIGQUIT
+	if waited > time.Second {
+		sig = syscall.SIGKILL
+	}
+	for _, pid := range postgresIn(dir) {
+		_ = syscall.Kill(pid, sig)
+	}
+}
+
 // endOrphan tells a postmaster whose owner is dead to stop. The death signal has normally
 // done so; this is for a watchdog that was killed too, and a shutdown that hangs.
 func endOrphan(pid int, waited time.Duration) error {

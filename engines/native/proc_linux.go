@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -33,4 +34,19 @@ func isPostgres(pid int, dir string) bool {
 	}
 	fi, err := os.Stat(dir)
 	return err == nil && os.SameFile(cwd, fi)
+}
+
+// postgresIn returns the postgres processes that work in dir.
+func postgresIn(dir string) []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, entry := range entries {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil && isPostgres(pid, dir) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }

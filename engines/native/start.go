@@ -127,7 +127,7 @@ type launcher struct {
 
 const (
 	// memoryPatience is how long the processes of a killed postmaster may take to vanish.
-	memoryPatience = 5 * time.Second
+	memoryPatience = 10 * time.Second
 	// portAttempts is how many TCP ports are tried.
 	portAttempts = 200
 )
@@ -163,6 +163,9 @@ func (l *launcher) run(ctx context.Context) (*server, error) {
 		case l.tcp.IsValid() && failure.portTaken() && ports < portAttempts:
 			l.nextPort(&ports)
 		case failure.memoryHeld() && time.Since(began) < memoryPatience:
+			if waited := time.Since(began); waited > 200*time.Millisecond {
+				endChildren(l.d.path, waited)
+			}
 			select {
 			case <-ctx.Done():
 				return nil, context.Cause(ctx)

@@ -96,7 +96,9 @@ func (e *Engine) buildTemplate(ctx context.Context, rt Runtime, user, entry stri
 // initdbElsewhere runs initdb as another user, who may not enter our cache, in the
 // directory for temporary files, and brings the result home.
 func (e *Engine) initdbElsewhere(ctx context.Context, a account, rt Runtime, user, data string) error {
-	work, err := os.MkdirTemp("", "pgx-dev-initdb-")
+	const prefix = "pgx-dev-initdb-"
+	sweepDead(os.TempDir(), prefix)
+	work, err := os.MkdirTemp("", prefix+strconv.Itoa(os.Getpid())+"-")
 	if err != nil {
 		return err
 	}

@@ -57,8 +57,30 @@ func sweepTemporary(root string) {
 		}
 		if f, err := readPIDFile(data); err != nil || !f.serves(data) {
 			_ = os.RemoveAll(dir)
+			if run, err := place.Run(data); err == nil {
+				_ = os.RemoveAll(run) // sockets of any port
+			}
 		}
 		_ = lock.Unlock()
+	}
+}
+
+// sweepDead removes the directories under root whose names are prefix, the id of a process
+// that is gone, and a dash, if they are an hour old.
+func sweepDead(root, prefix string) {
+	found, err := filepath.Glob(filepath.Join(root, prefix+"*-*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range found {
+		text, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix), "-")
+		pid, err := strconv.Atoi(text)
+		if err != nil || pidExists(pid) {
+			continue
+		}
+		if fi, err := os.Lstat(dir); err == nil && fi.IsDir() && time.Since(fi.ModTime()) > time.Hour {
+			_ = os.RemoveAll(dir)
+		}
 	}
 }
 
