@@ -37,6 +37,9 @@ type Config struct {
 	// SharedBuffers is PostgreSQL's shared_buffers. Default: 16MB, and 8MB for temporary
 	// servers, which share those of the snapshot that they start from.
 	SharedBuffers string `toml:"shared_buffers" json:"shared_buffers,omitempty"`
+	// MaxMemory bounds the memory of one server, in megabytes; a statement that needs more
+	// fails with PostgreSQL's "out of memory". Default, and at most: 2048; at least 256.
+	MaxMemory int `toml:"max_memory" json:"max_memory,omitempty"`
 	// Mounts shows host directories to the guest, by guest path ("/host" = "."), for
 	// COPY to and from files. Nothing else of the host can be seen. Default: none.
 	Mounts map[string]string `toml:"mounts" json:"mounts,omitempty"`
@@ -61,6 +64,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxConns < 0 {
 		errs = append(errs, fmt.Errorf("embed.max_conns is negative (%d)", c.MaxConns))
+	}
+	if c.MaxMemory != 0 && (c.MaxMemory < 256 || c.MaxMemory > 2048) {
+		errs = append(errs, fmt.Errorf("embed.max_memory is %d; 256 to 2048 megabytes are possible", c.MaxMemory))
 	}
 	for at := range c.Mounts {
 		if clean := path.Clean(at); !path.IsAbs(at) || clean == "/" || clean == "/pglite" || clean == "/home" || clean == "/tmp" {

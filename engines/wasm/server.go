@@ -87,7 +87,10 @@ func (e *Engine) start(ctx context.Context, spec engines.Spec) (_ *Server, err e
 		}
 	}()
 	o := guest.Options{User: user, Database: "postgres", NoSync: srv.temp || spec.Fast, Params: e.params(spec.Params, srv.temp || spec.Fast, e.buffers(srv.temp))}
-	o.Setup = func(p *emscripten.Process) { p.Stderr = &logWriter{log: e.log, keep: p.Stderr.Write} }
+	o.Setup = func(p *emscripten.Process) {
+		p.HeapMax = uint64(e.cfg.MaxMemory) << 20
+		p.Stderr = &logWriter{log: e.log, keep: p.Stderr.Write}
+	}
 	if srv.temp {
 		in, err = srv.startTemp(ctx, spec, user, o)
 	} else {
@@ -155,6 +158,7 @@ func (s *Server) startTemp(ctx context.Context, spec engines.Spec, user string, 
 		}
 		in, err := s.l.rt.Restore(ctx, s.m.fs, t.snapshot())
 		if err == nil {
+			in.Proc.HeapMax = uint64(e.cfg.MaxMemory) << 20
 			in.Proc.Stderr = &logWriter{log: e.log}
 			return in, nil
 		}

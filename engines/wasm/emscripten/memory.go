@@ -5,22 +5,28 @@ const heapMax = 2 << 30
 
 const page = 65536
 
+func (p *Process) heapMax() uint64 {
+	if p.HeapMax > 0 && p.HeapMax < heapMax {
+		return p.HeapMax
+	}
+	return heapMax
+}
+
 func memoryCalls() map[string]Call {
 	return map[string]Call{
-		"_mmap_js":   func(p *Process, s []uint64) { p.mmap(s) },
-		"_munmap_js": ok, // musl frees the memory; mappings are private and never written back
-		"emscripten_get_heap_max": func(_ *Process, s []uint64) {
-			s[0] = heapMax
-		},
+		"_mmap_js":                func(p *Process, s []uint64) { p.mmap(s) },
+		"_munmap_js":              ok, // musl frees the memory; mappings are private and never written back
+		"emscripten_get_heap_max": func(p *Process, s []uint64) { s[0] = p.heapMax() },
 		"emscripten_resize_heap": func(p *Process, s []uint64) {
 			mem := p.Guest.Memory()
 			old, want := uint64(mem.Size()), uint64(uint32(s[0]))
 			// Growing by a fifth at least keeps the number of steps small; memory that is
 			// not touched costs nothing.
-			grown := min(max(want, old+old/5), heapMax)
+			limit := p.heapMax()
+			grown := min(max(want, old+old/5), limit)
 			s[0] = 0
 			for _, size := range []uint64{grown, want} {
-				if size > old && size <= heapMax {
+				if size > old && size <= limit {
 					if _, ok := mem.Grow(uint32((size - old + page - 1) / page)); ok {
 						s[0] = 1
 						return

@@ -51,6 +51,8 @@ type Process struct {
 	Waiting func() bool
 	// Written is called with the path and size of every write to a file, if set.
 	Written func(path string, n int)
+	// HeapMax bounds the guest's memory in bytes. Default, and at most: 2 GiB.
+	HeapMax uint64
 	// NoSync leaves out fsync.
 	NoSync bool
 
