@@ -26,9 +26,12 @@ var ErrArchive = errors.New("not an archive of a data directory")
 // transactions; Options.Archive reads it. Clients in a transaction are waited for, until
 // ctx ends.
 func (d *DB) DumpDataDir(ctx context.Context, w io.Writer) error {
-	gz := gzip.NewWriter(w)
+	gz, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
+	if err != nil {
+		return err
+	}
 	tw := tar.NewWriter(gz)
-	err := d.srv.eachFile(ctx, func(name string, st guestfs.Stat, read func(w io.Writer) error) error {
+	err = d.srv.eachFile(ctx, func(name string, st guestfs.Stat, read func(w io.Writer) error) error {
 		h := &tar.Header{Name: name, Mode: int64(st.Mode.Perm()), ModTime: time.Unix(0, 0), Format: tar.FormatPAX}
 		if st.Mode.IsDir() {
 			h.Name, h.Typeflag = name+"/", tar.TypeDir

@@ -188,6 +188,9 @@ func (s *Server) create(ctx context.Context, dir, from, user string) error {
 			return err
 		}
 	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // it is empty
+		return err
+	}
 	if err := os.Rename(tmp, dir); err != nil {
 		return err
 	}

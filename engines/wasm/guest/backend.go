@@ -60,11 +60,19 @@ type Options struct {
 type BootError struct {
 	Code int
 	Log  string
+	Err  error // what ended the guest, if it did not exit
 }
 
 func (e *BootError) Error() string {
-	return fmt.Sprintf("PostgreSQL did not start (exit code %d): %s", e.Code, e.Log)
+	how := fmt.Sprintf("exit code %d", e.Code)
+	if e.Err != nil {
+		how, _, _ = strings.Cut(e.Err.Error(), "\n") // without the guest's stack
+	}
+	return fmt.Sprintf("PostgreSQL did not start (%s): %s", how, e.Log)
 }
+
+// Unwrap returns Err.
+func (e *BootError) Unwrap() error { return e.Err }
 
 // Boot starts a backend in the data directory of f: recovery runs, if it is due, and the
 // backend is ready for Startup.
@@ -104,7 +112,9 @@ func (rt *Runtime) Boot(ctx context.Context, f *guestfs.FS, o Options) (*Instanc
 		var code int
 		code, err = in.runMain(args)
 		if err == nil && code != exitAlive {
-			err = &BootError{code, log.String()}
+			err = &BootError{Code: code, Log: log.String()}
+		} else if err != nil {
+			err = &BootError{Log: log.String(), Err: err}
 		}
 	}
 	if err == nil {
