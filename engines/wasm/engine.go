@@ -111,13 +111,9 @@ func (e *Engine) loadNow(ctx context.Context) (*loaded, error) {
 	if !supported() {
 		return nil, fmt.Errorf("%w: the WebAssembly engine has no compiler for %s/%s", engines.ErrNoRuntime, runtime.GOOS, runtime.GOARCH)
 	}
-	store := e.cfg.Store
-	if store == "" {
-		cache, err := place.Cache()
-		if err != nil {
-			return nil, err
-		}
-		store = filepath.Join(cache, "wasm")
+	store, err := e.store()
+	if err != nil {
+		return nil, err
 	}
 	compiled := filepath.Join(store, "compiled")
 	if !e.cfg.cached() {
@@ -130,12 +126,9 @@ func (e *Engine) loadNow(ctx context.Context) (*loaded, error) {
 		e.mu.Unlock()
 		store, compiled = dir, ""
 	}
-	files, err := pglite.Source{Dir: store, Tarballs: e.cfg.Packages, Offline: e.cfg.Offline, Progress: e.cfg.Progress}.Open(ctx)
+	files, err := e.source(store, false).Open(ctx)
 	if err != nil {
-		if errors.Is(err, pglite.ErrNotFetched) {
-			err = fmt.Errorf("%w: %w", engines.ErrNoRuntime, err)
-		}
-		return nil, err
+		return nil, noRuntime(err)
 	}
 	e.say("load " + pglite.Main().Provides)
 	rt, err := guest.Load(ctx, files.Dir, compiled)
@@ -147,6 +140,26 @@ func (e *Engine) loadNow(ctx context.Context) (*loaded, error) {
 		return nil, errors.Join(err, rt.Close())
 	}
 	return l, nil
+}
+
+// store returns the directory for everything that is kept.
+func (e *Engine) store() (string, error) {
+	if e.cfg.Store != "" {
+		return e.cfg.Store, nil
+	}
+	cache, err := place.Cache()
+	return filepath.Join(cache, "wasm"), err
+}
+
+func (e *Engine) source(dir string, complete bool) pglite.Source {
+	return pglite.Source{Dir: dir, Tarballs: e.cfg.Packages, Offline: e.cfg.Offline, Complete: complete, Progress: e.cfg.Progress}
+}
+
+func noRuntime(err error) error {
+	if errors.Is(err, pglite.ErrNotFetched) {
+		return fmt.Errorf("%w: %w", engines.ErrNoRuntime, err)
+	}
+	return err
 }
 
 // supported reports whether wazero compiles for this machine; interpreted, PostgreSQL
@@ -203,6 +216,15 @@ func (e *Engine) Prepare(ctx context.Context, extensions ...string) error {
 // the cache, so that no server has to. progress is told how many of the modules are done;
 // it may be nil. pgcrypto takes a minute of CPU time.
 func (e *Engine) Install(ctx context.Context, progress func(module string, done, total int)) error {
+	store, err := e.store()
+	if err != nil {
+		return err
+	}
+	if e.cfg.cached() {
+		if _, err := e.source(store, true).Open(ctx); err != nil {
+			return noRuntime(err)
+		}
+	}
 	l, err := e.load(ctx)
 	if err != nil {
 		return err

@@ -24,6 +24,8 @@ type Source struct {
 	Tarballs []string
 	// Offline refuses to run npm.
 	Offline bool
+	// Complete tries to get pgvector even where PostgreSQL has been unpacked without it.
+	Complete bool
 	// Progress is told what is being done, if set.
 	Progress func(step string)
 }
@@ -40,8 +42,11 @@ type Files struct {
 // be had. It does the least that is needed: nothing when the unpacked files are there.
 func (s Source) Open(ctx context.Context) (Files, error) {
 	main := Main()
-	dir := filepath.Join(s.Dir, main.key()+"+"+Vector().key())
+	dir, alone := filepath.Join(s.Dir, main.key()+"+"+Vector().key()), filepath.Join(s.Dir, main.key())
 	if files, err := read(dir); err == nil {
+		return files, nil
+	}
+	if files, err := read(alone); err == nil && !s.Complete {
 		return files, nil
 	}
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
@@ -63,7 +68,7 @@ func (s Source) Open(ctx context.Context) (Files, error) {
 	vector, _, verr := s.tarball(ctx, Vector())
 	if verr != nil {
 		// PostgreSQL is of use without pgvector; a directory of its own says it is missing.
-		dir = filepath.Join(s.Dir, main.key())
+		dir = alone
 		if files, err := read(dir); err == nil {
 			return files, nil
 		}

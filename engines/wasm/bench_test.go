@@ -1,0 +1,257 @@
+package wasm_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/native"
+	"github.com/pgx-dev/pgx-dev/engines/wasm"
+)
+
+// A workload is one row of the comparison; once runs it once.
+type workload struct {
+	name string
+	once func(ctx context.Context, c *pgx.Conn) error
+}
+
+func execOf(sql string) func(ctx context.Context, c *pgx.Conn) error {
+	return func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, sql)
+		return err
+	}
+}
+
+func workloads() []workload {
+	var rows strings.Builder
+	for i := range 100000 {
+		fmt.Fprintf(&rows, "%d\tsome text row %d\n", i, i)
+	}
+	return []workload{
+		{"select 1", func(ctx context.Context, c *pgx.Conn) error {
+			var n int
+			return c.QueryRow(ctx, "select 1").Scan(&n)
+		}},
+		{"1000 inserts in 1 transaction", func(ctx context.Context, c *pgx.Conn) error {
+			return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+				for i := range 1000 {
+					if _, err := tx.Exec(ctx, "insert into b1 values ($1, $2)", i, "v"); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}},
+		{"insert 100k", execOf("truncate b2; insert into b2 select g, g % 1000, md5(g::text) from generate_series(1, 100000) g")},
+		{"aggregate 100k", execOf("select k, count(*), max(v) from b2 group by k")},
+		{"sort 100k", execOf("select count(*) from (select * from b2 order by v offset 10) s")},
+		{"create index", execOf("drop index if exists b2i; create index b2i on b2(v)")},
+		{"self join", execOf("select count(*) from b2 a join b2 b using (v)")},
+		{"copy 100k in", func(ctx context.Context, c *pgx.Conn) error {
+			_, err := c.PgConn().CopyFrom(ctx, strings.NewReader(rows.String()), "copy b3 from stdin")
+			return err
+		}},
+		{"fetch 100k", func(ctx context.Context, c *pgx.Conn) error {
+			r, err := c.Query(ctx, "select * from b2")
+			if err != nil {
+				return err
+			}
+			for r.Next() {
+			}
+			return r.Err()
+		}},
+		{"plpgsql loop 1M", execOf("do $$ declare s bigint := 0; begin for i in 1..1000000 loop s := s + i; end loop; end $$")},
+		{"500 errors", func(ctx context.Context, c *pgx.Conn) error {
+			for range 500 {
+				if _, err := c.Exec(ctx, "select 1/0"); code(err) != "22012" {
+					return err
+				}
+			}
+			return nil
+		}},
+	}
+}
+
+// BenchmarkSQL runs each workload on the guest and on the newest native server found, in
+// turns, without durability on either, and reports both medians' ratio.
+func BenchmarkSQL(b *testing.B) {
+	ours := connectB(b, shared)
+	theirs := connectB(b, native.New(native.DefaultConfig()))
+	ctx := context.Background()
+	for _, c := range []*pgx.Conn{ours, theirs} {
+		if _, err := c.Exec(ctx, "create table b1(id int, v text); create table b2(id int, k int, v text); create table b3(id int, v text)", pgx.QueryExecModeSimpleProtocol); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, w := range workloads() {
+		b.Run(w.name, func(b *testing.B) {
+			b.ReportAllocs()
+			var sum [2]time.Duration
+			n := 0
+			for b.Loop() {
+				for i, c := range []*pgx.Conn{ours, theirs} {
+					start := time.Now()
+					if err := w.once(ctx, c); err != nil {
+						b.Fatal(err)
+					}
+					sum[i] += time.Since(start)
+				}
+				n++
+			}
+			b.ReportMetric(float64(sum[0].Microseconds())/float64(n)/1000, "wasm-ms")
+			b.ReportMetric(float64(sum[1].Microseconds())/float64(n)/1000, "native-ms")
+			b.ReportMetric(float64(sum[0])/float64(sum[1]), "ratio")
+		})
+	}
+}
+
+func connectB(b *testing.B, e engines.Engine) *pgx.Conn {
+	b.Helper()
+	srv, err := e.Start(context.Background(), engines.Spec{Fast: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = srv.Close(context.Background()) })
+	c, err := engines.Connect(context.Background(), srv, "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = c.Close(context.Background()) })
+	return c
+}
+
+// BenchmarkStart measures a temporary server from nothing to its first row, in a process
+// that has loaded the engine, and what memory each further one takes.
+func BenchmarkStart(b *testing.B) {
+	ctx := context.Background()
+	warm, err := shared.Start(ctx, engines.Spec{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer warm.Close(ctx)
+	b.Run("temporary, to the first row", func(b *testing.B) {
+		for b.Loop() {
+			oneRow(b, engines.Spec{})
+		}
+	})
+	b.Run("booted with other parameters", func(b *testing.B) {
+		for b.Loop() {
+			oneRow(b, engines.Spec{Params: map[string]string{"work_mem": "5MB"}})
+		}
+	})
+	b.Run("further instances", func(b *testing.B) {
+		b.ReportAllocs()
+		const n = 8
+		for b.Loop() {
+			before := rss(b)
+			var list []engines.Server
+			for range n {
+				srv, err := shared.Start(ctx, engines.Spec{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				list = append(list, srv)
+				c, err := engines.Connect(ctx, srv, "")
+				if err != nil {
+					b.Fatal(err)
+				}
+				var v string
+				if err := c.QueryRow(ctx, "select version()").Scan(&v); err != nil {
+					b.Fatal(err)
+				}
+				_ = c.Close(ctx)
+			}
+			b.ReportMetric(float64(rss(b)-before)/n/1e6, "MB/instance")
+			for _, srv := range list {
+				_ = srv.Close(ctx)
+			}
+		}
+	})
+}
+
+func oneRow(b *testing.B, spec engines.Spec) {
+	b.Helper()
+	ctx := context.Background()
+	srv, err := shared.Start(ctx, spec)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c, err := engines.Connect(ctx, srv, "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var v string
+	if err := c.QueryRow(ctx, "select version()").Scan(&v); err != nil {
+		b.Fatal(err)
+	}
+	_ = c.Close(ctx)
+	if err := srv.Close(ctx); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkLoad measures a new process's part: loading the compiled package.
+func BenchmarkLoad(b *testing.B) {
+	oneRow(b, engines.Spec{}) // everything is in the cache
+	for b.Loop() {
+		e := wasm.New(wasm.Config{})
+		srv, err := e.Start(context.Background(), engines.Spec{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = srv.Close(context.Background())
+		if err := e.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkTurns measures what it costs that two clients take turns, each with settings
+// of its own, against one client alone.
+func BenchmarkTurns(b *testing.B) {
+	for _, n := range []int{1, 2} {
+		b.Run(fmt.Sprintf("%d clients", n), func(b *testing.B) {
+			srv := temp(b, shared, engines.Spec{})
+			var conns []*pgx.Conn
+			for i := range n {
+				c := connect(b, srv)
+				mustExec(b, c, fmt.Sprintf("set application_name = 'client %d'", i))
+				conns = append(conns, c)
+			}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				var one int
+				if err := conns[i%n].QueryRow(context.Background(), "select 1").Scan(&one); err != nil {
+					b.Fatal(err)
+				}
+				i++
+			}
+		})
+	}
+}
+
+func mustExec(b *testing.B, c *pgx.Conn, sql string) {
+	b.Helper()
+	if _, err := c.Exec(context.Background(), sql); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func rss(b *testing.B) int64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		b.Skip("no /proc/self/statm")
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(text), &size, &resident); err != nil {
+		b.Fatal(err)
+	}
+	return resident * int64(os.Getpagesize())
+}
