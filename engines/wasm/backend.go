@@ -47,7 +47,7 @@ type backend struct {
 	listening  listeners
 	walWritten int64
 	timeouts   timeoutVars
-	tempUsed   bool
+	spare      []uint32 // empty tables for prepared statements, of clients that left
 
 	wake chan struct{}
 	done chan struct{}
@@ -77,7 +77,7 @@ func newBackend(in *guest.Instance, database, superuser string, l limits, log *s
 
 // adopt takes a guest that has just been booted or restored.
 func (b *backend) adopt(in *guest.Instance) (err error) {
-	b.in, b.sym, b.current = in, in.Symbols(), nil
+	b.in, b.sym, b.current, b.spare = in, in.Symbols(), nil, nil
 	clear(b.original)
 	b.listening = listeners{sets: map[*client][]string{}}
 	in.Read, in.Write, in.OnInterrupts = b.read, b.out.write, b.interrupts

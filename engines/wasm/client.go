@@ -32,8 +32,7 @@ type client struct {
 	registered bool
 
 	// Used by the guest's goroutine, or by whoever took the client out of the queue.
-	ready     bool // the session has been set up
-	dead      bool
+	ready     bool   // the session has been set up
 	fatal     *fault // ends the client when its statement has ended
 	status    byte   // of the last ReadyForQuery
 	midway    bool   // messages were taken for which no ReadyForQuery has come yet

@@ -71,7 +71,9 @@ func (s *Server) shut(ctx context.Context) error {
 // finish puts the guest away after its goroutine has ended.
 func (s *Server) finish(ctx context.Context) error {
 	s.b.mu.Lock()
-	s.err = s.b.err
+	if s.b.err != nil {
+		s.err = fmt.Errorf("the server in %s ended: %w", s.info.Dir, s.b.err)
+	}
 	killed := s.b.killed
 	s.b.mu.Unlock()
 	var errs []error

@@ -122,7 +122,11 @@ func (l *listeners) deliver(b *backend, msg []byte) {
 	}
 	for c, set := range l.sets {
 		if c != target && slices.Contains(set, string(channel)) {
-			c.stream.offer(msg)
+			if !c.stream.offer(msg) {
+				// It does not read; a lost notification would be worse than a lost connection.
+				c.end(nil)
+				c.hangUp()
+			}
 		}
 	}
 }

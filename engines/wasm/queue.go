@@ -225,5 +225,4 @@ func (b *backend) forget(c *client) {
 		b.holder, b.pinned = nil, ""
 	}
 	b.unqueue(c)
-	c.dead = true
 }

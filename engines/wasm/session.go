@@ -206,18 +206,24 @@ func (r raised) Unwrap() []error { return []error{guest.ErrRaised, r.f} }
 
 // query runs a statement of the host's own, between transactions.
 func (b *backend) query(sql string) (*capture, error) {
-	target, old := b.out.target, b.out.capture
-	r := &capture{}
-	b.out.target, b.out.capture = nil, r
 	// A simple query would drop the client's unnamed statement.
 	unnamed := b.in.Load(b.sym.UnnamedStmt)
 	b.in.Store(b.sym.UnnamedStmt, 0)
+	r, err := b.simple(sql)
+	b.in.Store(b.sym.UnnamedStmt, unnamed)
+	return r, err
+}
+
+// simple is query for the case that the client's unnamed statement may go.
+func (b *backend) simple(sql string) (*capture, error) {
+	target, old := b.out.target, b.out.capture
+	r := &capture{}
+	b.out.target, b.out.capture = nil, r
 	b.message = query(sql)
 	err := b.in.Step()
 	if err == nil {
 		err = b.in.Settle()
 	}
-	b.in.Store(b.sym.UnnamedStmt, unnamed)
 	b.out.target, b.out.capture = target, old
 	if err == nil && b.isKilled() {
 		err = errKilled
@@ -254,13 +260,17 @@ func (b *backend) quit(c *client) error {
 		if sql == "ROLLBACK" && c.status == 'I' {
 			continue
 		}
-		if _, err := b.query(sql); err != nil {
+		if _, err := b.simple(sql); err != nil {
 			return err
 		}
 	}
 	c.status, c.midway = 'I', false
 	b.out.target = nil
 	err := b.load(nil)
+	if table := c.session.pointers[0]; table != 0 {
+		// PostgreSQL never frees the table of prepared statements; the next session has it.
+		b.spare = append(b.spare, table)
+	}
 	b.listening.drop(b, c)
 	return err
 }

@@ -508,3 +508,44 @@ func cancelUntil(t *testing.T, wg *sync.WaitGroup, c *pgx.Conn) {
 		}
 	}
 }
+
+// TestNothingGrows lets many sessions come and go, and errors happen, and looks at the
+// guest's memory.
+func TestNothingGrows(t *testing.T) {
+	srv := temp(t, shared, engines.Spec{})
+	stay := connect(t, srv)
+	exec(t, stay, "create table t(v int); create sequence s", pgx.QueryExecModeSimpleProtocol)
+	use := func() {
+		c, err := engines.Connect(t.Context(), srv, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 5 {
+			if _, err := c.Prepare(t.Context(), fmt.Sprint("p", i), fmt.Sprintf("select v + %d from t where v = $1", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		exec(t, c, "select nextval('s'), $1::text", pgx.QueryExecModeExec, "x")
+		exec(t, c, "set my.own = 'value'; listen ch; prepare q as select 1", pgx.QueryExecModeSimpleProtocol)
+		wantCode(t, c, "22012", "select 1/0")
+		wantOne(t, stay, "1", "select '1'") // a turn in between
+		_ = c.Close(t.Context())
+	}
+	size := func() (n int) {
+		wantOne(t, stay, "1", "select '1'")
+		if err := stay.QueryRow(t.Context(), "select sum(total_bytes)::int from pg_backend_memory_contexts").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for range 30 {
+		use()
+	}
+	before := size()
+	for range 200 {
+		use()
+	}
+	if after := size(); after > before+200<<10 {
+		t.Errorf("200 sessions left %d kB in the guest", (after-before)>>10)
+	}
+}

@@ -65,6 +65,10 @@ func (b *backend) login(c *client, s *startup) error {
 	if err := b.remember(c.session.base); err != nil {
 		return err
 	}
+	if n := len(b.spare); n > 0 {
+		b.in.Store(b.sym.PreparedQueries, b.spare[n-1])
+		b.spare = b.spare[:n-1]
+	}
 	b.current = c
 	b.listening.enter(b, c)
 	if err := b.apply(&c.session); err != nil {

@@ -82,15 +82,15 @@ func (s *stream) send(b []byte) bool {
 	if s.closed || s.ended {
 		return false
 	}
-	if s.outOff == len(s.out) {
-		s.out, s.outOff = s.out[:0], 0
+	if s.outOff > highWater { // a client that is always a little behind
+		s.out, s.outOff = append(s.out[:0], s.out[s.outOff:]...), 0
 	}
 	s.out = append(s.out, b...)
 	s.readable.Broadcast()
 	return true
 }
 
-// offer is send for who must not wait; a client that is far behind loses b.
+// offer is send for who must not wait; it returns false when the client is far behind.
 func (s *stream) offer(b []byte) bool {
 	s.mu.Lock()
 	full := len(s.out)-s.outOff > 8*highWater
