@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/pgx-dev/pgx-dev/engines/place"
 )
 
 // isPostgres reports whether pid is a live postgres whose working directory is dir; a
@@ -34,6 +36,22 @@ func isPostgres(pid int, dir string) bool {
 	}
 	fi, err := os.Stat(dir)
 	return err == nil && os.SameFile(cwd, fi)
+}
+
+// startedByUs reports whether a postmaster of dir has the socket directory that this
+// package gives to servers there.
+func startedByUs(pid int, dir string) bool {
+	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		return false
+	}
+	for arg := range strings.SplitSeq(string(args), "\x00") {
+		name, value, _ := strings.Cut(arg, "=")
+		if strings.HasPrefix(name, "unix_socket_director") && filepath.Base(strings.Trim(value, `"`)) == place.Key(dir) {
+			return true
+		}
+	}
+	return false
 }
 
 // postgresIn returns the postgres processes that work in dir.

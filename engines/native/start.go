@@ -83,7 +83,8 @@ func (e *Engine) awaitOrphan(ctx context.Context, d *directory) error {
 		if err != nil || pid == 0 {
 			return err
 		}
-		if d.recorded() != pid {
+		// A killed process may not have come to recording it.
+		if d.recorded() != pid && !startedByUs(pid, d.path) {
 			return fmt.Errorf("%w (postmaster %d, not started by pgx-dev)", engines.ErrLocked, pid)
 		}
 		if err := endOrphan(pid, time.Since(began)); err != nil {
