@@ -25,8 +25,8 @@ func isPostgres(pid int, _ string) bool {
 	return name == "postgres" || name == "postmaster"
 }
 
-// postgresIn returns nothing: it cannot be told where a process works.
 // startedByUs cannot be told without /proc; the record of the last start has to do.
 func startedByUs(int, string) bool { return false }
 
+// postgresIn returns nothing: it cannot be told where a process works.
 func postgresIn(string) []int { return nil }
