@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -64,7 +65,7 @@ func SubjectDN(cert *x509.Certificate) (string, error) {
 	parts := make([]string, 0, len(seq))
 	for i := len(seq) - 1; i >= 0; i-- { // RFC 2253 section 2.1: last first
 		var set []string
-		for _, atv := range seq[i] {
+		for _, atv := range slices.Backward(seq[i]) { // OpenSSL turns these around, too
 			set = append(set, dnAttribute(atv))
 		}
 		parts = append(parts, strings.Join(set, "+"))

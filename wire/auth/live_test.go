@@ -189,8 +189,9 @@ func TestAgainstPgxClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, binding := range []string{"disable", "prefer", "require"} {
-		// Not with invisible characters: pgx's PRECIS profile refuses what SASLprep removes.
-		for _, password := range []string{"pencil", "\u2168x", "\u0627\u0031", "\u0221\u2168", "x\u00A0y", strings.Repeat("long", 50)} {
+		// Not with what NFKC or the removal of invisible characters changes: pgx has another
+		// profile (PRECIS), which leaves it. TestAgainstPostgreSQL has those.
+		for _, password := range []string{"pencil", "caf\u00e9 \u03a9", "\u0627\u0031", "\u0221\u2168", "x\u00A0y", strings.Repeat("long", 50)} {
 			t.Run(fmt.Sprintf("%s %.12q", binding, password), func(t *testing.T) {
 				secret, err := auth.NewSCRAMSecret(password, 64)
 				if err != nil {
