@@ -25,7 +25,7 @@ type conn struct {
 	nc       net.Conn // raw, or TLS over it
 	host     string   // the client's IP address, for limits; "" without one
 	refusal  *wire.Error
-	counted  bool // among those not authenticated; guarded by srv.mu
+	stranger bool // not authenticated yet; guarded by srv.mu
 	tlsState *tls.ConnectionState
 	leaf     *x509.Certificate
 
@@ -136,8 +136,10 @@ func (c *conn) session(ctx context.Context) error {
 		if err == nil {
 			continue
 		}
-		if !errors.Is(err, errTerminate) && !isNetwork(err) {
+		if !isOver(err) {
 			c.fatal(err)
+		} else if errors.Is(err, errTerminate) {
+			_ = c.flushIfPromised() // to what came before the goodbye
 		}
 		return err
 	}

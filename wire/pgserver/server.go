@@ -100,7 +100,8 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
 	perAddr   map[string]int
-	preAuth   int
+	admitted  int // connections that were not refused
+	preAuth   int // those of them that are not authenticated
 	closing   bool
 	wg        sync.WaitGroup
 }
@@ -200,8 +201,8 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 // and returns when all sessions are over. When ctx ends first, it closes what is left and
 // returns ctx's error once that is over too.
 func (s *Server) Shutdown(ctx context.Context) error {
-	for c, strange := range s.close() {
-		if strange {
+	for c, stranger := range s.close() {
+		if stranger {
 			c.raw.Close() // whoever is not authenticated has nothing to finish
 			continue
 		}
@@ -241,7 +242,7 @@ func (s *Server) close() map[*conn]bool {
 	}
 	conns := make(map[*conn]bool, len(s.conns))
 	for c := range s.conns {
-		conns[c] = c.counted
+		conns[c] = c.stranger
 	}
 	return conns
 }
@@ -304,17 +305,20 @@ func (s *Server) admit(c *conn) bool {
 	}
 	s.conns[c] = struct{}{}
 	s.wg.Add(1)
-	s.preAuth++
-	c.counted = true
-	if c.host != "" {
-		s.perAddr[c.host]++
-	}
+	c.stranger = true
 	switch {
-	case s.MaxConns > 0 && len(s.conns) > s.MaxConns,
-		over(s.preAuth, s.MaxPreAuthConns, DefaultPreAuthConns):
+	case s.MaxConns > 0 && s.admitted >= s.MaxConns,
+		over(s.preAuth+1, s.MaxPreAuthConns, DefaultPreAuthConns):
 		c.refusal = &wire.Error{Code: wire.CodeTooManyConnections, Message: "sorry, too many clients already"}
-	case c.host != "" && s.MaxConnsPerAddr > 0 && s.perAddr[c.host] > s.MaxConnsPerAddr:
+	case c.host != "" && s.MaxConnsPerAddr > 0 && s.perAddr[c.host] >= s.MaxConnsPerAddr:
 		c.refusal = &wire.Error{Code: wire.CodeTooManyConnections, Message: "too many connections from this address"}
+	default:
+		// Who is refused does not count, or a flood would keep everybody out.
+		s.admitted++
+		s.preAuth++
+		if c.host != "" {
+			s.perAddr[c.host]++
+		}
 	}
 	return true
 }
@@ -330,17 +334,25 @@ func over(n, limit, byDefault int) bool {
 func (s *Server) authenticated(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.counted {
-		c.counted = false
+	s.known(c)
+}
+
+func (s *Server) known(c *conn) {
+	if c.stranger && c.refusal == nil {
 		s.preAuth--
 	}
+	c.stranger = false
 }
 
 func (s *Server) forget(c *conn) {
-	s.authenticated(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.known(c)
 	delete(s.conns, c)
+	if c.refusal != nil {
+		return
+	}
+	s.admitted--
 	if c.host == "" {
 		return
 	}

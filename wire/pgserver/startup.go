@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -298,7 +297,7 @@ func options(text string) ([][2]string, error) {
 		var setting string
 		switch {
 		case w == "-c" && len(words) > 0:
-			setting, words = words[0], slices.Delete(words, 0, 1)
+			setting, words = words[0], words[1:]
 		case strings.HasPrefix(w, "-c"):
 			setting = w[2:]
 		case strings.HasPrefix(w, "--"):
