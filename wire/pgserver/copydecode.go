@@ -1,7 +1,6 @@
 package pgserver
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -48,6 +47,7 @@ func (d *CopyDecoder) Next() ([][]byte, error) {
 	if !d.started {
 		d.started = true
 		if err := d.start(); err != nil {
+			d.ended = true
 			return nil, err
 		}
 	}
@@ -231,6 +231,9 @@ func (d *CopyDecoder) binaryRow() error {
 
 // fields cuts mem at the ends; -1 is NULL.
 func (d *CopyDecoder) fields(ends []int) {
+	if d.mem == nil {
+		d.mem = []byte{} // a value of no bytes is not NULL
+	}
 	from := 0
 	for _, end := range ends {
 		if end < 0 {
@@ -242,46 +245,72 @@ func (d *CopyDecoder) fields(ends []int) {
 	}
 }
 
-// nextLine returns a line without its end, and io.EOF at the end of the data. complete says
-// where in the buffer the line may end: CSV's quotes hide line ends.
-func (d *CopyDecoder) nextLine(complete func(line []byte) bool) ([]byte, error) {
-	searched := 0
+// nextLine returns a line without its end, and io.EOF at the end of the data. A line's end that
+// a backslash or, in CSV, quotes hide does not count. Each byte is looked at once, however
+// small the pieces are in which the data comes.
+func (d *CopyDecoder) nextLine() ([]byte, error) {
+	pos, in := 0, false
 	for {
 		b := d.buf[d.from:d.to]
-		i := bytes.IndexAny(b[searched:], "\r\n")
-		if i >= 0 && b[searched+i] == '\r' && searched+i+1 == len(b) && !d.eof {
-			i = -1 // whether a newline follows is not known yet
+		var size int // of the line's end, when it was found
+		if pos, size, in = d.scanLine(b, pos, in); size > 0 {
+			d.from += pos + size
+			return b[:pos], nil
 		}
-		if i < 0 {
-			if ok, err := d.more(len(b) + 1); err != nil {
-				return nil, err
-			} else if ok {
-				continue
-			}
-			b = d.buf[d.from:d.to]
-			if i = bytes.IndexAny(b[searched:], "\r\n"); i < 0 {
-				if len(b) == 0 {
-					return nil, io.EOF
-				}
-				if !complete(b) {
-					return nil, d.bad("unterminated CSV quoted field")
-				}
-				d.from = d.to
-				return b, nil
-			}
+		ok, err := d.more(len(b) + 1)
+		if err != nil {
+			return nil, err
 		}
-		end := searched + i
-		next := end + 1
-		if b[end] == '\r' && next < len(b) && b[next] == '\n' {
-			next++
+		if ok || pos < len(b) {
+			continue // a last byte waited for its successor
 		}
-		if !complete(b[:end]) {
-			searched = next
-			continue
+		if len(b) == 0 {
+			return nil, io.EOF
 		}
-		d.from += next
-		return b[:end], nil
+		if in {
+			return nil, d.bad("unterminated CSV quoted field")
+		}
+		d.from = d.to
+		return b, nil
 	}
+}
+
+// scanLine goes on at pos and stops at the line's end, whose size it returns, or where it
+// needs more bytes.
+func (d *CopyDecoder) scanLine(b []byte, pos int, in bool) (int, int, bool) {
+	csv := d.f.Kind == CopyCSV
+	for ; pos < len(b); pos++ {
+		c := b[pos]
+		last := pos+1 == len(b)
+		switch {
+		case !csv && c == '\\', csv && in && c == d.f.Escape:
+			if last && !d.eof {
+				return pos, 0, in
+			}
+			switch {
+			case last && csv:
+				in = in && c != d.f.Quote
+			case !csv, b[pos+1] == d.f.Escape, b[pos+1] == d.f.Quote:
+				pos++
+			case c == d.f.Quote:
+				in = false
+			}
+		case csv && c == d.f.Quote:
+			in = !in
+		case in:
+		case c == '\n':
+			return pos, 1, in
+		case c == '\r':
+			if last && !d.eof {
+				return pos, 0, in
+			}
+			if !last && b[pos+1] == '\n' {
+				return pos, 2, in
+			}
+			return pos, 1, in
+		}
+	}
+	return min(pos, len(b)), 0, in
 }
 
 func itoa(n int64) string {

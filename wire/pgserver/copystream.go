@@ -246,6 +246,9 @@ func (o *CopyWriter) Row(values ...any) error {
 		}
 		o.mem = out
 	}
+	if o.mem == nil {
+		o.mem = []byte{} // a value of no bytes is not NULL
+	}
 	from := 0
 	for _, end := range ends {
 		if end < 0 {

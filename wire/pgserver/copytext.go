@@ -4,14 +4,7 @@ import "io"
 
 // textRow reads a row of the text format (CopyReadAttributesText).
 func (d *CopyDecoder) textRow() error {
-	line, err := d.nextLine(func(line []byte) bool {
-		// A backslash before a line's end quotes it.
-		n := 0
-		for n < len(line) && line[len(line)-1-n] == '\\' {
-			n++
-		}
-		return n%2 == 0 || d.eof && len(line) == d.to-d.from
-	})
+	line, err := d.nextLine()
 	if err != nil {
 		return err
 	}
@@ -125,7 +118,7 @@ func unhex(c byte) (int, bool) {
 // csvRow reads a row of the CSV format (CopyReadAttributesCSV). A line end inside quotes does
 // not end the row.
 func (d *CopyDecoder) csvRow() error {
-	line, err := d.nextLine(d.quotesClosed)
+	line, err := d.nextLine()
 	if err != nil {
 		return err
 	}
@@ -171,18 +164,4 @@ func (d *CopyDecoder) csvRow() error {
 	}
 	d.fields(ends)
 	return nil
-}
-
-// quotesClosed reports whether a line's end is outside of quotes.
-func (d *CopyDecoder) quotesClosed(line []byte) bool {
-	in := false
-	for i := 0; i < len(line); i++ {
-		switch c := line[i]; {
-		case in && c == d.f.Escape && i+1 < len(line) && (line[i+1] == d.f.Escape || line[i+1] == d.f.Quote):
-			i++
-		case c == d.f.Quote:
-			in = !in
-		}
-	}
-	return !in
 }

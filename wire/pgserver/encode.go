@@ -64,6 +64,15 @@ func (e *rowEncoder) mapped(dst []byte, oid uint32, f wire.Format, v any) ([]byt
 		}
 		return fmt.Append(dst, v), false, nil
 	}
+	if f == wire.Binary {
+		if ac, ok := arrayOf(m, oid); ok {
+			if rv := reflect.ValueOf(v); rv.Kind() == reflect.Slice && !rv.IsNil() && rv.Len() == 0 {
+				// No dimensions, as array_send does; pgx would send one of no elements.
+				dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0)
+				return binary.BigEndian.AppendUint32(dst, ac.ElementType.OID), false, nil
+			}
+		}
+	}
 	out, err := m.Encode(oid, int16(f), v, dst)
 	if err != nil {
 		return dst, false, err
@@ -75,12 +84,21 @@ func (e *rowEncoder) mapped(dst []byte, oid uint32, f wire.Format, v any) ([]byt
 // follow the session's settings inside, too.
 func (e *rowEncoder) indirect(dst []byte, oid uint32, v any) (out []byte, ok, null bool, err error) {
 	switch x := v.(type) {
+	case pgtype.InfinityModifier:
+		return e.pgTime(dst, oid, time.Time{}, x, true)
 	case pgtype.Date:
 		return e.pgTime(dst, oid, x.Time, x.InfinityModifier, x.Valid)
 	case pgtype.Timestamp:
 		return e.pgTime(dst, oid, x.Time, x.InfinityModifier, x.Valid)
 	case pgtype.Timestamptz:
 		return e.pgTime(dst, oid, x.Time, x.InfinityModifier, x.Valid)
+	case pgtype.Time:
+		if !x.Valid {
+			return dst, true, true, nil
+		}
+		us := x.Microseconds
+		p := intervalParts{hour: us / 3_600_000_000, minute: us / 60_000_000 % 60, sec: us / 1_000_000 % 60, usec: us % 1_000_000}
+		return p.clock(dst, true), true, false, nil
 	case pgtype.Interval:
 		if !x.Valid {
 			return dst, true, true, nil
@@ -97,13 +115,11 @@ func (e *rowEncoder) indirect(dst []byte, oid uint32, v any) (out []byte, ok, nu
 		}
 		return dst, true, true, nil
 	}
-	if t, found := e.s.Types().TypeForOID(oid); found {
-		if ac, isArray := t.Codec.(*pgtype.ArrayCodec); isArray {
-			rv := reflect.ValueOf(v)
-			if rv.Kind() == reflect.Slice && styled(ac.ElementType.OID) {
-				out, err = e.array(dst, ac.ElementType.OID, rv)
-				return out, true, false, err
-			}
+	if ac, isArray := arrayOf(e.s.Types(), oid); isArray {
+		rv := reflect.ValueOf(v)
+		if rv.Kind() == reflect.Slice && styled(ac.ElementType.OID) {
+			out, err = e.array(dst, ac.ElementType.OID, rv)
+			return out, true, false, err
 		}
 	}
 	rv := reflect.ValueOf(v)
@@ -118,6 +134,15 @@ func (e *rowEncoder) indirect(dst []byte, oid uint32, v any) (out []byte, ok, nu
 		return out, ok, false, err
 	}
 	return e.indirect(dst, oid, inner)
+}
+
+func arrayOf(m *pgtype.Map, oid uint32) (*pgtype.ArrayCodec, bool) {
+	t, ok := m.TypeForOID(oid)
+	if !ok {
+		return nil, false
+	}
+	ac, ok := t.Codec.(*pgtype.ArrayCodec)
+	return ac, ok
 }
 
 func (e *rowEncoder) pgTime(dst []byte, oid uint32, t time.Time, inf pgtype.InfinityModifier, valid bool) ([]byte, bool, bool, error) {
@@ -335,6 +360,14 @@ func (e *rowEncoder) binary(dst []byte, oid uint32, v any) (out []byte, ok bool,
 			return binary.BigEndian.AppendUint64(dst, uint64(n)), true, nil
 		}
 		return binary.BigEndian.AppendUint32(dst, uint32(n)), true, nil
+	case pgtype.DateOID:
+		if x, isInf := v.(pgtype.InfinityModifier); isInf {
+			return binary.BigEndian.AppendUint32(dst, uint32(infinite(x, math.MinInt32, math.MaxInt32))), true, nil
+		}
+	case pgtype.TimestampOID, pgtype.TimestamptzOID:
+		if x, isInf := v.(pgtype.InfinityModifier); isInf {
+			return binary.BigEndian.AppendUint64(dst, uint64(infinite(x, math.MinInt64, math.MaxInt64))), true, nil
+		}
 	case pgtype.Float8OID:
 		if x, isFloat := v.(float64); isFloat {
 			return binary.BigEndian.AppendUint64(dst, math.Float64bits(x)), true, nil
@@ -352,6 +385,14 @@ func (e *rowEncoder) binary(dst []byte, oid uint32, v any) (out []byte, ok bool,
 		}
 	}
 	return dst, false, nil
+}
+
+// infinite returns DATEVAL_NOBEGIN or DATEVAL_NOEND (datatype/timestamp.h), or their kin.
+func infinite(m pgtype.InfinityModifier, low, high int64) int64 {
+	if m == pgtype.NegativeInfinity {
+		return low
+	}
+	return high
 }
 
 func integer(v any) (int64, bool) {
