@@ -48,6 +48,9 @@ func (h *SQLHandler) source(rows *sql.Rows) (*rowSource, error) {
 	for i := range s.columns {
 		if s.columns[i].Type == 0 {
 			s.columns[i].Type = goType(s.values[i])
+			if s.values[i] == nil {
+				s.columns[i].Type = aggregateType(s.columns[i].Name)
+			}
 		}
 	}
 	return s, rows.Err()
@@ -133,6 +136,19 @@ func columnValue(oid uint32, v any) any {
 		}
 	}
 	return v
+}
+
+// aggregateType guesses the type of a column without a value by its name, which for
+// expressions is their text in most databases.
+func aggregateType(name string) uint32 {
+	call, _, _ := strings.Cut(strings.ToLower(name), "(")
+	switch strings.TrimSpace(call) {
+	case "count", "length":
+		return pgtype.Int8OID
+	case "sum", "avg", "total":
+		return pgtype.NumericOID
+	}
+	return pgtype.TextOID
 }
 
 func goType(v any) uint32 {
