@@ -264,6 +264,7 @@ func (d *CopyDecoder) nextLine() ([]byte, error) {
 		if ok || pos < len(b) {
 			continue // a last byte waited for its successor
 		}
+		b = d.buf[d.from:d.to] // more may have moved it
 		if len(b) == 0 {
 			return nil, io.EOF
 		}

@@ -3,59 +3,20 @@ package pgserver_test
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
-	_ "modernc.org/sqlite"
 
 	"github.com/pgx-dev/pgx-dev/wire"
 	"github.com/pgx-dev/pgx-dev/wire/auth"
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
-
-// Any database/sql driver, here SQLite, for every client of PostgreSQL.
-func ExampleDB() {
-	dir, err := os.MkdirTemp("", "example")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	db, err := sql.Open("sqlite", filepath.Join(dir, "shop.db"))
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer db.Close()
-	addr, stop := serve(&pgserver.Server{Handler: pgserver.Chain(pgserver.DB(db), pgserver.Settings)})
-	defer stop()
-
-	ctx := context.Background()
-	conn := mustConnect("postgres://me@" + addr + "/shop?sslmode=disable")
-	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, "create table item (name text, price real)"); err != nil {
-		log.Fatal(err)
-	}
-	for name, price := range map[string]float64{"tea": 2.5, "cake": 4} {
-		if _, err := conn.Exec(ctx, "insert into item values ($1, $2)", name, fmt.Sprint(price)); err != nil {
-			log.Fatal(err)
-		}
-	}
-	var n int
-	var total float64
-	if err := conn.QueryRow(ctx, "select count(*), sum(price) from item where price > $1", "1").Scan(&n, &total); err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(n, "items cost", total)
-	// Output: 2 items cost 6.5
-}
 
 // ledger is an account that transactions change.
 type ledger struct {

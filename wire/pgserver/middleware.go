@@ -127,13 +127,13 @@ func Settings(h Handler) Handler {
 	return &commands{inner: h, parse: parseSetting}
 }
 
-func parseSetting(_ *Session, sql string) (*command, error) {
+func parseSetting(s *Session, sql string) (*command, error) {
 	l := &lexer{sql: sql}
 	switch t := l.word(); {
 	case t.is("set"):
 		return parseSet(l, sql)
 	case t.is("show"):
-		return parseShow(l, sql)
+		return parseShow(s, l, sql)
 	case t.is("reset"):
 		name, ok := l.setting()
 		if !ok {
@@ -241,7 +241,7 @@ func (s *Session) set(name, value string, local bool) error {
 	return nil
 }
 
-func parseShow(l *lexer, sql string) (*command, error) {
+func parseShow(s *Session, l *lexer, sql string) (*command, error) {
 	name, ok := l.setting()
 	if !ok {
 		return nil, syntaxError(sql)
@@ -252,11 +252,11 @@ func parseShow(l *lexer, sql string) (*command, error) {
 	if l := strings.ToLower(name); l == "transaction isolation level" {
 		name = "transaction_isolation"
 	}
+	if _, ok := s.Param(name); !ok {
+		return nil, wire.Errorf(wire.CodeUndefinedObject, "unrecognized configuration parameter %q", name)
+	}
 	return &command{columns: []Column{Text(spelling(name))}, run: func(w ResponseWriter, q *Query) error {
-		value, ok := q.Session.Param(name)
-		if !ok {
-			return wire.Errorf(wire.CodeUndefinedObject, "unrecognized configuration parameter %q", name)
-		}
+		value, _ := q.Session.Param(name) // empty if it was reset meanwhile
 		if err := w.Row(value); err != nil {
 			return err
 		}

@@ -27,6 +27,7 @@ type params struct {
 	values  map[string]string
 	initial map[string]string // what RESET goes back to
 	changed []string          // to be told with the next ReadyForQuery
+	told    map[string]string // what the client believes
 }
 
 // spelling returns a parameter's name as PostgreSQL writes it: case does not matter.
@@ -96,7 +97,14 @@ func (p *params) init(srv *Server, startup *wire.StartupMessage) error {
 
 // report tells the client what changed.
 func (p *params) report(w *wire.Writer) error {
+	if p.told == nil {
+		p.told = make(map[string]string, len(p.changed))
+	}
 	for _, name := range p.changed {
+		if old, ok := p.told[name]; ok && old == p.values[name] {
+			continue
+		}
+		p.told[name] = p.values[name]
 		if err := w.Send(&wire.ParameterStatus{Name: name, Value: p.values[name]}); err != nil {
 			return err
 		}

@@ -160,3 +160,9 @@ func (s *Session) TextValue(typ uint32, text string) Value {
 }
 
 func (v Value) GoString() string { return fmt.Sprintf("Value{%d, %s, %q}", v.Type, v.Format, v.Data) }
+
+// With returns the value with other data in a format, for values that a handler makes.
+func (v Value) With(f wire.Format, data []byte) Value {
+	v.Format, v.Data = f, data
+	return v
+}

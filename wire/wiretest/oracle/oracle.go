@@ -71,7 +71,12 @@ func Bin() (string, error) {
 		dirs = append([]string{filepath.Dir(p)}, dirs...)
 	}
 	for _, dir := range dirs {
-		if _, err := os.Stat(filepath.Join(dir, "initdb")); err == nil {
+		whole := true
+		for _, program := range []string{"initdb", "postgres", "psql"} {
+			_, err := os.Stat(filepath.Join(dir, program))
+			whole = whole && err == nil
+		}
+		if whole {
 			return dir, nil
 		}
 	}
