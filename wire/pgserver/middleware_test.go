@@ -2,7 +2,6 @@ package pgserver_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
