@@ -193,6 +193,12 @@ func (h *SQLHandler) run(w ResponseWriter, q *Query, d *dbSession, kind statemen
 		}
 		d.implicit = true
 	}
+	if c, ok, err := ParseCopy(q.SQL); ok {
+		if err != nil {
+			return err
+		}
+		return h.copy(w, q, d, c)
+	}
 	values := make([]any, len(q.Args))
 	for i, a := range q.Args {
 		v, err := a.Any()

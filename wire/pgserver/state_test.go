@@ -118,6 +118,7 @@ func TestOptions(t *testing.T) {
 
 func FuzzLexer(f *testing.F) {
 	f.Add("select 'a'; $$b$$ -- c")
+	f.Add("copy a.b (c, d) from stdin with (format csv, header, delimiter ';')")
 	f.Add("create function f() begin atomic x; end; /* /* */ */ \"q\"\"\" E'\\'' $1 $a$ $a$")
 	f.Fuzz(func(t *testing.T, sql string) {
 		l := lexer{sql: sql}
@@ -140,5 +141,8 @@ func FuzzLexer(f *testing.F) {
 		_, _ = options(sql)
 		_, _ = parseSetting(&Session{}, sql)
 		classify(sql)
+		if c, ok, err := ParseCopy(sql); ok && err == nil && (c.Table == "") == (c.Query == "") {
+			t.Fatalf("%q: COPY of %+v", sql, c)
+		}
 	})
 }

@@ -155,6 +155,35 @@ func TestDB(t *testing.T) {
 			t.Errorf("%d rows, %v", n, err)
 		}
 	})
+	t.Run("copy", func(t *testing.T) {
+		for _, format := range []string{"", "(format csv, header)", "(format binary)"} {
+			mustExec("create table c (a integer, b text)", "CREATE TABLE")
+			mustExec("create table back (a integer, b text)", "CREATE TABLE")
+			n, err := conn.CopyFrom(ctx, pgx.Identifier{"c"}, []string{"a", "b"}, pgx.CopyFromRows([][]any{{int64(1), "one, two"}, {int64(2), nil}}))
+			if err != nil || n != 2 {
+				t.Fatal(n, err)
+			}
+			var out strings.Builder
+			if tag, err := conn.PgConn().CopyTo(ctx, &out, "copy (select a, b from c order by a) to stdout "+format); err != nil || tag.String() != "COPY 2" {
+				t.Fatal(tag, err)
+			}
+			if tag, err := conn.PgConn().CopyFrom(ctx, strings.NewReader(out.String()), "copy back from stdin "+format); err != nil || tag.String() != "COPY 2" {
+				t.Fatal(tag, err)
+			}
+			var same int
+			if err := conn.QueryRow(ctx, "select count(*) from c join back using (a) where c.b is back.b").Scan(&same); err != nil || same != 2 {
+				t.Errorf("%s: %d rows came back, %v", format, same, err)
+			}
+			if _, err := conn.PgConn().CopyFrom(ctx, strings.NewReader("7\tx\nbroken\n"), "copy back from stdin"); err == nil {
+				t.Error("a broken row was taken")
+			}
+			if err := conn.QueryRow(ctx, "select count(*) from back").Scan(&same); err != nil || same != 2 {
+				t.Errorf("half a COPY stayed: %d rows, %v", same, err)
+			}
+			mustExec("drop table c", "DROP TABLE")
+			mustExec("drop table back", "DROP TABLE")
+		}
+	})
 	t.Run("many rows and a cancel", func(t *testing.T) {
 		sql := "with recursive r(n) as (select 1 union all select n + 1 from r) select n from r"
 		ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
