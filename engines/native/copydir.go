@@ -17,7 +17,7 @@ import (
 // CopyDir copies the data directory src, in which no server may be running, to dst, which
 // must not exist. Blocks are shared where the file system can (reflink), else copied
 // inside the kernel. Directories get mode 0700 and files 0600. What belongs to one run of
-// a server (postmaster.pid, postmaster.opts, the contents of pg_stat_tmp) is left out; a
+// a server (postmaster.pid, postmaster.opts, what is in pg_stat_tmp and pg_dynshmem) is left out; a
 // pg_wal that is a symbolic link becomes a directory. A directory with tablespaces
 // elsewhere is refused with engines.ErrUnsupported, because the copy would share them.
 // When it fails, or ctx ends, nothing is left at dst.
@@ -90,7 +90,8 @@ func (c *copier) readDir(dir string) (dirs []string, err error) {
 
 // transient reports whether a file belongs to one run of a server.
 func transient(rel string) bool {
-	return rel == "postmaster.pid" || rel == "postmaster.opts" || strings.HasPrefix(rel, "pg_stat_tmp/")
+	return rel == "postmaster.pid" || rel == "postmaster.opts" ||
+		strings.HasPrefix(rel, "pg_stat_tmp/") || strings.HasPrefix(rel, "pg_dynshmem/")
 }
 
 func (c *copier) copyFiles() error {

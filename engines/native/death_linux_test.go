@@ -309,7 +309,10 @@ func TestStoppedBackend(t *testing.T) {
 			}
 		}
 		<-srv.Done()
-		mustStop(t, srv)
+		// Without Close, which would see to it too, as if the owner was killed as well.
+		if err := srv.(*server).d.lock.Unlock(); err != nil {
+			t.Fatal(err)
+		}
 		srv = mustStart(t, e, engines.Spec{Dir: dir})
 		if got := query(t, srv, "SELECT n::text FROM kept"); got != "42" {
 			t.Errorf("the data is %s", got)
@@ -319,5 +322,35 @@ func TestStoppedBackend(t *testing.T) {
 		}
 		_ = conn.Close(t.Context())
 		mustStop(t, srv)
+	})
+}
+
+// TestSharedMemoryRemoved kills the postmaster of a temporary cluster, after which nobody
+// but Close could take its shared memory away.
+func TestSharedMemoryRemoved(t *testing.T) {
+	eachRuntime(t, func(t *testing.T, e *Engine, _ Runtime) {
+		srv := mustStart(t, e, engines.Spec{})
+		info := srv.Info()
+		f, err := readPIDFile(info.Dir)
+		if err != nil || f.memory == 0 {
+			t.Fatalf("pid file is %+v (%v)", f, err)
+		}
+		if strings.HasPrefix(info.Dir, "/dev/shm/") && query(t, srv, "SHOW dynamic_shared_memory_type") != "mmap" {
+			t.Errorf("%s has its dynamic shared memory elsewhere", info.Dir)
+		}
+		if err := syscall.Kill(info.PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		<-srv.Done()
+		mustStop(t, srv)
+		segments, err := os.ReadFile("/proc/sysvipc/shm")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(segments)) {
+			if fields := strings.Fields(line); len(fields) > 1 && fields[1] == strconv.Itoa(f.memory) {
+				t.Errorf("its shared memory is left: %s", line)
+			}
+		}
 	})
 }

@@ -157,6 +157,7 @@ func (d *directory) close() error {
 	if d.temp == "" {
 		return d.lock.Unlock()
 	}
+	removeMemory(d.path)
 	return errors.Join(removeAll(d.temp), d.lock.Unlock())
 }
 

@@ -9,14 +9,26 @@ import (
 // endChildren ends what is left of a postmaster that was killed: backends that still hold
 // its shared memory. They end by themselves as soon as they notice, which an idle one of
 // an old version does not. The caller holds the directory's lock and knows that no
-// postmaster runs there.
-func endChildren(dir string, waited time.Duration) {
+// postmaster runs there. It returns how many there were.
+func endChildren(dir string, waited time.Duration) (left int) {
 	sig := syscall.SIGQUIT
 	if waited > time.Second {
 		sig = syscall.SIGKILL
 	}
-	for _, pid := range postgresIn(dir) {
+	pids := postgresIn(dir)
+	for _, pid := range pids {
 		_ = syscall.Kill(pid, sig)
+	}
+	return len(pids)
+}
+
+// awaitChildren ends what is left of a postmaster that was killed, and waits for that.
+func awaitChildren(dir string) {
+	for began := time.Now(); time.Since(began) < 10*time.Second; {
+		if endChildren(dir, time.Since(began)) == 0 {
+			return
+		}
+		<-time.After(20 * time.Millisecond)
 	}
 }
 

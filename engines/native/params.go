@@ -105,6 +105,10 @@ func postgresArgs(v Version, dir, socketDir string, port int, listen string, spe
 		// From 14 on it is the default, and our pg_hba.conf wants it for TCP.
 		set("password_encryption", "scram-sha-256")
 	}
+	if strings.HasPrefix(dir, "/dev/shm/") && v.Num() >= 90400 {
+		// The directory is in memory already, and what a killed server leaves goes with it.
+		set("dynamic_shared_memory_type", "mmap")
+	}
 	if spec.Fast {
 		for _, name := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
 			set(name, "off")

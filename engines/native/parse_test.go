@@ -18,7 +18,7 @@ func TestPIDFile(t *testing.T) {
 		want pidFile
 		ok   bool
 	}{
-		{whole, pidFile{4711, "/data", 5433, "/tmp/s", "ready"}, true},
+		{whole, pidFile{4711, "/data", 5433, "/tmp/s", 163840, "ready"}, true},
 		{"4711\n/data\n1600000000\n", pidFile{pid: 4711, dir: "/data"}, true},
 		{"-4711\n/data\n", pidFile{pid: 4711, dir: "/data"}, true},
 		{"4711", pidFile{pid: 4711}, true},

@@ -17,6 +17,7 @@ type pidFile struct {
 	dir    string
 	port   int
 	socket string
+	memory int    // id of the System V shared memory segment, 0 if not known
 	status string // "starting", "stopping", "ready", "standby"; from PostgreSQL 10 on
 }
 
@@ -26,6 +27,7 @@ const (
 	dirLine    = 1
 	portLine   = 3
 	socketLine = 4
+	memoryLine = 6
 	statusLine = 7
 )
 
@@ -53,9 +55,13 @@ func parsePIDFile(text string) (pidFile, error) {
 	}
 	// The port is missing while the server starts.
 	port, _ := strconv.Atoi(line(portLine))
+	memory := 0
+	if fields := strings.Fields(line(memoryLine)); len(fields) == 2 { // key and id
+		memory, _ = strconv.Atoi(fields[1])
+	}
 	return pidFile{
 		pid: max(pid, -pid), dir: line(dirLine), port: port,
-		socket: line(socketLine), status: line(statusLine),
+		socket: line(socketLine), memory: memory, status: line(statusLine),
 	}, nil
 }
 

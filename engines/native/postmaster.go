@@ -90,6 +90,13 @@ func (p *postmaster) stop(ctx context.Context, atOnce bool) {
 	<-p.done
 }
 
+// killed reports whether the postmaster ended without ending its children. It is to be
+// asked after done.
+func (p *postmaster) killed() bool {
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && !status.Exited()
+}
+
 // errEnded says that the postmaster ended while it was waited for.
 var errEnded = errors.New("postmaster ended")
 

@@ -105,6 +105,9 @@ func (s *server) Close(ctx context.Context) error {
 		close(s.closing)
 		s.p.stop(ctx, s.discard)
 		<-s.done
+		if s.p.killed() {
+			awaitChildren(s.info.Dir)
+		}
 		s.release()
 		removeSockets(s.info.Socket, s.info.Port)
 		s.closeErr = s.d.close()

@@ -56,6 +56,7 @@ func sweepTemporary(root string) {
 			continue
 		}
 		if f, err := readPIDFile(data); err != nil || !f.serves(data) {
+			removeMemory(data)
 			_ = os.RemoveAll(dir)
 			if run, err := place.Run(data); err == nil {
 				_ = os.RemoveAll(run) // sockets of any port
