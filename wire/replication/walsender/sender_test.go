@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,14 +16,24 @@ import (
 
 // A fakeLink is a link that cannot be interrupted, and whose other end answers CopyDone.
 type fakeLink struct {
-	sent   [][]byte
 	in     chan []byte
 	closed bool
+
+	mu   sync.Mutex
+	sent [][]byte
 }
 
 func (l *fakeLink) Send(data []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.sent = append(l.sent, append([]byte(nil), data...))
 	return nil
+}
+
+func (l *fakeLink) messages() [][]byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sent
 }
 
 func (l *fakeLink) Flush() error { return nil }
@@ -84,10 +95,11 @@ func TestStreamTimes(t *testing.T) {
 		}()
 		keepalive := func(i int) (k wire.PrimaryKeepalive) {
 			synctest.Wait()
-			if len(link.sent) != i+1 {
-				t.Fatalf("%d messages after %v, want %d", len(link.sent), time.Since(began), i+1)
+			sent := link.messages()
+			if len(sent) != i+1 {
+				t.Fatalf("%d messages after %v, want %d", len(sent), time.Since(began), i+1)
 			}
-			if err := k.Decode(link.sent[i]); err != nil {
+			if err := k.Decode(sent[i]); err != nil {
 				t.Fatal(err)
 			}
 			return k
