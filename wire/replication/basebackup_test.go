@@ -284,7 +284,7 @@ func TestBaseBackupInterrupted(t *testing.T) {
 			},
 			{
 				name: "server killed",
-				do:   func(*Conn, context.CancelCauseFunc) { s.Kill(); _ = syscall.Kill(-s.PID, syscall.SIGKILL) },
+				do:   func(*Conn, context.CancelCauseFunc) { s.Kill() },
 				want: func(err error) bool { return err != nil },
 			},
 		}

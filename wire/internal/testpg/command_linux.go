@@ -20,3 +20,6 @@ func command(path string, args ...string) *exec.Cmd {
 	}
 	return cmd
 }
+
+// killGroup kills the command's process group.
+func killGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) }

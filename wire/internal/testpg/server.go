@@ -99,8 +99,11 @@ func (s *Server) wait() error {
 // Stop stops the server at once but in order, and returns what it has logged.
 func (s *Server) Stop() string { return s.end(syscall.SIGINT) }
 
-// Kill ends the postmaster without warning; its children follow when they notice.
-func (s *Server) Kill() string { return s.end(syscall.SIGKILL) }
+// Kill ends the server and its children without warning.
+func (s *Server) Kill() string {
+	killGroup(s.PID)
+	return s.end(syscall.SIGKILL)
+}
 
 func (s *Server) end(sig syscall.Signal) string {
 	_ = s.cmd.Process.Signal(sig)
