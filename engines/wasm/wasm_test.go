@@ -68,24 +68,3 @@ func exec(t testing.TB, c *pgx.Conn, sql string, args ...any) {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }
-
-func TestSmoke(t *testing.T) {
-	t0 := time.Now()
-	srv := temp(t, shared, engines.Spec{})
-	t.Log("start", time.Since(t0))
-	t0 = time.Now()
-	c := connect(t, srv)
-	t.Log("connect", time.Since(t0))
-	t.Log(one(t, c, "select version()"))
-	t.Log("first", time.Since(t0))
-	exec(t, c, "set statement_timeout='100ms'")
-	_, err := c.Exec(t.Context(), "select count(*) from generate_series(1,2000000000)")
-	t.Log(err)
-	for range 3 {
-		t0 = time.Now()
-		srv := temp(t, shared, engines.Spec{})
-		t.Log("start", time.Since(t0))
-		c := connect(t, srv)
-		t.Log(one(t, c, "select gen_random_uuid()::text || random()::text"), time.Since(t0))
-	}
-}

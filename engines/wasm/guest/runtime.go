@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/pgx-dev/pgx-dev/engines/dirlock"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/emscripten"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 	"github.com/tetratelabs/wazero"
@@ -87,12 +88,27 @@ func Load(ctx context.Context, dir, cacheDir string) (rt *Runtime, err error) {
 		}
 	}()
 	rt.wz = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(rt.cache))
+	// Processes that start together, as tests do, compile once: the first, while the others
+	// wait for its result.
+	key := sha256.Sum256(pg)
+	if rt.marks != "" && !rt.marked(key) {
+		lock, err := dirlock.Exclusive(ctx, filepath.Join(cacheDir, "compile.lock"))
+		if err != nil {
+			return nil, err
+		}
+		defer lock.Unlock() //nolint:errcheck // nothing was written through it
+	}
 	workers := experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
 	if rt.main, err = rt.wz.CompileModule(workers, pg); err != nil {
 		return nil, fmt.Errorf("compile pglite.wasm: %w", err)
 	}
 	if rt.initdb, err = rt.wz.CompileModule(workers, initdb); err != nil {
 		return nil, fmt.Errorf("compile initdb.wasm: %w", err)
+	}
+	if rt.marks != "" {
+		if err := os.WriteFile(rt.mark(key), nil, 0o600); err != nil {
+			return nil, err
+		}
 	}
 	return rt, rt.buildHost(ctx)
 }

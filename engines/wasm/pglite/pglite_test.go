@@ -99,7 +99,11 @@ func TestSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The real package, as the cache or npm has it.
-	good, _, err := Source{Dir: filepath.Join(cache, "wasm")}.tarball(ctx, Main())
+	kept := Source{Dir: filepath.Join(cache, "wasm")}
+	if _, err := kept.Open(ctx); err != nil {
+		t.Fatal(err)
+	}
+	good, _, err := kept.tarball(ctx, Main())
 	if err != nil {
 		t.Fatal(err)
 	}
