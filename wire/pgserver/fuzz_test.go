@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"runtime"
 	"slices"
@@ -104,40 +105,73 @@ func FuzzStateMachine(f *testing.F) {
 		if len(ops) > 200 {
 			ops = ops[:200]
 		}
-		var m model
-		var b []byte
-		for _, op := range ops {
-			b = m.step(b, op)
-		}
-		b = m.step(b, 'S') // so that all that is due comes
-		b = (&wire.Terminate{}).AppendTo(b)
+		m := model{rows3: "count 3", rows1: "count 1"}
+		b := m.all(ops)
 		client, closed := wiretest.Pipe(t.Context(), &pgserver.Server{Handler: &numbers{}})
 		go func() { _, _ = client.Write(append(wiretest.StartupBytes(), b...)) }()
 		p := newPeer(t, client)
 		p.until('Z')
-		var got []byte
-		for {
-			typ, _, err := p.next()
-			if err != nil {
-				break
-			}
-			got = append(got, byte(typ))
-		}
+		got := p.types()
 		client.Close()
 		<-closed
-		if string(got) != string(m.want) {
+		if got != string(m.want) {
 			t.Fatalf("%q:\ngot  %s\nwant %s", ops, got, m.want)
 		}
 	})
 }
 
+// The model itself is held against PostgreSQL, with sequences that chance makes.
+func TestModelAgainstPostgreSQL(t *testing.T) {
+	addr := postgres(t).Addr()
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 150 {
+		ops := make([]byte, random.IntN(40))
+		for i := range ops {
+			ops[i] = "PPxBBBDEEeeCcQSSHd"[random.IntN(18)]
+		}
+		m := model{rows3: "select generate_series(1, 3)", rows1: "select 1"}
+		b := m.all(ops)
+		p := dial(t, addr)
+		p.raw(startup(wire.Version30))
+		p.until('Z')
+		p.raw(b)
+		if got := p.types(); got != string(m.want) {
+			t.Errorf("%q:\ngot  %s\nwant %s", ops, got, m.want)
+		}
+		p.nc.Close()
+	}
+}
+
+// types reads to the end of the connection and returns the messages' types.
+func (p *peer) types() string {
+	var got []byte
+	for {
+		typ, _, err := p.next()
+		if err != nil {
+			return string(got)
+		}
+		got = append(got, byte(typ))
+	}
+}
+
 // model knows what the answers to messages are, for one named statement and one portal.
 type model struct {
+	rows3, rows1  string // queries with three rows and with one
 	want          []byte
 	statement     bool
 	portal        bool
 	left          int // rows in the portal
 	done, skipped bool
+}
+
+// all returns the messages of a whole session.
+func (m *model) all(ops []byte) []byte {
+	var b []byte
+	for _, op := range ops {
+		b = m.step(b, op)
+	}
+	b = m.step(b, 'S') // so that all that is due comes
+	return (&wire.Terminate{}).AppendTo(b)
 }
 
 // step appends the message an op stands for, and what it brings.
@@ -152,7 +186,7 @@ func (m *model) step(b []byte, op byte) []byte {
 	live := !m.skipped
 	switch op {
 	case 'P':
-		b = (&wire.Parse{Name: "s", SQL: "count 3"}).AppendTo(b)
+		b = (&wire.Parse{Name: "s", SQL: m.rows3}).AppendTo(b)
 		if live {
 			if m.statement {
 				fail()
@@ -162,7 +196,7 @@ func (m *model) step(b []byte, op byte) []byte {
 			}
 		}
 	case 'x':
-		b = (&wire.Parse{SQL: "two; statements"}).AppendTo(b)
+		b = (&wire.Parse{SQL: "select 1; select 2"}).AppendTo(b)
 		if live {
 			fail()
 		}
@@ -204,7 +238,7 @@ func (m *model) step(b []byte, op byte) []byte {
 			say("3")
 		}
 	case 'Q':
-		b = (&wire.Query{SQL: "count 1"}).AppendTo(b)
+		b = (&wire.Query{SQL: m.rows1}).AppendTo(b)
 		if live {
 			m.portal = false
 			say("TDCZ")

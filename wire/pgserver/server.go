@@ -109,12 +109,12 @@ type Server struct {
 // A ConnState is a moment in the life of a connection.
 type ConnState int
 
-// The states of a connection. Each is told once, in this order, except that ConnActive and
-// ConnIdle alternate.
+// The states of a connection. ConnNew comes first and ConnClosed last; between them, from
+// authentication on, are ConnIdle and ConnActive, any number of times.
 const (
 	ConnNew    ConnState = iota // accepted
-	ConnActive                  // authenticated, and again with each command
-	ConnIdle                    // waits for a command
+	ConnActive                  // a message is being answered
+	ConnIdle                    // authenticated, and waits for a command
 	ConnClosed
 )
 
