@@ -1,0 +1,13 @@
+module github.com/pgx-dev/pgx-dev/wire/pgserver/bench
+
+go 1.26.0
+
+require (
+	github.com/jackc/pgx/v5 v5.12.0
+	github.com/jeroenrinzema/psql-wire v0.20.0
+	github.com/pgx-dev/pgx-dev v0.0.0
+)
+
+require golang.org/x/text v0.41.0 // indirect
+
+replace github.com/pgx-dev/pgx-dev => ../../..
