@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 )
 
 // removeCluster removes a stopped cluster. The caller holds trans.lock, whose file goes
@@ -27,5 +29,18 @@ func unlinkCluster(f files) (doomed string, err error) {
 	case err != nil:
 		return "", fmt.Errorf("remove the data directory: %w", err)
 	}
-	return doomed, os.RemoveAll(f.control)
+	// What killed processes left while they made or removed it; trans.lock keeps live ones
+	// away.
+	left, _ := filepath.Glob(globQuote(f.dir) + ".tmp-[0-9]*") // the pattern is good
+	for _, path := range left {
+		if path != doomed {
+			err = errors.Join(err, os.RemoveAll(path))
+		}
+	}
+	return doomed, errors.Join(err, os.RemoveAll(f.control))
+}
+
+// globQuote quotes a path for filepath.Glob.
+func globQuote(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
