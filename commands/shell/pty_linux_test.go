@@ -375,6 +375,7 @@ func TestCopyAtPrompt(t *testing.T) {
 	s.expect("Enter data to be copied followed by a newline.")
 	s.expect(">> ")
 	s.enter("0\tzero\r")
+	s.expect("\x1b[?2004l") // the line has ended: what comes is the next one's prompt
 	s.expect(">> ")
 	s.enter("1" + ctrlC)
 	s.expect("ERROR:  COPY from stdin failed: interrupted")
