@@ -21,7 +21,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -148,18 +147,6 @@ func (s *Server) start(ctx context.Context, opts Options) error {
 	return s.wait(ctx)
 }
 
-// identity says as whom the server runs: PostgreSQL refuses to run as root.
-func (s *Server) identity() (*syscall.SysProcAttr, error) {
-	if os.Getuid() != 0 {
-		return nil, nil
-	}
-	const nobody = 65534
-	if err := os.Chown(s.Dir, nobody, nobody); err != nil {
-		return nil, err
-	}
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}, nil
-}
-
 func (s *Server) wait(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
@@ -200,7 +187,7 @@ func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.It
 // Stop ends the server at once and removes its directory.
 func (s *Server) Stop() error {
 	if s.cmd != nil {
-		if err := s.cmd.Process.Signal(syscall.SIGQUIT); err == nil {
+		if err := stopNow(s.cmd.Process); err == nil {
 			<-s.done
 		}
 	}
