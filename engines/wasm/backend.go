@@ -55,10 +55,11 @@ type backend struct {
 	mu      sync.Mutex
 	err     error
 	clients map[uint32]*client
-	queue   []*client // those with input, in the order in which they asked
-	holder  *client   // the client whose turn it is, or who holds the backend between turns
-	pinned  string    // why the holder keeps it; "": it does not
-	running *client   // whose message the guest is carrying out
+	queue   []*client       // those with input, in the order in which they asked
+	holder  *client         // the client whose turn it is, or who holds the backend between turns
+	pinned  string          // why the holder keeps it; "": it does not
+	running *client         // whose message the guest is carrying out
+	live    *guest.Instance // the guest, as long as other goroutines may touch its memory
 	closing bool
 	killed  bool
 	nextID  uint32
@@ -81,6 +82,9 @@ func (b *backend) adopt(in *guest.Instance) (err error) {
 	clear(b.original)
 	b.listening = listeners{sets: map[*client][]string{}}
 	in.Read, in.Write, in.OnInterrupts = b.read, b.out.write, b.interrupts
+	b.mu.Lock()
+	b.live = in
+	b.mu.Unlock()
 	alarm := in.Proc.OnAlarm
 	in.Proc.OnAlarm = func() {
 		alarm()
@@ -92,6 +96,7 @@ func (b *backend) adopt(in *guest.Instance) (err error) {
 		}
 	}
 	return b.protect(func() error {
+		in.Proc.Alarms() // of a former life
 		if b.settings, err = in.Settings(); err != nil {
 			return err
 		}
@@ -121,6 +126,7 @@ func (b *backend) run() {
 		b.err = err
 	}
 	b.closing = true
+	b.live, b.running = nil, nil
 	clients := make([]*client, 0, len(b.clients))
 	for _, c := range b.clients {
 		clients = append(clients, c)
@@ -259,7 +265,7 @@ func (b *backend) enqueue(c *client) {
 func (b *backend) lost(c *client, pending bool) {
 	b.mu.Lock()
 	if b.running == c && !pending {
-		b.in.Cancel()
+		b.cancel()
 	}
 	known := c.registered
 	b.mu.Unlock()
@@ -277,7 +283,7 @@ func (b *backend) cancelRequest(id, secret uint32) {
 		return
 	}
 	if b.running == c {
-		b.in.Cancel()
+		b.cancel()
 	}
 	waits := c.queued && c.ready
 	b.mu.Unlock()
@@ -293,9 +299,16 @@ func (b *backend) stop(now bool) {
 	b.closing = true
 	b.killed = b.killed || now
 	if b.running != nil || now {
-		b.in.Cancel()
+		b.cancel()
 	}
 	b.signal()
+}
+
+// cancel cancels what the guest does, if there is one; mu is held.
+func (b *backend) cancel() {
+	if b.live != nil {
+		b.live.Cancel()
+	}
 }
 
 func (b *backend) isKilled() bool {

@@ -142,6 +142,9 @@ func (s *Server) undo() error {
 	}
 	if s.madeDir != "" {
 		errs = append(errs, os.RemoveAll(s.madeDir))
+		if s.wasEmpty {
+			errs = append(errs, os.Mkdir(s.madeDir, 0o700))
+		}
 	}
 	if s.madeControl != "" {
 		errs = append(errs, os.RemoveAll(s.madeControl))
@@ -188,13 +191,16 @@ func (s *Server) create(ctx context.Context, dir, from, user string) error {
 			return err
 		}
 	}
-	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // it is empty
-		return err
-	}
-	if err := os.Rename(tmp, dir); err != nil {
+	switch err := os.Remove(dir); { // it is empty
+	case err == nil:
+		s.wasEmpty = true
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
 	s.madeDir = dir
+	if err := os.Rename(tmp, dir); err != nil {
+		return err
+	}
 	return nil
 }
 

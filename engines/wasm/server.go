@@ -30,6 +30,7 @@ type Server struct {
 	temp bool // nothing outlives Close
 
 	madeControl, madeDir string       // what a Start that fails takes away again
+	wasEmpty             bool         // madeDir was an empty directory before
 	freeTemplate         func() error // gives a template back
 
 	tcp  net.Listener

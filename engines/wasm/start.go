@@ -175,6 +175,9 @@ func (b *backend) change(database string) error {
 			hint:    "This server has one backend, and with it one database at a time. Close the other connections first, or use the native engine.",
 		}
 	}
+	b.mu.Lock()
+	b.live = nil
+	b.mu.Unlock()
 	in, err := b.reboot(context.Background(), database)
 	if err != nil {
 		return err

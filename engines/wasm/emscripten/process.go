@@ -44,7 +44,8 @@ type Process struct {
 	Stdout io.Writer
 	Stderr io.Writer
 	// OnAlarm is called, from any goroutine, when a timer that the guest set is due and
-	// the guest has to be told: it must see to it that Alarms is called soon.
+	// the guest has to be told: it must see to it that Alarms is called soon, and not call
+	// the process itself.
 	OnAlarm func()
 	// Waiting reports, if set, that the guest waits by looking at the clock again and
 	// again; a look then takes a while.
@@ -132,16 +133,18 @@ func (p *Process) setTimer(d time.Duration) {
 	defer a.mu.Unlock()
 	set := a.set
 	a.timer = time.AfterFunc(d, func() {
+		// OnAlarm touches the guest's memory: stop, which Close calls before the memory goes,
+		// has to wait for it.
 		a.mu.Lock()
-		now := a.set == set
-		a.due = a.due || now
-		a.mu.Unlock()
-		if now {
-			if p.OnAlarm != nil {
-				p.OnAlarm()
-			}
-			p.Wake()
+		defer a.mu.Unlock()
+		if a.set != set {
+			return
 		}
+		a.due = true
+		if p.OnAlarm != nil {
+			p.OnAlarm()
+		}
+		p.Wake()
 	})
 }
 
