@@ -27,9 +27,22 @@ script name:
 fuzz pkg fn time='30s':
     go test {{pkg}} -run '^$' -fuzz '^{{fn}}$' -fuzztime {{time}}
 
+# Fuzz every function there is, each for a while (just fuzz-all 60s; hours for all).
+fuzz-all time='60s':
+    go list ./... | while read -r pkg; do \
+        go test -list '^Fuzz' "$pkg" | grep '^Fuzz' | while read -r fn; do \
+            echo "== $pkg $fn"; \
+            go test "$pkg" -run '^$' -fuzz "^$fn\$" -fuzztime {{time}} || exit 1; \
+        done || exit 1; \
+    done
+
 # Run the benchmarks with a word in their name (just bench up; just bench up 10).
 bench what count='1':
     go test ./... -run '^$' -bench '(?i){{what}}' -benchmem -count {{count}} -timeout 30m
+
+# Measure the wire server against psql-wire too, which is a module of its own.
+bench-psql-wire:
+    cd wire/pgserver/bench && go test -run '^$' -bench . -benchmem
 
 # Compare two outputs of just bench.
 compare old new:
