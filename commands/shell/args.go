@@ -105,26 +105,3 @@ func (a *args) skipBlank() {
 		a.pos++
 	}
 }
-
-// unquote takes the double quotes off a name and folds what is outside of them, as SQL
-// does.
-func unquote(name string) string {
-	var b strings.Builder
-	quoted := false
-	for i := 0; i < len(name); i++ {
-		switch {
-		case name[i] != '"':
-			if quoted {
-				b.WriteByte(name[i])
-			} else {
-				b.WriteString(strings.ToLower(name[i : i+1]))
-			}
-		case quoted && i+1 < len(name) && name[i+1] == '"':
-			b.WriteByte('"')
-			i++
-		default:
-			quoted = !quoted
-		}
-	}
-	return b.String()
-}

@@ -27,13 +27,12 @@ func (s *shell) backslash(ctx context.Context, in *input, before, text string) (
 		return keep, len(text), err
 	}
 	for {
-		extra, ok, argErr := c.args.next()
-		if argErr != nil || !ok {
-			break
+		extra, ok, err := c.args.next()
+		if err != nil || !ok {
+			return keep, c.args.end(), nil //nolint:nilerr // what is ignored may be wrong
 		}
 		fmt.Fprintf(s.Stderr, "\\%s: extra argument \"%s\" ignored\n", name, extra)
 	}
-	return keep, c.args.end(), nil
 }
 
 // commandName returns the name behind the backslash: letters and what psql's own names

@@ -63,8 +63,7 @@ func (s *shell) switchTo(ctx context.Context, database, user string) error {
 
 // connectError says why there is no connection, in the server's words if there are any.
 func connectError(err error) string {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return message(pg, "", false)
 	}
 	return err.Error()

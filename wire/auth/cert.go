@@ -63,9 +63,9 @@ func SubjectDN(cert *x509.Certificate) (string, error) {
 		return "", errors.New("the client's certificate has an unreadable subject")
 	}
 	parts := make([]string, 0, len(seq))
-	for i := len(seq) - 1; i >= 0; i-- { // RFC 2253 section 2.1: last first
+	for _, s := range slices.Backward(seq) { // RFC 2253 section 2.1: last first
 		var set []string
-		for _, atv := range slices.Backward(seq[i]) { // OpenSSL turns these around, too
+		for _, atv := range slices.Backward(s) { // OpenSSL turns these around, too
 			set = append(set, dnAttribute(atv))
 		}
 		parts = append(parts, strings.Join(set, "+"))

@@ -130,7 +130,7 @@ func login(t *testing.T, pg *oracle.Server, role string, c *auth.SCRAMClient, wi
 		}
 		var answer [1]byte
 		if _, err := conn.Read(answer[:]); err != nil || answer[0] != 'S' {
-			return false, fmt.Errorf("answer %q to SSLRequest: %v", answer, err)
+			return false, fmt.Errorf("answer %q to SSLRequest: %w", answer, err)
 		}
 		roots := x509.NewCertPool()
 		roots.AddCert(pg.Cert.Leaf)
@@ -276,8 +276,7 @@ func serveSCRAM(raw net.Conn, cert tls.Certificate, machine *auth.SCRAMServer) e
 		}
 		out, done, err := machine.Next(data)
 		if err != nil {
-			var failure *auth.Error
-			if errors.As(err, &failure) {
+			if failure, ok := errors.AsType[*auth.Error](err); ok {
 				be.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: failure.Code, Message: failure.Message})
 			}
 			return errors.Join(err, be.Flush())

@@ -120,8 +120,7 @@ func (c *conn) authenticate(ctx context.Context, s *Session) error {
 // authError words a refusal. What only the log may know goes there; an error that has no
 // SQLSTATE may hold anything, so the client is not told.
 func (c *conn) authError(err error) error {
-	var refused *auth.Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*auth.Error](err); ok {
 		if refused.Log != "" {
 			c.srv.log().Info("authentication refused", "remote", c.raw.RemoteAddr(), "reason", refused.Log)
 		}

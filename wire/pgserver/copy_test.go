@@ -15,17 +15,15 @@ import (
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
 
-func text(s string) *string { return &s }
-
 // copyFormats are the options tried, with the same ones for PostgreSQL's COPY.
 var copyFormats = []struct {
 	f   pgserver.CopyFormat
 	sql string
 }{
 	{pgserver.CopyFormat{}, ""},
-	{pgserver.CopyFormat{Delimiter: '|', Null: text("<>")}, "(delimiter '|', null '<>')"},
+	{pgserver.CopyFormat{Delimiter: '|', Null: new("<>")}, "(delimiter '|', null '<>')"},
 	{pgserver.CopyFormat{Kind: pgserver.CopyCSV}, "(format csv)"},
-	{pgserver.CopyFormat{Kind: pgserver.CopyCSV, Header: true, Delimiter: ';', Null: text("nil")}, "(format csv, header, delimiter ';', null 'nil')"},
+	{pgserver.CopyFormat{Kind: pgserver.CopyCSV, Header: true, Delimiter: ';', Null: new("nil")}, "(format csv, header, delimiter ';', null 'nil')"},
 	{pgserver.CopyFormat{Kind: pgserver.CopyCSV, Quote: '\'', Escape: '\\'}, `(format csv, quote '''', escape '\')`},
 	{pgserver.CopyFormat{Kind: pgserver.CopyBinary}, "(format binary)"},
 }
@@ -167,8 +165,7 @@ func TestCopyDecoderOddities(t *testing.T) {
 			if err == io.EOF {
 				break
 			}
-			var e *wire.Error
-			if errors.As(err, &e) {
+			if e, ok := errors.AsType[*wire.Error](err); ok {
 				out = append(out, string(e.Code))
 				if _, err := d.Next(); err != io.EOF {
 					t.Errorf("%s: a row after an error: %v", tt.name, err)

@@ -61,7 +61,7 @@ func (r *CopyReader) message() error {
 	c := r.w.c
 	f, err := c.next()
 	if err != nil {
-		if r.err = err; c.current.Load().err() != err {
+		if r.err = err; !errors.Is(c.current.Load().err(), err) {
 			r.lost = err
 		}
 		return err
@@ -122,7 +122,7 @@ func (r *CopyReader) Rows() iter.Seq2[[]Value, error] {
 		var values []Value
 		for {
 			row, err := d.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err != nil {
@@ -148,7 +148,7 @@ func (r *CopyReader) Count() int64 { return r.rows }
 func (r *CopyReader) drain() error {
 	for {
 		r.data = nil
-		if err := r.message(); err == io.EOF {
+		if err := r.message(); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err

@@ -2,6 +2,7 @@ package pgserver
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -144,10 +145,8 @@ func (c *cursors) fetch(s *Session, l *lexer, sql string, move bool) (*command, 
 	if t.is("next") || t.is("forward") {
 		t = l.word()
 	}
-	for _, w := range []string{"prior", "first", "last", "absolute", "relative", "backward"} {
-		if t.is(w) {
-			return nil, wire.Errorf("55000", "cursor can only scan forward")
-		}
+	if slices.ContainsFunc([]string{"prior", "first", "last", "absolute", "relative", "backward"}, t.is) {
+		return nil, wire.Errorf("55000", "cursor can only scan forward")
 	}
 	if t.text == "-" {
 		return nil, wire.Errorf("55000", "cursor can only scan forward")

@@ -2,6 +2,7 @@ package pgserver_test
 
 import (
 	"context"
+	"errors"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -29,7 +30,9 @@ func serve(srv *pgserver.Server) (addr string, stop func()) {
 		if err := srv.Close(); err != nil {
 			log.Fatal(err)
 		}
-		<-done
+		if err := <-done; !errors.Is(err, pgserver.ErrServerClosed) {
+			log.Fatal(err)
+		}
 	}
 }
 

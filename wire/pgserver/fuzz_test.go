@@ -292,7 +292,7 @@ func FuzzTLSUpgradeBoundary(f *testing.F) {
 		go func() { ended <- srv.ServeConn(t.Context(), closed) }()
 		defer func() {
 			client.Close()
-			<-ended
+			<-ended //nolint:errcheck // only that it ends
 		}()
 		_ = client.SetDeadline(time.Now().Add(5 * time.Second))
 		b := append((&wire.SSLRequest{}).AppendTo(nil), injected...)

@@ -3,6 +3,7 @@ package pgserver
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/pgx-dev/pgx-dev/wire"
 )
@@ -117,8 +118,8 @@ type Middleware func(Handler) Handler
 
 // Chain applies middleware around h: the first is the outermost.
 func Chain(h Handler, around ...Middleware) Handler {
-	for i := len(around) - 1; i >= 0; i-- {
-		h = around[i](h)
+	for _, a := range slices.Backward(around) {
+		h = a(h)
 	}
 	return h
 }

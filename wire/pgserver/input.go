@@ -1,6 +1,7 @@
 package pgserver
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -52,7 +53,7 @@ func (in *input) watch(gone func()) {
 			in.have = true // read after <-done only
 			return
 		}
-		if ne, ok := err.(net.Error); err != nil && (!ok || !ne.Timeout()) {
+		if _, ok := errors.AsType[net.Error](err); ok {
 			gone()
 		}
 	}()

@@ -190,7 +190,8 @@ func parseSet(l *lexer, sql string) (*command, error) {
 	if l.peek().is("transaction") || l.peek().is("authorization") {
 		return nil, nil
 	}
-	name, ok := "", true
+	var name string
+	var ok bool
 	if l.peek().is("time") { // SET TIME ZONE x
 		l.word()
 		if !l.word().is("zone") {

@@ -165,7 +165,7 @@ func (t *task) fetch(limit uint64) (done bool, err error) {
 		return t.finished()
 	}
 	select {
-	case <-t.paused:
+	case <-t.paused: //nolint:errcheck // nil is all it carries here
 		t.run.pause()
 		return false, nil
 	case <-t.done:

@@ -76,28 +76,55 @@ func TestPortals(t *testing.T) {
 		send []wire.Message
 		want string
 	}{
-		{"all", []wire.Message{parse, &wire.Bind{Statement: "s"}, &wire.Describe{Kind: 'P'}, &wire.Execute{}, &wire.Sync{}},
-			"1 2 T D(1) D(2) D(3) D(4) D(5) C(SELECT 5) ZI"},
-		{"in parts", []wire.Message{&wire.Bind{Statement: "s", Portal: "p"}, &wire.Execute{Portal: "p", MaxRows: 2}, &wire.Execute{Portal: "p", MaxRows: 2}, &wire.Execute{Portal: "p", MaxRows: 2}, &wire.Execute{Portal: "p", MaxRows: 2}, &wire.Sync{}},
-			"2 D(1) D(2) s D(3) D(4) s D(5) C(SELECT 1) C(SELECT 0) ZI"},
-		{"a limit that is met exactly", []wire.Message{&wire.Bind{Statement: "s"}, &wire.Execute{MaxRows: 5}, &wire.Execute{MaxRows: 5}, &wire.Sync{}},
-			"2 D(1) D(2) D(3) D(4) D(5) s C(SELECT 0) ZI"},
-		{"the rest at once", []wire.Message{&wire.Bind{Statement: "s"}, &wire.Execute{MaxRows: 3}, &wire.Execute{}, &wire.Sync{}},
-			"2 D(1) D(2) D(3) s D(4) D(5) C(SELECT 2) ZI"},
-		{"closed in the middle", []wire.Message{&wire.Bind{Statement: "s", Portal: "p"}, &wire.Execute{Portal: "p", MaxRows: 1}, &wire.Close{Kind: 'P', Name: "p"}, &wire.Execute{Portal: "p"}, &wire.Sync{}},
-			"2 D(1) s 3 ERROR:34000 ZI"},
-		{"gone after Sync", []wire.Message{&wire.Bind{Statement: "s", Portal: "p"}, &wire.Execute{Portal: "p", MaxRows: 1}, &wire.Sync{}, &wire.Execute{Portal: "p"}, &wire.Sync{}},
-			"2 D(1) s ZI ERROR:34000 ZI"},
-		{"two at once", []wire.Message{&wire.Bind{Statement: "s", Portal: "a"}, &wire.Bind{Statement: "s", Portal: "b"}, &wire.Execute{Portal: "a", MaxRows: 1}, &wire.Execute{Portal: "b", MaxRows: 2}, &wire.Execute{Portal: "a", MaxRows: 1}, &wire.Sync{}},
-			"2 2 D(1) s D(1) D(2) s D(2) s ZI"},
-		{"bound again", []wire.Message{&wire.Bind{Statement: "s"}, &wire.Execute{MaxRows: 1}, &wire.Bind{Statement: "s"}, &wire.Execute{MaxRows: 1}, &wire.Sync{}},
-			"2 D(1) s 2 D(1) s ZI"},
+		{
+			"all",
+			[]wire.Message{parse, &wire.Bind{Statement: "s"}, &wire.Describe{Kind: 'P'}, &wire.Execute{}, &wire.Sync{}},
+			"1 2 T D(1) D(2) D(3) D(4) D(5) C(SELECT 5) ZI",
+		},
+		{
+			"in parts",
+			[]wire.Message{&wire.Bind{Statement: "s", Portal: "p"}, &wire.Execute{Portal: "p", MaxRows: 2}, &wire.Execute{Portal: "p", MaxRows: 2}, &wire.Execute{Portal: "p", MaxRows: 2}, &wire.Execute{Portal: "p", MaxRows: 2}, &wire.Sync{}},
+			"2 D(1) D(2) s D(3) D(4) s D(5) C(SELECT 1) C(SELECT 0) ZI",
+		},
+		{
+			"a limit that is met exactly",
+			[]wire.Message{&wire.Bind{Statement: "s"}, &wire.Execute{MaxRows: 5}, &wire.Execute{MaxRows: 5}, &wire.Sync{}},
+			"2 D(1) D(2) D(3) D(4) D(5) s C(SELECT 0) ZI",
+		},
+		{
+			"the rest at once",
+			[]wire.Message{&wire.Bind{Statement: "s"}, &wire.Execute{MaxRows: 3}, &wire.Execute{}, &wire.Sync{}},
+			"2 D(1) D(2) D(3) s D(4) D(5) C(SELECT 2) ZI",
+		},
+		{
+			"closed in the middle",
+			[]wire.Message{&wire.Bind{Statement: "s", Portal: "p"}, &wire.Execute{Portal: "p", MaxRows: 1}, &wire.Close{Kind: 'P', Name: "p"}, &wire.Execute{Portal: "p"}, &wire.Sync{}},
+			"2 D(1) s 3 ERROR:34000 ZI",
+		},
+		{
+			"gone after Sync",
+			[]wire.Message{&wire.Bind{Statement: "s", Portal: "p"}, &wire.Execute{Portal: "p", MaxRows: 1}, &wire.Sync{}, &wire.Execute{Portal: "p"}, &wire.Sync{}},
+			"2 D(1) s ZI ERROR:34000 ZI",
+		},
+		{
+			"two at once",
+			[]wire.Message{&wire.Bind{Statement: "s", Portal: "a"}, &wire.Bind{Statement: "s", Portal: "b"}, &wire.Execute{Portal: "a", MaxRows: 1}, &wire.Execute{Portal: "b", MaxRows: 2}, &wire.Execute{Portal: "a", MaxRows: 1}, &wire.Sync{}},
+			"2 2 D(1) s D(1) D(2) s D(2) s ZI",
+		},
+		{
+			"bound again",
+			[]wire.Message{&wire.Bind{Statement: "s"}, &wire.Execute{MaxRows: 1}, &wire.Bind{Statement: "s"}, &wire.Execute{MaxRows: 1}, &wire.Sync{}},
+			"2 D(1) s 2 D(1) s ZI",
+		},
 		{"same name", []wire.Message{&wire.Bind{Statement: "s", Portal: "p"}, &wire.Bind{Statement: "s", Portal: "p"}, &wire.Sync{}}, "2 ERROR:42P03 ZI"},
 		{"statement twice", []wire.Message{parse, &wire.Sync{}}, "ERROR:42P05 ZI"},
 		{"no statement", []wire.Message{&wire.Bind{Statement: "none"}, &wire.Sync{}}, "ERROR:26000 ZI"},
 		{"no unnamed statement", []wire.Message{&wire.Bind{}, &wire.Sync{}}, "ERROR:26000 ZI"},
-		{"skips to sync", []wire.Message{&wire.Parse{SQL: "fail"}, &wire.Bind{}, &wire.Execute{}, &wire.Execute{}, &wire.Query{SQL: "count 1"}, &wire.Flush{}, &wire.Sync{}, &wire.Query{SQL: "count 1"}},
-			"1 2 ERROR:22012 ZI T D(1) C(SELECT 1) ZI"},
+		{
+			"skips to sync",
+			[]wire.Message{&wire.Parse{SQL: "fail"}, &wire.Bind{}, &wire.Execute{}, &wire.Execute{}, &wire.Query{SQL: "count 1"}, &wire.Flush{}, &wire.Sync{}, &wire.Query{SQL: "count 1"}},
+			"1 2 ERROR:22012 ZI T D(1) C(SELECT 1) ZI",
+		},
 		{"two commands", []wire.Message{&wire.Parse{SQL: "count 1; count 2"}, &wire.Sync{}}, "ERROR:42601 ZI"},
 		{"empty", []wire.Message{&wire.Parse{SQL: " -- "}, &wire.Describe{Kind: 'S'}, &wire.Bind{}, &wire.Describe{Kind: 'P'}, &wire.Execute{}, &wire.Sync{}}, "1 t n 2 n I ZI"},
 		{"too few parameters", []wire.Message{&wire.Parse{SQL: "count $1"}, &wire.Bind{}, &wire.Sync{}}, "1 ERROR:08P01 ZI"},
@@ -108,8 +135,11 @@ func TestPortals(t *testing.T) {
 		{"bad argument", []wire.Message{&wire.Parse{SQL: "count $1", ParamOIDs: []uint32{23}}, &wire.Bind{Params: [][]byte{[]byte("x")}}, &wire.Execute{}, &wire.Sync{}}, "1 2 ERROR:22P02 ZI"},
 		{"close what is not there", []wire.Message{&wire.Close{Kind: 'S', Name: "none"}, &wire.Close{Kind: 'P', Name: "none"}, &wire.Sync{}}, "3 3 ZI"},
 		{"describe nothing", []wire.Message{&wire.Describe{Kind: 'P', Name: "none"}, &wire.Sync{}}, "ERROR:34000 ZI"},
-		{"a transaction keeps them", []wire.Message{&wire.Query{SQL: "begin"}, &wire.Bind{Statement: "s", Portal: "p"}, &wire.Execute{Portal: "p", MaxRows: 1}, &wire.Sync{}, &wire.Execute{Portal: "p", MaxRows: 1}, &wire.Sync{}, &wire.Query{SQL: "commit"}, &wire.Execute{Portal: "p"}, &wire.Sync{}},
-			"C(BEGIN) ZT 2 D(1) s ZT D(2) s ZT C(COMMIT) ZI ERROR:34000 ZI"},
+		{
+			"a transaction keeps them",
+			[]wire.Message{&wire.Query{SQL: "begin"}, &wire.Bind{Statement: "s", Portal: "p"}, &wire.Execute{Portal: "p", MaxRows: 1}, &wire.Sync{}, &wire.Execute{Portal: "p", MaxRows: 1}, &wire.Sync{}, &wire.Query{SQL: "commit"}, &wire.Execute{Portal: "p"}, &wire.Sync{}},
+			"C(BEGIN) ZT 2 D(1) s ZT D(2) s ZT C(COMMIT) ZI ERROR:34000 ZI",
+		},
 	}
 	for _, tt := range tests {
 		p.send(tt.send...)
@@ -336,7 +366,7 @@ func TestShutdownCancels(t *testing.T) {
 	if err := srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("shutdown: %v", err)
 	}
-	<-served
+	<-served //nolint:errcheck // only that it ends
 }
 
 func TestTimeoutsAndLimits(t *testing.T) {

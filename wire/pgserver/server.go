@@ -167,7 +167,10 @@ func (s *Server) Serve(l net.Listener) error {
 			// Out of descriptors or the like: as net/http, wait a little and try again.
 			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
 			s.log().Warn("accept a connection", "error", err, "retry", delay)
-			time.Sleep(delay)
+			select {
+			case <-time.After(delay):
+			case <-ctx.Done():
+			}
 			continue
 		}
 		delay = 0
@@ -178,7 +181,7 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		go func() {
 			defer s.wg.Done()
-			c.serve(ctx)
+			_ = c.serve(ctx) // told to ErrorLog
 		}()
 	}
 }

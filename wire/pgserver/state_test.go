@@ -16,7 +16,7 @@ func TestTableIsTotal(t *testing.T) {
 		}
 	}
 	extended := "PBDECH"
-	for s := ready; s < states; s++ {
+	for s := range states {
 		for b := range 256 {
 			typ := wire.Type(b)
 			got := actionFor(s, typ)

@@ -32,7 +32,6 @@ type Tracker struct {
 	tag     string // of the last command, for the end of its transaction
 	failed  bool   // the running Query or series had an error
 	copying wire.Type
-	portal  string // being executed
 }
 
 // direction finds the messages of one side and keeps what is needed of the one that is

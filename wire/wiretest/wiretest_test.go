@@ -166,7 +166,7 @@ func TestBombard(t *testing.T) {
 		}
 	}
 	stuck := pgserver.HandlerFunc(func(pgserver.ResponseWriter, *pgserver.Query) error {
-		time.Sleep(300 * time.Millisecond) // as a handler that does not look at its context
+		<-time.After(300 * time.Millisecond) // as a handler that does not look at its context
 		return nil
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -17,10 +17,27 @@ func TestReadKey(t *testing.T) {
 		in   string
 		want key
 	}{
-		{"a", 'a'}, {"語", '語'}, {"\r", keyEnter}, {"\x7f", keyBackspace}, {"\xff", keyNone},
-		{"\x1b[A", keyUp}, {"\x1bOB", keyDown}, {"\x1b[C", keyRight}, {"\x1b[1;5C", keyWordRight}, {"\x1b[1;3D", keyWordLeft},
-		{"\x1b[H", keyHome}, {"\x1bOF", keyEnd}, {"\x1b[1~", keyHome}, {"\x1b[8~", keyEnd}, {"\x1b[3~", keyDelete},
-		{"\x1bb", keyWordLeft}, {"\x1bd", keyWordDelete}, {"\x1b\x7f", keyWordBackspace}, {"\x1b[200~", keyPaste}, {"\x1b[99z", keyNone}, {"\x1bq", keyNone},
+		{"a", 'a'},
+		{"語", '語'},
+		{"\r", keyEnter},
+		{"\x7f", keyBackspace},
+		{"\xff", keyNone},
+		{"\x1b[A", keyUp},
+		{"\x1bOB", keyDown},
+		{"\x1b[C", keyRight},
+		{"\x1b[1;5C", keyWordRight},
+		{"\x1b[1;3D", keyWordLeft},
+		{"\x1b[H", keyHome},
+		{"\x1bOF", keyEnd},
+		{"\x1b[1~", keyHome},
+		{"\x1b[8~", keyEnd},
+		{"\x1b[3~", keyDelete},
+		{"\x1bb", keyWordLeft},
+		{"\x1bd", keyWordDelete},
+		{"\x1b\x7f", keyWordBackspace},
+		{"\x1b[200~", keyPaste},
+		{"\x1b[99z", keyNone},
+		{"\x1bq", keyNone},
 	}
 	for _, tt := range tests {
 		in := bufio.NewReader(strings.NewReader(tt.in))

@@ -188,7 +188,7 @@ func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.It
 func (s *Server) Stop() error {
 	if s.cmd != nil {
 		if err := stopNow(s.cmd.Process); err == nil {
-			<-s.done
+			<-s.done //nolint:errcheck // it was killed
 		}
 	}
 	return os.RemoveAll(s.Dir)
