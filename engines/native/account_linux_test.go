@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/occupant"
 )
 
 // impossible is an account that no kernel grants.
@@ -179,7 +180,7 @@ func TestNoNamespaces(t *testing.T) {
 			t.Error("the directory or the server is still root's, so there was no fallback")
 		}
 		c.kill()
-		eventually(t, "postmaster ends", func() bool { return !isPostgres(pid, dir) })
+		eventually(t, "postmaster ends", func() bool { return !occupant.IsPostgres(pid, dir) })
 		if state, err := ReadControlData(dir); err != nil || state.State != Shutdown {
 			t.Errorf("the directory is %s (%v), it should be shut down", state.State, err)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/occupant"
 )
 
 // median returns the middle of times.
@@ -146,7 +147,7 @@ func classicStart(b *testing.B, rt Runtime, dir string) time.Duration {
 	if err := syscall.Kill(f.pid, syscall.SIGQUIT); err != nil {
 		b.Fatal(err)
 	}
-	for isPostgres(f.pid, dir) {
+	for occupant.IsPostgres(f.pid, dir) {
 		<-time.After(time.Millisecond)
 	}
 	return took

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/occupant"
 	"github.com/pgx-dev/pgx-dev/engines/place"
 )
 
@@ -50,7 +51,7 @@ func TestOwnerKilled(t *testing.T) {
 				if got := query(t, srv, "SELECT n::text FROM kept"); got != "42" {
 					t.Errorf("the data is %s", got)
 				}
-				if isPostgres(pid, dir) {
+				if occupant.IsPostgres(pid, dir) {
 					t.Errorf("postmaster %d outlived its owner", pid)
 				}
 				mustStop(t, srv)
@@ -69,7 +70,7 @@ func TestOwnerKilledAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		owner.kill()
-		eventually(t, "postmaster ends", func() bool { return !isPostgres(pid, dir) })
+		eventually(t, "postmaster ends", func() bool { return !occupant.IsPostgres(pid, dir) })
 		c, err := ReadControlData(dir)
 		if err != nil || c.State != Shutdown {
 			t.Errorf("watchdog %t: the directory is %s (%v), it should be shut down", watchdog, c.State, err)
@@ -317,7 +318,7 @@ func TestStoppedBackend(t *testing.T) {
 		if got := query(t, srv, "SELECT n::text FROM kept"); got != "42" {
 			t.Errorf("the data is %s", got)
 		}
-		if isPostgres(backend, dir) {
+		if occupant.IsPostgres(backend, dir) {
 			t.Error("the backend of the killed server is still there")
 		}
 		_ = conn.Close(t.Context())

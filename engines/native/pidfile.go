@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/pgx-dev/pgx-dev/engines/occupant"
 )
 
 // A pidFile is what postmaster.pid says (utils/pidfile.h). Lines that are not there yet
@@ -67,7 +69,7 @@ func parsePIDFile(text string) (pidFile, error) {
 
 // serves reports whether the process in the file is alive and really a postgres working in
 // dir, and not an unrelated one that got the number of a dead postmaster.
-func (f pidFile) serves(dir string) bool { return isPostgres(f.pid, dir) }
+func (f pidFile) serves(dir string) bool { return occupant.IsPostgres(f.pid, dir) }
 
 // clearStale moves a postmaster.pid away whose process is dead or another program, because
 // postgres refuses to start if any live process of its own user, a zombie included, has
@@ -99,7 +101,7 @@ func clearSockets(dir string, port int) error {
 	socket := socketPath(dir, port)
 	b, err := os.ReadFile(socket + ".lock")
 	if err == nil {
-		if f, err := parsePIDFile(string(b)); err == nil && isPostgres(f.pid, f.dir) {
+		if f, err := parsePIDFile(string(b)); err == nil && occupant.IsPostgres(f.pid, f.dir) {
 			return fmt.Errorf("socket %s belongs to the postmaster %d of %s", socket, f.pid, f.dir)
 		}
 	}

@@ -1,42 +1,15 @@
 package native
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
+	"github.com/pgx-dev/pgx-dev/engines/occupant"
 	"github.com/pgx-dev/pgx-dev/engines/place"
 )
-
-// isPostgres reports whether pid is a live postgres whose working directory is dir; a
-// postmaster and its children work in the data directory. A zombie is dead.
-func isPostgres(pid int, dir string) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	// The state follows the name, which is in parentheses and may contain anything.
-	if i := bytes.LastIndexByte(stat, ')'); i < 0 || i+2 >= len(stat) || strings.IndexByte("ZXx", stat[i+2]) >= 0 {
-		return false
-	}
-	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	if err != nil {
-		return false
-	}
-	name := strings.TrimSuffix(filepath.Base(exe), " (deleted)")
-	if name != "postgres" && name != "postmaster" {
-		return false
-	}
-	cwd, err := os.Stat(fmt.Sprintf("/proc/%d/cwd", pid))
-	if err != nil {
-		return false
-	}
-	fi, err := os.Stat(dir)
-	return err == nil && os.SameFile(cwd, fi)
-}
 
 // startedByUs reports whether a postmaster of dir has the socket directory that this
 // package gives to servers there.
@@ -62,7 +35,7 @@ func postgresIn(dir string) []int {
 	}
 	var pids []int
 	for _, entry := range entries {
-		if pid, err := strconv.Atoi(entry.Name()); err == nil && isPostgres(pid, dir) {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil && occupant.IsPostgres(pid, dir) {
 			pids = append(pids, pid)
 		}
 	}
