@@ -50,6 +50,16 @@ func clusterEnv(srv *cluster.Server, database string) ([]variable, error) {
 	return vars, nil
 }
 
+// ours reports whether a variable that begins with PG is none of libpq's.
+func ours(name string) bool {
+	for _, prefix := range []string{"PGX_DEV_", "PGM_", "PGMANAGER_", "PGDOG_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // childEnviron is our environment with the cluster's in it and no other server's: every
 // other PG* variable is taken out. The runtime's programs come first in PATH.
 func childEnviron(env *Env, srv *cluster.Server, database string) ([]string, error) {
@@ -60,7 +70,7 @@ func childEnviron(env *Env, srv *cluster.Server, database string) ([]string, err
 	var out []string
 	for _, kv := range env.Environ("DATABASE_URL", "PATH") {
 		name, _, _ := strings.Cut(kv, "=")
-		if !strings.HasPrefix(name, "PG") || strings.HasPrefix(name, "PGX_DEV_") {
+		if !strings.HasPrefix(name, "PG") || ours(name) {
 			out = append(out, kv)
 		}
 	}

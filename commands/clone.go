@@ -12,9 +12,9 @@ import (
 
 // cloneCmd copies a cluster.
 type cloneCmd struct {
-	From   string `arg:"" complete:"cluster" help:"The cluster to copy."`
-	To     string `arg:"" help:"The new one's name."`
-	NoSync bool   `help:"Leave it to the operating system when the copy reaches the disk."`
+	From   nameArg `arg:"" complete:"cluster" help:"The cluster to copy."`
+	To     nameArg `arg:"" help:"The new one's name."`
+	NoSync bool    `help:"Leave it to the operating system when the copy reaches the disk."`
 }
 
 // Run copies a running cluster by the replication protocol, and a stopped one file by file.

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/pgx-dev/pgx-dev/config"
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
@@ -38,8 +40,25 @@ type clusterCommands struct {
 
 // A target names a cluster: by name in this project, or by its data directory.
 type target struct {
-	Name string `arg:"" optional:"" complete:"cluster" help:"Which cluster (default: main)."`
-	Dir  string `placeholder:"DIR" complete:"dir" help:"A data directory anywhere, instead of a name ($$PGDATA)."`
+	Name nameArg `arg:"" optional:"" complete:"cluster" help:"Which cluster (default: main)."`
+	Dir  string  `placeholder:"DIR" complete:"dir" help:"A data directory anywhere, instead of a name ($$PGDATA)."`
+}
+
+// A nameArg is a cluster's name. An empty one is a mistake, for instance an unset variable,
+// and must not mean the default.
+type nameArg string
+
+// Decode reads the argument.
+func (n *nameArg) Decode(ctx *kong.DecodeContext) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("name", &text); err != nil {
+		return err
+	}
+	if err := cluster.CheckName(text); err != nil {
+		return err
+	}
+	*n = nameArg(text)
+	return nil
 }
 
 // resolve returns the data directory and the name to speak of it.
@@ -55,7 +74,7 @@ func (t target) resolve(env *Env) (dir, name string, err error) {
 		dir, err = place.Resolve(dir)
 		return dir, filepath.Base(dir), err
 	}
-	name = t.Name
+	name = string(t.Name)
 	if name == "" {
 		name = cluster.DefaultName
 	}
@@ -133,6 +152,7 @@ func newEngine(name string, config json.RawMessage, log *slog.Logger) (engines.E
 type superviseCmd struct{}
 
 func (superviseCmd) Run(ctx context.Context, env *Env) error {
+	closeInherited()
 	m, err := manager(env)
 	if err != nil {
 		return err

@@ -28,10 +28,7 @@ func (c *downCmd) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	if c.IfIdle && len(st.Users) > 0 {
-		return fmt.Errorf("%d users use cluster %s: %w", len(st.Users), name, engines.ErrLocked)
-	}
-	users, err := m.Stop(ctx, dir, "down")
+	users, err := m.Stop(ctx, dir, "down", c.IfIdle)
 	if err != nil {
 		return notThere(err, name)
 	}
@@ -55,6 +52,9 @@ type destroyCmd struct {
 
 // Run asks first on a terminal, and wants --yes elsewhere.
 func (c *destroyCmd) Run(ctx context.Context, env *Env) error {
+	if !c.inProject(env) && c.Dir == "" {
+		return usageError("PGDATA is set to %s: say which cluster to destroy by its name, or by --dir", env.Getenv("PGDATA"))
+	}
 	dir, name, err := c.resolve(env)
 	if err != nil {
 		return err

@@ -107,7 +107,7 @@ func noCommand(parser *kong.Kong, env *Env) error {
 	return &ExitError{Code: ExitUsage}
 }
 
-// report prints an error, each line of a joined one as an error of its own.
+// report prints an error, each of a joined one by itself.
 func report(u *ui.UI, err error) {
 	var exit *ExitError
 	if errors.As(err, &exit) && exit.Err == nil {
@@ -117,9 +117,31 @@ func report(u *ui.UI, err error) {
 	if errors.As(err, &sig) || errors.Is(err, context.Canceled) {
 		return // the person knows: they interrupted it
 	}
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		u.Error(line)
+	for _, one := range split(err) {
+		u.Error(strings.ReplaceAll(one.Error(), "\n", "\n  "))
 	}
+}
+
+// split takes a joined error apart.
+func split(err error) []error {
+	var exit *ExitError
+	if errors.As(err, &exit) && exit == err { //nolint:errorlint // only the outermost
+		return split(exit.Err)
+	}
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only the outermost
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	var texts []string
+	for _, e := range joined.Unwrap() {
+		all = append(all, split(e)...)
+		texts = append(texts, e.Error())
+	}
+	if strings.Join(texts, "\n") != err.Error() {
+		return []error{err} // fmt.Errorf's, with a text around them
+	}
+	return all
 }
 
 // withSignals returns a context that SIGINT, SIGTERM or SIGHUP cancels, with the signal as

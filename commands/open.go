@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -22,7 +23,6 @@ type opening struct {
 	config cluster.Config // already overlaid with flags
 	strict bool           // a running cluster must be as config says
 	temp   bool
-	pin    bool
 	label  string
 	must   bool // it must exist
 }
@@ -33,7 +33,7 @@ func clusterConfig(env *Env, t target) (cluster.Config, error) {
 	if err != nil {
 		return cluster.Config{}, err
 	}
-	name := t.Name
+	name := string(t.Name)
 	if name == "" {
 		name = cluster.DefaultName
 	}
@@ -53,6 +53,11 @@ func open(ctx context.Context, env *Env, o opening) (*cluster.Server, error) {
 	m, err := manager(env)
 	if err != nil {
 		return nil, err
+	}
+	for _, path := range o.config.Init {
+		if _, err := os.Stat(path); err != nil {
+			return nil, usageError("the SQL file to start with: %w", err)
+		}
 	}
 	req, err := o.request(ctx, env)
 	if err != nil {
@@ -78,7 +83,7 @@ func (o opening) request(ctx context.Context, env *Env) (cluster.Request, error)
 		return cluster.Request{}, err
 	}
 	req := cluster.Request{
-		Engine: o.config.Engine, EngineConfigs: configs, Label: o.label, Pin: o.pin, Idle: o.config.Idle,
+		Engine: o.config.Engine, EngineConfigs: configs, Label: o.label,
 		Spec: engines.Spec{Version: o.config.PG, Params: o.config.Settings, MustExist: o.must},
 	}
 	if o.config.Fast != nil {
@@ -127,7 +132,7 @@ func (o opening) openServer(ctx context.Context, env *Env, m *cluster.Manager, r
 		if err != nil {
 			return nil, err
 		}
-		return m.OpenTemp(ctx, req, cluster.TempOptions{Name: o.target.Name, Project: project, Spare: o.config.Spare})
+		return m.OpenTemp(ctx, req, cluster.TempOptions{Name: string(o.target.Name), Project: project, Spare: o.config.Spare})
 	}
 	if o.target.inProject(env) && !o.must {
 		if _, err := env.MakeStateDir(); err != nil {
@@ -143,11 +148,10 @@ func (o opening) openServer(ctx context.Context, env *Env, m *cluster.Manager, r
 }
 
 func (o opening) prepare(ctx context.Context, env *Env, srv *cluster.Server, req cluster.Request) error {
-	want := req.Spec
 	if !o.strict {
-		want.Fast = srv.Spec().Fast // what this command did not ask for
+		req.Spec.Fast = srv.Spec().Fast // what this command did not ask for
 	}
-	for _, d := range srv.Differs(want) {
+	for _, d := range srv.Differs(req) {
 		if o.strict {
 			return fmt.Errorf("the cluster runs already and %s; stop it first (pgx-dev down), or leave that out: %w", d, engines.ErrLocked)
 		}

@@ -20,8 +20,8 @@ type statusCmd struct {
 // ExitStopped is status's exit code for a cluster that is there but does not run.
 const ExitStopped = 1
 
-// Run prints the status; the exit code is 0 if it runs, 1 if it is stopped, 4 if there is
-// none.
+// Run prints the status; the exit code is 0 if it runs, 1 if it is stopped, 3 if it is
+// out of our hands, 4 if there is none.
 func (c *statusCmd) Run(ctx context.Context, env *Env) error {
 	dir, name, err := c.resolve(env)
 	if err != nil {
@@ -45,6 +45,10 @@ func (c *statusCmd) Run(ctx context.Context, env *Env) error {
 		return notThere(fmt.Errorf("%w", engines.ErrNotExist), name)
 	case st.State == cluster.Stopped:
 		return &ExitError{Code: ExitStopped}
+	case st.State == cluster.Foreign:
+		return fmt.Errorf("postmaster %d runs in %s, and pgx-dev did not start it: %w", st.Postmaster, st.Dir, engines.ErrLocked)
+	case st.Supervisor != 0:
+		return fmt.Errorf("the cluster's supervisor (process %d) does not answer: %w", st.Supervisor, engines.ErrLocked)
 	}
 	return nil
 }

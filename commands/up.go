@@ -74,11 +74,11 @@ func (c *upCmd) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, env, srv, o.config.Database, c.Detach)
+	return serve(ctx, env, srv, o.config, c.Detach)
 }
 
 func (c *upCmd) opening(env *Env) (opening, error) {
-	o := opening{target: c.target, temp: c.Temp, pin: c.Detach, label: "up"}
+	o := opening{target: c.target, temp: c.Temp, label: "up"}
 	switch {
 	case c.Detach && env.Command != nil:
 		return o, usageError("--detach leaves the cluster running, a command behind -- ends it: choose one")
@@ -128,7 +128,7 @@ func (c *upCmd) overlay(cfg cluster.Config) (_ cluster.Config, strict bool) {
 		maps.Copy(settings, c.Set)
 		cfg.Settings = settings
 	}
-	return cfg, c.TCP.On || c.Fast || c.Safe || len(c.Set) > 0
+	return cfg, c.TCP.On || c.Fast || c.Safe || len(c.Set) > 0 || c.PG != "" || c.Engine != ""
 }
 
 // override replaces *dst unless v is zero.
@@ -141,7 +141,8 @@ func override[T comparable](dst *T, v T) {
 
 // serve is what every serving command does once its server is there: print the URL and
 // wait, or run a command, or leave it to itself.
-func serve(ctx context.Context, env *Env, srv *cluster.Server, database string, detach bool) error {
+func serve(ctx context.Context, env *Env, srv *cluster.Server, cfg cluster.Config, detach bool) error {
+	database := cfg.Database
 	if env.Command != nil {
 		err := runWith(ctx, env, srv, database, env.Command)
 		return errors.Join(err, srv.Close(context.WithoutCancel(ctx)))
@@ -150,10 +151,14 @@ func serve(ctx context.Context, env *Env, srv *cluster.Server, database string, 
 	if err != nil {
 		return errors.Join(err, srv.Close(context.WithoutCancel(ctx)))
 	}
-	env.UI.Printf("%s\n", url)
 	if detach {
-		return srv.Close(ctx) // pinned: it stays
+		if err := srv.Pin(ctx, cfg.Idle); err != nil {
+			return errors.Join(err, srv.Close(context.WithoutCancel(ctx)))
+		}
+		env.UI.Printf("%s\n", url)
+		return srv.Close(ctx)
 	}
+	env.UI.Printf("%s\n", url)
 	select {
 	case <-ctx.Done():
 		env.Log.Info("stop", "cause", context.Cause(ctx))

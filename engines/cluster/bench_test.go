@@ -40,7 +40,7 @@ func BenchmarkUp(b *testing.B) {
 			}
 			b.Cleanup(func() { _ = os.RemoveAll(root) })
 			b.Setenv("PGX_DEV_TEMP", root)
-			ourRoot := filepath.Join(root, "pgx-dev-"+strconv.Itoa(os.Getuid()))
+			ourRoot := filepath.Join(root, "pgx-dev-temp-"+strconv.Itoa(os.Getuid()))
 			m := manager()
 			base := newBaseline(b, root)
 			var ours, floor, bareStart, classic []time.Duration

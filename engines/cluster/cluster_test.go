@@ -175,12 +175,12 @@ func TestKilledSupervisor(t *testing.T) {
 func TestStop(t *testing.T) {
 	dir := newDir(t)
 	m := manager()
-	if _, err := m.Stop(t.Context(), dir, "down"); !errors.Is(err, engines.ErrNotExist) {
+	if _, err := m.Stop(t.Context(), dir, "down", false); !errors.Is(err, engines.ErrNotExist) {
 		t.Errorf("stop what is not there: %v", err)
 	}
 	u := startUser(t, fake(dir))
 	u.expect("open")
-	if n, err := m.Stop(t.Context(), dir, "down"); n != 1 || err != nil {
+	if n, err := m.Stop(t.Context(), dir, "down", false); n != 1 || err != nil {
 		t.Errorf("stop: %d users, %v", n, err)
 	}
 	if st := inspect(t, dir); st.State != cluster.Stopped {
@@ -188,7 +188,7 @@ func TestStop(t *testing.T) {
 	}
 	u.expect("ended why=down err=false")
 	u.expect("closed")
-	if n, err := m.Stop(t.Context(), dir, "down"); n != 0 || err != nil {
+	if n, err := m.Stop(t.Context(), dir, "down", false); n != 0 || err != nil {
 		t.Errorf("stop what is stopped: %d users, %v", n, err)
 	}
 }
@@ -216,20 +216,132 @@ func TestDestroy(t *testing.T) {
 
 func TestPin(t *testing.T) {
 	dir := newDir(t)
-	req := fake(dir)
-	req.Pin = true
-	u := startUser(t, req)
-	u.expect("open")
-	u.close()
+	m := manager()
+	srv, err := m.Open(t.Context(), fake(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Pin(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	other := startUser(t, fake(dir))
 	other.expect("open")
+	if _, err := m.Stop(t.Context(), dir, "down", true); !errors.Is(err, engines.ErrLocked) {
+		t.Errorf("stop only if idle, beside a user: %v", err)
+	}
 	other.kill()
 	st := inspect(t, dir)
 	if st.State != cluster.Running || !st.Pinned {
 		t.Fatalf("a pinned cluster without users is %+v", st)
 	}
-	if _, err := manager().Stop(t.Context(), dir, "down"); err != nil {
+	if _, err := m.Stop(t.Context(), dir, "down", false); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What is no cluster is not destroyed, nor anything left beside it.
+func TestDestroyNothingElse(t *testing.T) {
+	dir := newDir(t)
+	m := manager()
+	if err := os.MkdirAll(filepath.Join(dir, "chapter"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Make(t.Context(), dir, "fake", nil); err == nil {
+		t.Error("made a cluster in a directory that is not empty")
+	}
+	if _, err := m.Open(t.Context(), fake(dir)); err == nil {
+		t.Error("opened one there")
+	}
+	if err := m.Destroy(t.Context(), dir, true); err == nil {
+		t.Error("destroyed a directory that is no cluster")
+	}
+	left, err := os.ReadDir(filepath.Dir(dir))
+	if err != nil || len(left) != 1 {
+		t.Errorf("beside it: %v, %v", left, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "chapter")); err != nil {
+		t.Error(err)
+	}
+}
+
+// A server that pgx-dev does not know of keeps its directory.
+func TestForeignServer(t *testing.T) {
+	dir := newDir(t)
+	m := manager()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	srv, err := fakeEngineHere(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Destroy(t.Context(), dir, true); !errors.Is(err, engines.ErrLocked) {
+		t.Errorf("destroy: %v", err)
+	}
+	if err := m.WhileStopped(t.Context(), dir, func() error { return nil }); !errors.Is(err, engines.ErrLocked) {
+		t.Errorf("copy: %v", err)
+	}
+	if err := srv.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Destroy(t.Context(), dir, false); err != nil {
+		t.Error(err)
+	}
+}
+
+// What was remembered of a cluster does not outlive its data.
+func TestRemovedByHand(t *testing.T) {
+	dir := newDir(t)
+	m := manager()
+	if err := m.RunAndStop(t.Context(), fake(dir), func(context.Context, *cluster.Server) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	control := inspect(t, dir).Control
+	for _, name := range []string{"pgpass", "superuser"} {
+		if err := os.WriteFile(filepath.Join(control, name), []byte("old"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.SetArchive(t.Context(), dir, &cluster.Archive{Dir: "/old"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.RunAndStop(t.Context(), fake(dir), func(context.Context, *cluster.Server) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if st := inspect(t, dir); st.Archive != nil {
+		t.Error("the new cluster archives to the old one's place")
+	}
+	if _, err := os.Stat(filepath.Join(control, "pgpass")); err == nil {
+		t.Error("the new cluster has the old one's password")
+	}
+}
+
+// A supervisor that cannot be reached is told to end; one that is frozen is named.
+func TestUnreachableSupervisor(t *testing.T) {
+	dir := newDir(t)
+	m := manager()
+	u := startUser(t, fake(dir))
+	u.expect("open")
+	st := inspect(t, dir)
+	run, err := filepath.EvalSymlinks(st.Info.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(run); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Stop(t.Context(), dir, "down", false); err != nil {
+		t.Errorf("stop without a socket: %v", err)
+	}
+	u.expect("ended why=terminated err=false")
+	if st := inspect(t, dir); st.State != cluster.Stopped {
+		t.Errorf("it is %s", st.State)
 	}
 }
 

@@ -36,11 +36,12 @@ type request struct {
 }
 
 type response struct {
-	OK     bool   `json:"ok,omitempty"`
-	Err    string `json:"err,omitempty"`
-	Pinned bool   `json:"pinned,omitempty"`
-	Users  []User `json:"users,omitempty"`
-	Ended  *Ended `json:"ended,omitempty"`
+	OK     bool          `json:"ok,omitempty"`
+	Err    string        `json:"err,omitempty"`
+	Pinned bool          `json:"pinned,omitempty"`
+	Idle   time.Duration `json:"idle,omitempty"`
+	Users  []User        `json:"users,omitempty"`
+	Ended  *Ended        `json:"ended,omitempty"`
 }
 
 // A controlConn is one end of a control connection. Reads and writes may go on at the same

@@ -5,17 +5,32 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"path"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/pgx-dev/pgx-dev/engines"
 )
 
-// Differs says, a phrase each, in what the running server is not as want asks for, for
-// instance "it runs with work_mem = 4MB, not 8MB". What want leaves open does not count.
-func (s *Server) Differs(want engines.Spec) []string {
+// Differs says, a phrase each, in what the running server is not as req asks for, for
+// instance "it runs with work_mem = 4MB, not 8MB". What req leaves open does not count.
+func (s *Server) Differs(req Request) []string {
 	var out []string
-	have := s.run.Spec
+	have, want := s.run.Spec, req.Spec
+	if req.Engine != "" && req.Engine != s.run.Engine {
+		out = append(out, fmt.Sprintf("it runs on the %s engine, not %s", s.run.Engine, req.Engine))
+	}
+	version := s.run.Info.Version
+	switch v := want.Version; {
+	case v == "" || v == version || v == have.Version || strings.HasPrefix(version, v+"."):
+	case strings.Contains(v, "/"):
+		if ok, err := path.Match(v, s.run.Info.Bindir); err != nil || !ok {
+			out = append(out, fmt.Sprintf("it runs the programs in %s, not %s", s.run.Info.Bindir, v))
+		}
+	default:
+		out = append(out, fmt.Sprintf("it runs PostgreSQL %s, not %s", version, v))
+	}
 	for _, name := range slices.Sorted(maps.Keys(want.Params)) {
 		switch v, ok := have.Params[name]; {
 		case !ok:

@@ -44,14 +44,13 @@ func (f files) exists() bool {
 
 // running is run.json.
 type running struct {
-	PID     int           `json:"pid"` // the supervisor's
-	Socket  string        `json:"control_socket"`
-	Since   time.Time     `json:"since"`
-	Engine  string        `json:"engine"`
-	Spec    engines.Spec  `json:"spec"`
-	Info    engines.Info  `json:"info"`
-	Destroy bool          `json:"destroy,omitempty"`
-	Idle    time.Duration `json:"idle,omitempty"`
+	PID     int          `json:"pid"` // the supervisor's
+	Socket  string       `json:"control_socket"`
+	Since   time.Time    `json:"since"`
+	Engine  string       `json:"engine"`
+	Spec    engines.Spec `json:"spec"`
+	Info    engines.Info `json:"info"`
+	Destroy bool         `json:"destroy,omitempty"`
 }
 
 // record is record.json.
@@ -62,6 +61,7 @@ type record struct {
 	Engine  string    `json:"engine,omitempty"` // that made it
 	Port    int       `json:"port,omitempty"`   // TCP port that was bound last
 	Init    []InitRun `json:"init,omitempty"`   // SQL files that were run
+	Filled  bool      `json:"filled,omitempty"` // it was made by a copy: no file need be run
 	Archive *Archive  `json:"archive,omitempty"`
 }
 

@@ -36,8 +36,8 @@ func (f files) makeControl() error {
 	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return fmt.Errorf("make the directory for the cluster: %w", err)
 	}
-	if fi, err := os.Stat(f.dir); err == nil && !fi.IsDir() {
-		return fmt.Errorf("%s is a file, not a data directory; move it away or choose another name", f.dir)
+	if err := f.acceptable(); err != nil {
+		return err
 	}
 	return place.Private(f.control)
 }

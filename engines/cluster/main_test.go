@@ -11,10 +11,12 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,7 +34,9 @@ const roleVar = "PGX_DEV_CLUSTER_TEST_ROLE"
 func TestMain(m *testing.M) {
 	switch os.Getenv(roleVar) {
 	case "supervise":
-		err := manager().Supervise(context.Background(), os.Stdin, os.Stdout)
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		err := manager().Supervise(ctx, os.Stdin, os.Stdout)
+		stop()
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

@@ -20,7 +20,7 @@ func (m *Manager) Make(ctx context.Context, dir, engine string, fill func(ctx co
 	if err != nil {
 		return err
 	}
-	trans, err := f.lockTrans(ctx)
+	trans, err := m.lockTrans(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -36,6 +36,9 @@ func (m *Manager) Make(ctx context.Context, dir, engine string, fill func(ctx co
 			return err
 		}
 	}
+	if err := f.sweepSiblings(); err != nil {
+		return err
+	}
 	tmp := fmt.Sprintf("%s.tmp-%d", f.dir, os.Getpid())
 	defer func() { _ = os.RemoveAll(place.Control(tmp)) }() // if a server ran in it
 	err = fill(ctx, tmp)
@@ -43,7 +46,7 @@ func (m *Manager) Make(ctx context.Context, dir, engine string, fill func(ctx co
 		err = os.Chmod(tmp, 0o700)
 	}
 	if err == nil {
-		err = f.updateRecord(func(r *record) { *r = record{Engine: engine} })
+		err = f.updateRecord(func(r *record) { *r = record{Engine: engine, Filled: true} })
 	}
 	if err == nil {
 		err = os.Rename(tmp, f.dir)
@@ -64,7 +67,7 @@ func (m *Manager) WhileStopped(ctx context.Context, dir string, fn func() error)
 	if !f.exists() {
 		return fmt.Errorf("cluster %s: %w", dir, engines.ErrNotExist)
 	}
-	trans, err := f.lockTrans(ctx)
+	trans, err := m.lockTrans(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -76,6 +79,9 @@ func (m *Manager) WhileStopped(ctx context.Context, dir string, fn func() error)
 	case run != nil:
 		return fmt.Errorf("cluster %s runs: %w", dir, engines.ErrLocked)
 	}
+	if err := f.unoccupied(ctx); err != nil {
+		return fmt.Errorf("cluster %s: %w", dir, err)
+	}
 	return fn()
 }
 
@@ -86,7 +92,7 @@ func (m *Manager) SetArchive(ctx context.Context, dir string, a *Archive) error 
 	if err != nil {
 		return err
 	}
-	trans, err := f.lockTrans(ctx)
+	trans, err := m.lockTrans(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -102,12 +108,12 @@ func (m *Manager) Restart(ctx context.Context, srv *Server, req Request) (*Serve
 	if srv.run.Destroy {
 		return nil, fmt.Errorf("restart cluster %s: it is temporary, and would be gone: %w", f.dir, engines.ErrUnsupported)
 	}
-	trans, err := f.lockTrans(ctx)
+	trans, err := m.lockTrans(ctx, f)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = trans.Unlock() }()
-	status, err := askOnce(ctx, srv.run.Socket, request{Cmd: "status"})
+	status, err := srv.run.askOnce(ctx, request{Cmd: "status"})
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +126,5 @@ func (m *Manager) Restart(ctx context.Context, srv *Server, req Request) (*Serve
 	if err := srv.Close(ctx); err != nil {
 		return nil, err
 	}
-	req.Pin = req.Pin || status.Pinned
-	return m.openLocked(ctx, f, req, job{Spec: req.Spec})
+	return m.openLocked(ctx, f, req, job{Spec: req.Spec, Pinned: status.Pinned, Idle: status.Idle})
 }

@@ -50,10 +50,6 @@ type Request struct {
 	Spec engines.Spec
 	// Label says in a status what the user does, for instance "up" or "psql".
 	Label string
-	// Pin keeps the server running after its last user has gone, until Stop.
-	Pin bool
-	// Idle stops a pinned server that had no client connection for so long. Default: never.
-	Idle time.Duration
 	// MustRun makes a cluster that does not run an error wrapping engines.ErrNotExist.
 	MustRun bool
 }
@@ -88,7 +84,7 @@ func (m *Manager) Open(ctx context.Context, req Request) (*Server, error) {
 			return nil, fmt.Errorf("open cluster %s: %w", f.dir, engines.ErrNotExist)
 		}
 	}
-	trans, err := f.lockTrans(ctx)
+	trans, err := m.lockTrans(ctx, f)
 	if err != nil {
 		return nil, fmt.Errorf("open cluster %s: %w", f.dir, err)
 	}
@@ -113,9 +109,9 @@ func (m *Manager) openLocked(ctx context.Context, f files, req Request, j job) (
 		if !gone(err) || ctx.Err() != nil {
 			return nil, fmt.Errorf("open cluster %s: %w", f.dir, err)
 		}
-		// It broke just now; wait until it has gone, and start it again.
-		if err := f.awaitEnd(ctx); err != nil {
-			return nil, err
+		// It broke just now, or its socket did; when it has gone it is started again.
+		if err := f.endBroken(ctx, run); err != nil {
+			return nil, fmt.Errorf("open cluster %s: %w", f.dir, err)
 		}
 	}
 	if req.MustRun {
@@ -123,6 +119,13 @@ func (m *Manager) openLocked(ctx context.Context, f files, req Request, j job) (
 	}
 	if req.Spec.MustExist && !f.exists() {
 		return nil, fmt.Errorf("open cluster %s: %w", f.dir, engines.ErrNotExist)
+	}
+	r, err := f.readRecord()
+	if err != nil {
+		return nil, err
+	}
+	if r.Temp && !j.Destroy {
+		return nil, fmt.Errorf("open cluster %s: it is temporary, and about to be destroyed: %w", f.dir, engines.ErrNotExist)
 	}
 	run, err := m.start(ctx, f, req, j)
 	if err != nil {
@@ -133,6 +136,11 @@ func (m *Manager) openLocked(ctx context.Context, f files, req Request, j job) (
 
 // start starts a supervisor, under trans.lock.
 func (m *Manager) start(ctx context.Context, f files, req Request, j job) (*running, error) {
+	if !f.exists() {
+		if err := f.forget(); err != nil {
+			return nil, err
+		}
+	}
 	r, err := f.readRecord()
 	if err != nil {
 		return nil, err
@@ -141,7 +149,6 @@ func (m *Manager) start(ctx context.Context, f files, req Request, j job) (*runn
 		return nil, fmt.Errorf("start cluster %s: %w", f.dir, err)
 	}
 	j.EngineConfig = req.EngineConfigs[j.Engine]
-	j.Pinned, j.Idle = req.Pin, req.Idle
 	j.Spec.TCP = tcpOr(j.Spec.TCP, r.Port)
 	if r.Archive != nil {
 		j.Spec.Params = maps.Clone(j.Spec.Params)
@@ -207,15 +214,9 @@ func (m *Manager) attach(ctx context.Context, f files, run *running, req Request
 		return nil, err
 	}
 	user := &User{PID: os.Getpid(), Label: req.Label, Since: time.Now()}
-	if _, err := c.ask(ctx, request{Cmd: "attach", User: user}); err != nil {
+	if _, err := run.ask(ctx, c, request{Cmd: "attach", User: user}); err != nil {
 		_ = c.Close()
 		return nil, err
-	}
-	if req.Pin {
-		if _, err := askOnce(ctx, run.Socket, request{Cmd: "pin"}); err != nil {
-			_ = c.Close()
-			return nil, err
-		}
 	}
 	return newServer(m, f, run, c), nil
 }
@@ -223,7 +224,10 @@ func (m *Manager) attach(ctx context.Context, f files, run *running, req Request
 // Stop stops a running cluster, whoever uses it; why is what its users are told. It
 // returns how many users were cut off, and an error wrapping engines.ErrNotExist where
 // there is no cluster. Stopping a stopped cluster does nothing.
-func (m *Manager) Stop(ctx context.Context, dir, why string) (users int, err error) {
+//
+// A server that pgx-dev did not start, and, if onlyIdle is set, one that has users, is left
+// alone: the error wraps engines.ErrLocked.
+func (m *Manager) Stop(ctx context.Context, dir, why string, onlyIdle bool) (users int, err error) {
 	f, err := at(dir)
 	if err != nil {
 		return 0, err
@@ -231,12 +235,38 @@ func (m *Manager) Stop(ctx context.Context, dir, why string) (users int, err err
 	if !f.exists() {
 		return 0, fmt.Errorf("stop cluster %s: %w", dir, engines.ErrNotExist)
 	}
-	trans, err := f.lockTrans(ctx)
+	trans, err := m.lockTrans(ctx, f)
 	if err != nil {
 		return 0, fmt.Errorf("stop cluster %s: %w", dir, err)
 	}
 	defer func() { _ = trans.Unlock() }()
-	return m.stopLocked(ctx, f, why)
+	if onlyIdle {
+		if err := m.checkUnused(ctx, f); err != nil {
+			return 0, fmt.Errorf("stop cluster %s: %w", dir, err)
+		}
+	}
+	users, err = m.stopLocked(ctx, f, why)
+	if err == nil && f.exists() {
+		err = f.unoccupied(ctx)
+	}
+	return users, err
+}
+
+// checkUnused returns an error wrapping engines.ErrLocked if the cluster has users. The
+// caller holds trans.lock.
+func (m *Manager) checkUnused(ctx context.Context, f files) error {
+	run, err := m.current(ctx, f)
+	if err != nil || run == nil {
+		return err
+	}
+	status, err := run.askOnce(ctx, request{Cmd: "status"})
+	if err != nil && !gone(err) {
+		return err
+	}
+	if n := len(status.Users); n > 0 {
+		return fmt.Errorf("it has %d users: %w", n, engines.ErrLocked)
+	}
+	return nil
 }
 
 // stopLocked is Stop under trans.lock.
@@ -245,15 +275,21 @@ func (m *Manager) stopLocked(ctx context.Context, f files, why string) (users in
 	if err != nil || run == nil {
 		return 0, err
 	}
-	status, err := askOnce(ctx, run.Socket, request{Cmd: "status"})
+	status, err := run.askOnce(ctx, request{Cmd: "status"})
 	if err == nil {
 		users = len(status.Users)
-		_, err = askOnce(ctx, run.Socket, request{Cmd: "stop", Why: why})
+		_, err = askOnce(ctx, run.Socket, request{Cmd: "stop", Why: why}) // for as long as a shutdown takes
 	}
-	if err != nil && !gone(err) {
+	switch {
+	case err == nil:
+		err = f.awaitEnd(ctx)
+	case gone(err):
+		err = f.endBroken(ctx, run)
+	}
+	if err != nil {
 		return users, fmt.Errorf("stop cluster %s: %w", f.dir, err)
 	}
-	return users, f.awaitEnd(ctx)
+	return users, nil
 }
 
 // Destroy stops a cluster and removes its data directory and all that goes with it. While
@@ -263,10 +299,13 @@ func (m *Manager) Destroy(ctx context.Context, dir string, force bool) error {
 	if err != nil {
 		return err
 	}
+	if err := f.acceptable(); err != nil {
+		return fmt.Errorf("destroy cluster: %w", err)
+	}
 	if _, err := os.Lstat(f.control); err != nil && !f.exists() {
 		return fmt.Errorf("destroy cluster %s: %w", dir, engines.ErrNotExist)
 	}
-	trans, err := f.lockTrans(ctx)
+	trans, err := m.lockTrans(ctx, f)
 	if err != nil {
 		return fmt.Errorf("destroy cluster %s: %w", dir, err)
 	}
@@ -275,21 +314,16 @@ func (m *Manager) Destroy(ctx context.Context, dir string, force bool) error {
 }
 
 func (m *Manager) destroyLocked(ctx context.Context, f files, force bool) error {
-	run, err := m.current(ctx, f)
-	if err != nil {
-		return err
-	}
-	if run != nil && !force {
-		status, err := askOnce(ctx, run.Socket, request{Cmd: "status"})
-		if err != nil && !gone(err) {
-			return err
-		}
-		if n := len(status.Users); n > 0 {
-			return fmt.Errorf("destroy cluster %s: %d users: %w", f.dir, n, engines.ErrLocked)
+	if !force {
+		if err := m.checkUnused(ctx, f); err != nil {
+			return fmt.Errorf("destroy cluster %s: %w", f.dir, err)
 		}
 	}
 	if _, err := m.stopLocked(ctx, f, "destroy"); err != nil {
 		return err
+	}
+	if err := f.unoccupied(ctx); err != nil {
+		return fmt.Errorf("destroy cluster %s: %w", f.dir, err)
 	}
 	return removeCluster(f)
 }

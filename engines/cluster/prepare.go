@@ -98,6 +98,9 @@ func (s *Server) Init(ctx context.Context, database string, paths []string, prog
 	if err != nil {
 		return nil, err
 	}
+	if r.Filled {
+		return nil, nil // a clone has what its original has
+	}
 	done := map[string]string{}
 	for _, run := range r.Init {
 		done[run.File] = run.SHA256

@@ -87,8 +87,8 @@ func Names(project string) ([]string, error) {
 			names = append(names, e.Name())
 		}
 	}
-	for _, r := range tempClusters() {
-		if r.Project == project && r.Name != "" {
+	for dir, r := range tempClusters() {
+		if r.Project == project && r.Name != "" && filesOf(dir).live() {
 			names = append(names, r.Name)
 		}
 	}

@@ -23,21 +23,27 @@ func removeCluster(f files) error {
 // still to be removed. A kill before that leaves no cluster with files missing, but a
 // directory that is swept like an unfinished one.
 func unlinkCluster(f files) (doomed string, err error) {
+	if err := f.sweepSiblings(); err != nil {
+		return "", err
+	}
 	doomed = fmt.Sprintf("%s.tmp-%d", f.dir, os.Getpid())
 	switch err := os.Rename(f.dir, doomed); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return "", fmt.Errorf("remove the data directory: %w", err)
 	}
-	// What killed processes left while they made or removed it; trans.lock keeps live ones
-	// away.
+	return doomed, os.RemoveAll(f.control)
+}
+
+// sweepSiblings removes what killed processes left while they made or removed the data
+// directory. trans.lock, which the caller holds, keeps live ones away.
+func (f files) sweepSiblings() error {
 	left, _ := filepath.Glob(globQuote(f.dir) + ".tmp-[0-9]*") // the pattern is good
+	var errs []error
 	for _, path := range left {
-		if path != doomed {
-			err = errors.Join(err, os.RemoveAll(path))
-		}
+		errs = append(errs, os.RemoveAll(path))
 	}
-	return doomed, errors.Join(err, os.RemoveAll(f.control))
+	return errors.Join(errs...)
 }
 
 // globQuote quotes a path for filepath.Glob.

@@ -95,6 +95,13 @@ func (s *Server) Err() error {
 	return fmt.Errorf("the server in %s ended: %s", s.f.dir, s.ended.Err)
 }
 
+// Pin keeps the server running when its last user has gone, until Stop, or until no client
+// has been connected for idle; 0 is no limit.
+func (s *Server) Pin(ctx context.Context, idle time.Duration) error {
+	_, err := s.run.askOnce(ctx, request{Cmd: "pin", Idle: idle})
+	return err
+}
+
 // Close ends this use of the server. The last user's Close returns when the server has
 // stopped, and, if it is temporary, has been destroyed. When ctx ends first, the
 // supervisor does the same without this process.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/occupant"
 )
 
 // A State is what a cluster is at.
@@ -20,7 +21,8 @@ const (
 	Missing State = "missing"
 	Stopped State = "stopped"
 	Running State = "running"
-	Busy    State = "busy" // starting or stopping
+	Busy    State = "busy"    // starting, stopping, or not answering
+	Foreign State = "foreign" // it runs, but pgx-dev did not start it
 )
 
 // A Status describes a cluster.
@@ -39,6 +41,10 @@ type Status struct {
 	Init    []InitRun     `json:"init,omitempty"`
 	Archive *Archive      `json:"archive,omitempty"`
 	Control string        `json:"control"` // control directory
+	// Supervisor is the process that does not answer, while State is Busy; Postmaster the
+	// one that runs, while it is Foreign.
+	Supervisor int `json:"supervisor,omitempty"`
+	Postmaster int `json:"postmaster,omitempty"`
 }
 
 // Inspect returns the status of the cluster in a data directory. It waits for nothing
@@ -66,17 +72,26 @@ func Inspect(ctx context.Context, dir string) (Status, error) {
 		st.Version = strings.TrimSpace(string(b))
 	}
 	alive, err := f.supervised()
-	if err != nil || !alive {
+	if err != nil {
 		return st, err
+	}
+	if !alive {
+		if st.Postmaster = occupant.Postmaster(f.dir); st.Postmaster != 0 {
+			st.State = Foreign
+		}
+		return st, nil
 	}
 	st.State = Busy
 	run, err := readRunning(f)
 	if err != nil || run == nil {
 		return st, err
 	}
-	resp, err := askOnce(ctx, run.Socket, request{Cmd: "status"})
+	asking, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	resp, err := askOnce(asking, run.Socket, request{Cmd: "status"})
 	if err != nil {
-		return st, ctx.Err() // it stops just now
+		st.Supervisor = run.PID
+		return st, ctx.Err() // it stops just now, or does not answer
 	}
 	slices.SortFunc(resp.Users, func(a, b User) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.PID, b.PID))

@@ -85,7 +85,8 @@ type supervisor struct {
 	users   map[*controlConn]*User
 	leaving map[*controlConn]bool // released last, waiting for the stop
 	pinned  bool
-	idle    bool // no client connection for job.Idle
+	idle    bool          // no client connection for limit
+	limit   time.Duration // the newest one
 }
 
 func (s *supervisor) start(ctx context.Context, starterGone <-chan struct{}) (err error) {
@@ -139,9 +140,12 @@ func (s *supervisor) start(ctx context.Context, starterGone <-chan struct{}) (er
 	if s.listener, err = net.Listen("unix", socket); err != nil {
 		return err
 	}
+	if err = os.Chmod(socket, 0o600); err != nil {
+		return err
+	}
 	s.run = running{
 		PID: os.Getpid(), Socket: socket, Since: time.Now(), Engine: s.job.Engine,
-		Spec: s.job.Spec, Info: info, Destroy: s.job.Destroy, Idle: s.job.Idle,
+		Spec: s.job.Spec, Info: info, Destroy: s.job.Destroy,
 	}
 	if err = writeJSON(s.f.run(), s.run); err != nil {
 		_ = s.listener.Close()
@@ -182,7 +186,9 @@ func (s *supervisor) serve(ctx context.Context, starterGone <-chan struct{}) err
 			if err != nil {
 				text = err.Error()
 			}
-			s.end(Ended{Err: text}, false)
+			l, lockErr := dirlock.TryExclusive(s.f.trans())
+			s.end(Ended{Err: text}, lockErr == nil)
+			_ = l.Unlock()
 			return err
 		case <-ctx.Done():
 			// Whoever holds trans.lock may be waiting for our end: do not wait for it.
@@ -232,6 +238,7 @@ func (s *supervisor) takeTrans(ctx context.Context, trans chan<- *dirlock.Lock) 
 // setIdleLimit replaces a limit that watchIdle has not seen yet. Its callers exclude one
 // another.
 func (s *supervisor) setIdleLimit(d time.Duration) {
+	s.limit = d
 	select {
 	case <-s.idleLimit:
 	default:
@@ -389,13 +396,14 @@ func (s *supervisor) answer(c *controlConn, req request) (resp response, now boo
 		s.idle = false
 		s.log.Info("attach", "pid", req.User.PID, "label", req.User.Label)
 	case "status":
-		resp.Pinned = s.pinned
+		resp.Pinned, resp.Idle = s.pinned, s.limit
 		for _, u := range s.users {
 			resp.Users = append(resp.Users, *u)
 		}
 	case "pin", "unpin":
 		s.pinned = req.Cmd == "pin"
 		s.idle = false
+		s.setIdleLimit(req.Idle)
 	case "claim":
 		if s.taken() {
 			break // shared by name: it stays as its first user wanted it, or longer

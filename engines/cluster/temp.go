@@ -61,7 +61,7 @@ func (m *Manager) OpenTemp(ctx context.Context, req Request, opts TempOptions) (
 		}
 		return nil, err
 	}
-	if _, err := askOnce(ctx, srv.run.Socket, request{Cmd: "claim", Pin: req.Pin, Idle: req.Idle}); err != nil {
+	if _, err := askOnce(ctx, srv.run.Socket, request{Cmd: "claim"}); err != nil {
 		return nil, errors.Join(err, srv.Close(ctx))
 	}
 	return srv, nil
@@ -79,10 +79,19 @@ func (m *Manager) findOrMakeTemp(ctx context.Context, root string, req Request, 
 		dir, err := FindTemp(opts.Project, opts.Name)
 		if err == nil {
 			f := filesOf(dir)
-			trans, err := f.lockTrans(ctx)
-			return f, trans, err
+			trans, err := m.lockTrans(ctx, f)
+			if err != nil {
+				return files{}, nil, err
+			}
+			if run, err := m.current(ctx, f); err != nil || run != nil {
+				return f, trans, err
+			}
+			// It ended while we waited, and what is left of it is nobody's.
+			if err := errors.Join(removeCluster(f), trans.Unlock()); err != nil {
+				return files{}, nil, err
+			}
 		}
-		if !errors.Is(err, engines.ErrNotExist) {
+		if err != nil && !errors.Is(err, engines.ErrNotExist) {
 			return files{}, nil, err
 		}
 	}
@@ -116,11 +125,22 @@ func randomID() string {
 // wrapping engines.ErrNotExist.
 func FindTemp(project, name string) (string, error) {
 	for dir, r := range tempClusters() {
-		if r.Project == project && r.Name == name {
+		if r.Project == project && r.Name == name && filesOf(dir).live() {
 			return dir, nil
 		}
 	}
 	return "", fmt.Errorf("temporary cluster %s: %w", name, engines.ErrNotExist)
+}
+
+// live reports whether somebody runs a temporary cluster, or starts or stops it. What is not
+// live is left over from a kill, and stands for nothing.
+func (f files) live() bool {
+	if alive, err := f.supervised(); err == nil && alive {
+		return true
+	}
+	l, err := dirlock.TryExclusive(f.trans())
+	_ = l.Unlock()
+	return errors.Is(err, dirlock.ErrHeld)
 }
 
 // tempClusters yields every temporary cluster's directory and record, spares included.

@@ -17,7 +17,7 @@ func tempRoot(t *testing.T) string {
 	t.Helper()
 	parent := t.TempDir()
 	t.Setenv("PGX_DEV_TEMP", parent)
-	return filepath.Join(parent, "pgx-dev-"+strconv.Itoa(os.Getuid()))
+	return filepath.Join(parent, "pgx-dev-temp-"+strconv.Itoa(os.Getuid()))
 }
 
 // entries lists a root without the files that stay for ever, once the supervisors have
@@ -204,5 +204,47 @@ func TestSweep(t *testing.T) {
 	}
 	if left := entries(t, root); len(left) != 0 {
 		t.Errorf("left %v", left)
+	}
+}
+
+// What a killed temporary cluster leaves stands for nothing: its name is free again.
+func TestStaleTemp(t *testing.T) {
+	tempRoot(t)
+	m := manager()
+	opts := cluster.TempOptions{Name: "x", Project: "/p", Spare: "none"}
+	first, err := m.OpenTemp(t.Context(), fake(""), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := first.Info().Dir
+	b, err := os.ReadFile(filepath.Join(dir, "starts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(atoi(t, string(b)), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-first.Done()
+	awaitState(t, dir, cluster.Stopped)
+	if found, err := cluster.FindTemp("/p", "x"); err == nil {
+		t.Errorf("found the dead one in %s", found)
+	}
+	if names, err := cluster.Names("/p"); err != nil || len(names) > 0 {
+		t.Errorf("names %v, %v", names, err)
+	}
+	if _, err := m.Open(t.Context(), fake(dir)); err == nil {
+		t.Error("opened it as an ordinary one")
+	}
+	second, err := m.OpenTemp(t.Context(), fake(""), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.Info().Dir == dir {
+		t.Error("the second got what the first left")
+	}
+	for _, s := range []*cluster.Server{first, second} {
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 }

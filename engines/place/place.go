@@ -133,7 +133,7 @@ func checkOwned(dir string) error {
 // at least need bytes are free there, else in the system's directory for temporary files.
 // $PGX_DEV_TEMP names another directory, which must exist, to make it in.
 func Temp(need int64) (string, error) {
-	name := "pgx-dev-" + strconv.Itoa(os.Getuid())
+	name := "pgx-dev-temp-" + strconv.Itoa(os.Getuid())
 	if parent := os.Getenv("PGX_DEV_TEMP"); parent != "" {
 		dir := filepath.Join(parent, name)
 		return dir, Private(dir)
@@ -150,7 +150,7 @@ func Temp(need int64) (string, error) {
 
 // TempRoots returns every directory that Temp may have chosen before, existing or not.
 func TempRoots() []string {
-	name := "pgx-dev-" + strconv.Itoa(os.Getuid())
+	name := "pgx-dev-temp-" + strconv.Itoa(os.Getuid())
 	if parent := os.Getenv("PGX_DEV_TEMP"); parent != "" {
 		return []string{filepath.Join(parent, name)}
 	}

@@ -1,0 +1,140 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/dirlock"
+	"github.com/pgx-dev/pgx-dev/engines/occupant"
+)
+
+// acceptable returns an error unless the data directory's place is free, empty, or holds a
+// cluster: nothing else may be touched.
+func (f files) acceptable() error {
+	fi, err := os.Stat(f.dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !fi.IsDir():
+		return fmt.Errorf("%s is a file, not a data directory; move it away or choose another name", f.dir)
+	case f.exists():
+		return nil
+	}
+	entries, err := os.ReadDir(f.dir)
+	if err == nil && len(entries) > 0 {
+		err = fmt.Errorf("%s is no data directory and not empty (it has %s); choose another", f.dir, entries[0].Name())
+	}
+	return err
+}
+
+// unoccupied returns an error wrapping engines.ErrLocked if a server runs in the data
+// directory that no supervisor of ours owns: one started by hand, or by a program that
+// uses an engine directly. One whose supervisor was killed is on its way out and is waited
+// for. The caller holds trans.lock.
+func (f files) unoccupied(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := f.occupied()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (f files) occupied() error {
+	if pid := occupant.Postmaster(f.dir); pid != 0 {
+		return fmt.Errorf("postmaster %d runs in it, which pgx-dev did not start; stop it first (pg_ctl -D %s stop): %w", pid, f.dir, engines.ErrLocked)
+	}
+	owner, err := dirlock.TryExclusive(filepath.Join(f.control, "owner.lock"))
+	switch {
+	case err == nil:
+		return owner.Unlock()
+	case errors.Is(err, dirlock.ErrHeld):
+		return fmt.Errorf("another program runs a server in it: %w", engines.ErrLocked)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	return err
+}
+
+// endBroken returns when a supervisor that cannot be reached has ended. One that goes on
+// without its socket, because somebody removed that, is told to end by a signal.
+func (f files) endBroken(ctx context.Context, run *running) error {
+	for _, patience := range []time.Duration{2 * time.Second, stopGrace} {
+		waiting, cancel := context.WithTimeout(ctx, patience)
+		err := f.awaitEnd(waiting)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if err := signalSupervisor(run.PID); err != nil {
+			return fmt.Errorf("its supervisor (process %d) cannot be reached: %w", run.PID, err)
+		}
+	}
+	return fmt.Errorf("its supervisor (process %d) neither answers nor ends; kill it: %w", run.PID, engines.ErrLocked)
+}
+
+// answerWithin is how long a supervisor may take to answer what needs no work.
+const answerWithin = 5 * time.Second
+
+// ask asks what a supervisor answers at once, and says which one it is that does not.
+func (r *running) ask(ctx context.Context, c *controlConn, req request) (response, error) {
+	waiting, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	resp, err := c.ask(waiting, req)
+	if waiting.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("its supervisor (process %d) does not answer; it may be stopped: kill -CONT %d, or kill -9 %d: %w", r.PID, r.PID, r.PID, engines.ErrLocked)
+	}
+	return resp, err
+}
+
+func (r *running) askOnce(ctx context.Context, req request) (response, error) {
+	c, err := dialControl(ctx, r.Socket)
+	if err != nil {
+		return response{}, err
+	}
+	defer func() { _ = c.Close() }()
+	return r.ask(ctx, c, req)
+}
+
+// forget drops what is remembered of a cluster whose data directory was removed by hand.
+// The caller holds trans.lock.
+func (f files) forget() error {
+	err := f.updateRecord(func(r *record) {
+		*r = record{Name: r.Name, Project: r.Project, Temp: r.Temp, Port: r.Port}
+	})
+	for _, path := range []string{f.pgpass(), filepath.Join(f.control, "superuser")} {
+		if rmErr := os.Remove(path); !errors.Is(rmErr, fs.ErrNotExist) {
+			err = errors.Join(err, rmErr)
+		}
+	}
+	return err
+}
+
+// patience is how long a command waits for trans.lock before it says so.
+const patience = 2 * time.Second
+
+// lockTrans is files.lockTrans that says when it waits for long.
+func (m *Manager) lockTrans(ctx context.Context, f files) (*dirlock.Lock, error) {
+	told := time.AfterFunc(patience, func() {
+		m.log().Warn("waiting for another process that starts or stops this cluster", "dir", f.dir)
+	})
+	defer told.Stop()
+	return f.lockTrans(ctx)
+}
