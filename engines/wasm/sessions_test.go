@@ -549,3 +549,32 @@ func TestNothingGrows(t *testing.T) {
 		t.Errorf("200 sessions left %d kB in the guest", (after-before)>>10)
 	}
 }
+
+// TestHostLimits checks the host's own limits, and the TCP listener of a Spec.
+func TestHostLimits(t *testing.T) {
+	e := wasm.New(wasm.Config{IdleInTransaction: 80 * time.Millisecond, MaxConns: 2})
+	srv := temp(t, e, engines.Spec{TCP: "127.0.0.1:0"})
+	t.Cleanup(func() {
+		_ = srv.Close(context.Background())
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	other, err := pgx.Connect(t.Context(), srv.Info().URL(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec(t, other, "create table t(v int)")
+	c := connect(t, srv)
+	if _, err := engines.Connect(t.Context(), srv, ""); code(err) != "53300" {
+		t.Errorf("a third client of two: %v", err)
+	}
+	exec(t, c, "begin; insert into t values (1)", pgx.QueryExecModeSimpleProtocol)
+	wantOne(t, other, "0", "select count(*)::text from t") // waits until c is ended
+	if _, err := c.Exec(t.Context(), "select 1"); code(err) != "25P03" {
+		t.Errorf("idle in transaction: %v, want 25P03", err)
+	}
+	if err := other.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -185,8 +185,10 @@ func (c conn) Write(b []byte) (int, error) {
 			s.mu.Unlock()
 			return done, os.ErrDeadlineExceeded
 		case s.ended:
+			// As on a socket: what the server does not read is lost, and the client goes on to
+			// read why.
 			s.mu.Unlock()
-			return done, io.ErrClosedPipe
+			return len(b), nil
 		}
 		n := min(piece, len(b)-done)
 		s.mu.Unlock()
