@@ -138,6 +138,30 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// TestCompileCache checks that a large module passes for compiled only where wazero's own
+// file of it is.
+func TestCompileCache(t *testing.T) {
+	rt := load(t)
+	libs, err := filepath.Glob(filepath.Join(rt.Root(), "pglite", "lib", "postgresql", "citext.so"))
+	if err != nil || len(libs) != 1 {
+		t.Fatalf("%v, %v", libs, err)
+	}
+	if err := rt.Compile(t.Context(), libs[0]); err != nil {
+		t.Fatal(err)
+	}
+	if !load(t).Compiled(libs[0]) {
+		t.Error("another runtime with the same cache does not know that it is compiled")
+	}
+	fresh, err := guest.Load(t.Context(), filepath.Dir(rt.Root()), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fresh.Close()
+	if fresh.Compiled(libs[0]) {
+		t.Error("it passes for compiled with an empty cache")
+	}
+}
+
 func TestCancelledInitdb(t *testing.T) {
 	rt := load(t)
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 	"github.com/tetratelabs/wazero"
@@ -58,8 +59,34 @@ func (rt *Runtime) Compiled(file string) bool {
 	return ready || rt.marked(key)
 }
 
+// versionDir returns the directory below the compile cache that wazero uses. It is named
+// after wazero's version as the running program has it, which differs between programs:
+// test binaries do not know it. "" when it is not where we think, and then nothing passes
+// for compiled.
+func versionDir(cacheDir string) string {
+	version := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, dep := range info.Deps {
+			if dep.Path == "github.com/tetratelabs/wazero" {
+				version = dep.Version
+			}
+		}
+		if version == "" || version == "(devel)" {
+			version = info.Main.Version
+		}
+	}
+	if version == "" || version == "(devel)" {
+		version = "dev"
+	}
+	dir := filepath.Join(cacheDir, "wazero-"+version+"-"+runtime.GOARCH+"-"+runtime.GOOS)
+	if _, err := os.Stat(dir); err != nil {
+		return ""
+	}
+	return dir
+}
+
 // marked reports whether the disk cache has the compiled module. wazero does not tell, so
-// a file of our own does; it names wazero's version, whose code it is.
+// a file of our own beside its does.
 func (rt *Runtime) marked(key [32]byte) bool {
 	if rt.marks == "" {
 		return false
@@ -69,7 +96,7 @@ func (rt *Runtime) marked(key [32]byte) bool {
 }
 
 func (rt *Runtime) mark(key [32]byte) string {
-	return filepath.Join(rt.marks, hex.EncodeToString(key[:16])+"-"+runtime.GOARCH+"-wazero1.12.0")
+	return filepath.Join(rt.marks, ".compiled-"+hex.EncodeToString(key[:16]))
 }
 
 func (rt *Runtime) sideModule(ctx context.Context, code []byte, patient bool) (*sideModule, error) {

@@ -74,13 +74,10 @@ func Load(ctx context.Context, dir, cacheDir string) (rt *Runtime, err error) {
 	if cacheDir == "" {
 		rt.cache = wazero.NewCompilationCache()
 	} else {
-		rt.marks = filepath.Join(cacheDir, "side")
-		if err := os.MkdirAll(rt.marks, 0o700); err != nil {
-			return nil, fmt.Errorf("make the compile cache: %w", err)
-		}
 		if rt.cache, err = wazero.NewCompilationCacheWithDir(cacheDir); err != nil {
 			return nil, fmt.Errorf("open the compile cache: %w", err)
 		}
+		rt.marks = versionDir(cacheDir)
 	}
 	defer func() {
 		if err != nil {
@@ -91,7 +88,7 @@ func Load(ctx context.Context, dir, cacheDir string) (rt *Runtime, err error) {
 	// Processes that start together, as tests do, compile once: the first, while the others
 	// wait for its result.
 	key := sha256.Sum256(pg)
-	if rt.marks != "" && !rt.marked(key) {
+	if cacheDir != "" && !rt.marked(key) {
 		lock, err := dirlock.Exclusive(ctx, filepath.Join(cacheDir, "compile.lock"))
 		if err != nil {
 			return nil, err
