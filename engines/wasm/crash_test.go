@@ -93,6 +93,34 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// TestSweep checks that the next engine removes what a killed process left, and nothing
+// that is in use.
+func TestSweep(t *testing.T) {
+	t.Setenv("PGX_DEV_TEMP", t.TempDir())
+	left := filepath.Join(place.TempRoots()[0], "wasm-1")
+	if err := os.MkdirAll(filepath.Join(left, "scratch"), 0o700); err != nil { // private, as Temp makes it
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(left, "lock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	used := temp(t, shared, engines.Spec{})
+	e := wasm.New(wasm.Config{})
+	srv := temp(t, e, engines.Spec{})
+	t.Cleanup(func() {
+		if err := errors.Join(srv.Close(context.Background()), e.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there (%v)", left, err)
+	}
+	exec(t, connect(t, used), "create table t as select generate_series(1, 10000)")
+	if _, err := os.Stat(used.Info().Dir); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestTrap checks that the end of a guest is the end of its server only.
 func TestTrap(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")

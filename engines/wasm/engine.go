@@ -130,6 +130,7 @@ func (e *Engine) loadNow(ctx context.Context) (*loaded, error) {
 	if err != nil {
 		return nil, noRuntime(err)
 	}
+	sweepTemp()
 	e.say("load " + pglite.Main().Provides)
 	rt, err := guest.Load(ctx, files.Dir, compiled)
 	if err != nil {

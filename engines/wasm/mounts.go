@@ -7,14 +7,16 @@ import (
 	"path/filepath"
 
 	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/dirlock"
 	"github.com/pgx-dev/pgx-dev/engines/place"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/guestfs"
 )
 
 // mounts is the file system of a server with the temporary directory it needs.
 type mounts struct {
-	fs  *guestfs.FS
-	tmp string
+	fs   *guestfs.FS
+	tmp  string
+	lock *dirlock.Lock // says that tmp is in use
 }
 
 // tempNeed is the free space below which /dev/shm is not used for temporary servers.
@@ -27,14 +29,14 @@ func (e *Engine) mount(l *loaded, dir, lower string) (m *mounts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	tmp, err := os.MkdirTemp(base, "wasm-")
+	tmp, lock, err := tempDir(base)
 	if err != nil {
 		return nil, err
 	}
-	m = &mounts{tmp: tmp}
+	m = &mounts{tmp: tmp, lock: lock}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(tmp))
+			err = errors.Join(err, os.RemoveAll(tmp), lock.Unlock())
 		}
 	}()
 	for _, d := range []string{"scratch/tmp", "changes"} {
@@ -73,7 +75,44 @@ func (e *Engine) mount(l *loaded, dir, lower string) (m *mounts, err error) {
 }
 
 // close gives everything back.
-func (m *mounts) close() error { return errors.Join(m.fs.Close(), os.RemoveAll(m.tmp)) }
+func (m *mounts) close() error {
+	return errors.Join(m.fs.Close(), os.RemoveAll(m.tmp), m.lock.Unlock())
+}
+
+// tempDir makes a directory that is locked as long as this process uses it. It gets the
+// name that sweepTemp looks for once it is locked.
+func tempDir(base string) (string, *dirlock.Lock, error) {
+	hidden, err := os.MkdirTemp(base, ".wasm-")
+	if err != nil {
+		return "", nil, err
+	}
+	lock, err := dirlock.TryExclusive(filepath.Join(hidden, "lock"))
+	if err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(hidden))
+	}
+	tmp := filepath.Join(base, filepath.Base(hidden)[1:])
+	if err := os.Rename(hidden, tmp); err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(hidden), lock.Unlock())
+	}
+	return tmp, lock, nil
+}
+
+// sweepTemp removes the temporary directories of processes that were killed.
+func sweepTemp() {
+	for _, base := range place.TempRoots() {
+		left, _ := filepath.Glob(filepath.Join(base, "wasm-*"))
+		for _, dir := range left {
+			file := filepath.Join(dir, "lock")
+			if _, err := os.Stat(file); err != nil {
+				continue // not one of ours
+			}
+			if lock, err := dirlock.TryExclusive(file); err == nil {
+				_ = os.RemoveAll(dir)
+				_ = lock.Unlock()
+			}
+		}
+	}
+}
 
 // A versionError wraps engines.ErrVersion.
 type versionError struct{ dir, got, want string }
