@@ -8,7 +8,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/wire"
 )
 
 // awaitArchive has the server begin a new segment and returns when the one before is in
@@ -28,12 +31,8 @@ func awaitArchive(ctx context.Context, srv engines.Server, wal string) error {
 	if err != nil {
 		return fmt.Errorf("look at the archiver: %w", err)
 	}
-	sql := "SELECT pg_walfile_name(pg_switch_wal())"
-	if srv.Info().VersionNum < 100000 { // WAL was called xlog
-		sql = "SELECT pg_xlogfile_name(pg_switch_xlog())"
-	}
-	var segment string
-	if err := conn.QueryRow(ctx, sql).Scan(&segment); err != nil {
+	segment, err := switchWAL(ctx, conn, srv.Info().VersionNum)
+	if err != nil {
 		return fmt.Errorf("begin a new segment: %w", err)
 	}
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -57,4 +56,30 @@ func awaitArchive(ctx context.Context, srv engines.Server, wal string) error {
 			return errors.Join(errors.New("the server ended before its log was archived"), srv.Err())
 		}
 	}
+}
+
+// switchWAL has the server begin a new segment and returns the name of the one before,
+// whether it was ended by this or, if nothing was written since, earlier.
+func switchWAL(ctx context.Context, conn *pgx.Conn, version int) (segment string, err error) {
+	switchTo, nameOf := "pg_switch_wal", "pg_walfile_name"
+	if version < 100000 { // WAL was called xlog
+		switchTo, nameOf = "pg_switch_xlog", "pg_xlogfile_name"
+	}
+	var text string
+	if err := conn.QueryRow(ctx, "SELECT "+switchTo+"()::text").Scan(&text); err != nil {
+		return "", err
+	}
+	end, err := wire.ParseLSN(text)
+	if err != nil {
+		return "", err
+	}
+	// The position is the end of the switch record, or the beginning of the new segment if
+	// no record was needed; to which segment a beginning belongs differs between versions
+	// (since 17 to the one that begins there). If the record fills the segment to its last
+	// byte, the position is behind the header of the next one (XLogInsertRecord), which no
+	// record could end in otherwise.
+	const longHeader = 40 // SizeOfXLogLongPHD
+	inside := end - longHeader - 1
+	err = conn.QueryRow(ctx, "SELECT "+nameOf+"('"+inside.String()+"')").Scan(&segment)
+	return segment, err
 }

@@ -31,7 +31,8 @@ func Clone(ctx context.Context, srv engines.Server, dir string, sync bool, progr
 		return none, fmt.Errorf("open a replication connection: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	opts := replication.BaseBackupOptions{Label: "pgx-dev", Fast: true, WAL: true, Manifest: true}
+	opts := replication.BaseBackupOptions{Label: "pgx-dev", Fast: true, WAL: true}
+	opts.Manifest = info.VersionNum >= 130000 // older ones make none
 	if progress != nil {
 		opts.Progress = func(p replication.Progress) { progress(Progress{p.Bytes, p.Total}) }
 	}
