@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,14 +14,23 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/pgx-dev/pgx-dev/engines/cluster"
+	"github.com/pgx-dev/pgx-dev/engines"
 )
 
 // A variable is one environment variable.
 type variable struct{ name, value string }
 
+// A served is a server with addresses for other processes: a cluster's, or one embedded in
+// this process.
+type served interface {
+	Info() engines.Info
+	Password() (string, error)
+	PassFile(ctx context.Context) (string, error)
+	TCPURL(database, password string) string
+}
+
 // clusterEnv returns what makes any client use a database of srv.
-func clusterEnv(srv *cluster.Server, database string) ([]variable, error) {
+func clusterEnv(srv served, database string) ([]variable, error) {
 	info := srv.Info()
 	if database == "" {
 		database = info.Database
@@ -45,6 +55,9 @@ func clusterEnv(srv *cluster.Server, database string) ([]variable, error) {
 			return nil, err
 		}
 		vars[len(vars)-1].value = srv.TCPURL(database, password)
+		if host, port, err := net.SplitHostPort(info.TCP); err == nil && info.Socket == "" {
+			vars[1].value, vars[2].value = host, port
+		}
 		vars = append(vars, variable{"PGPASSFILE", passfile})
 	}
 	return vars, nil
@@ -62,7 +75,7 @@ func ours(name string) bool {
 
 // childEnviron is our environment with the cluster's in it and no other server's: every
 // other PG* variable is taken out. The runtime's programs come first in PATH.
-func childEnviron(env *Env, srv *cluster.Server, database string) ([]string, error) {
+func childEnviron(env *Env, srv served, database string) ([]string, error) {
 	vars, err := clusterEnv(srv, database)
 	if err != nil {
 		return nil, err
@@ -85,7 +98,7 @@ func childEnviron(env *Env, srv *cluster.Server, database string) ([]string, err
 }
 
 // runWith runs a command with a cluster's environment and returns when it has ended.
-func runWith(ctx context.Context, env *Env, srv *cluster.Server, database string, argv []string) error {
+func runWith(ctx context.Context, env *Env, srv served, database string, argv []string) error {
 	if len(argv) == 0 {
 		return usageError("there is no command behind --")
 	}

@@ -16,6 +16,7 @@ type CLI struct {
 func newCLI() *CLI {
 	return &CLI{Plugins: kong.Plugins{
 		&clusterCommands{},
+		&embedCommands{},
 		&runtimeCommands{},
 		&houseCommands{},
 	}}
@@ -23,7 +24,7 @@ func newCLI() *CLI {
 
 // Globals are the flags that every command takes.
 type Globals struct {
-	Config   string      `group:"globals" short:"c" placeholder:"FILE" complete:"file" help:"Read this config file instead of looking for pgx-dev.toml ($$PGX_DEV_CONFIG)."`
+	Config   string      `group:"globals" placeholder:"FILE" complete:"file" help:"Read this config file instead of looking for pgx-dev.toml ($$PGX_DEV_CONFIG)."`
 	Option   []string    `group:"globals" short:"o" sep:"none" placeholder:"KEY=VALUE" complete:"option" help:"Set one key of the config file for this run, as runtime.auto=false."`
 	StateDir string      `group:"globals" placeholder:"DIR" complete:"dir" help:"Where this project's clusters live ($$PGX_DEV_STATE; default: .pgx-dev beside the config file)."`
 	Verbose  int         `group:"globals" short:"v" type:"counter" help:"Log more to stderr; twice for everything."`

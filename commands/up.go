@@ -174,7 +174,7 @@ func serve(ctx context.Context, env *Env, srv *cluster.Server, cfg cluster.Confi
 
 // urlOf returns the URL to print: TCP's if it was asked for, which names the password
 // file, else the socket's.
-func urlOf(srv *cluster.Server, database string) (string, error) {
+func urlOf(srv served, database string) (string, error) {
 	if url := srv.TCPURL(database, ""); url != "" {
 		return url, nil
 	}

@@ -8,7 +8,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -26,6 +28,8 @@ type Route func(ctx context.Context, s Startup) (Server, error)
 const (
 	maxStartup  = 10000
 	loginWithin = 60 * time.Second
+
+	maxStrangers = 100 // connections of nobody yet, where it matters who comes in
 )
 
 const (
@@ -34,6 +38,13 @@ const (
 	codeGSS    = 80877104
 )
 
+// An Authenticate decides whether a client may come in. It is called once the client has
+// sent its startup message and may exchange messages with it on c, whose deadline is set.
+// A nil error lets the client in: the server that it gets sends AuthenticationOk. Any other
+// is shown to the client as a FATAL error, with the code of its method SQLState, if it has
+// one, and the connection is closed.
+type Authenticate func(ctx context.Context, srv Server, s Startup, c net.Conn) error
+
 // Serve accepts connections on ln and joins each to a stream of the server that route
 // names for it, until ctx ends; then it closes ln and every connection, waits for them,
 // and returns nil. TLS and GSS encryption are declined, and what a client sends before
@@ -41,9 +52,16 @@ const (
 // connections.
 //
 // Serve checks no password: whoever can reach ln gets in. Use a unix socket of mode 0600
-// ([ListenUnix]) or a loopback address.
+// ([ListenUnix]), or ServeAuthenticated.
 func Serve(ctx context.Context, ln net.Listener, route Route) error {
-	s := &serving{route: route, conns: map[net.Conn]struct{}{}, servers: map[Server]int{}}
+	return ServeAuthenticated(ctx, ln, route, nil)
+}
+
+// ServeAuthenticated is Serve, but auth decides who gets in. At most 100 connections that
+// auth has not let in yet are open at a time; further ones are refused. A nil auth lets
+// everybody in.
+func ServeAuthenticated(ctx context.Context, ln net.Listener, route Route, auth Authenticate) error {
+	s := &serving{route: route, auth: auth, strangers: make(chan struct{}, maxStrangers), conns: map[net.Conn]struct{}{}, servers: map[Server]int{}}
 	stop := context.AfterFunc(ctx, func() {
 		_ = ln.Close()
 		s.closeAll()
@@ -98,9 +116,37 @@ func ListenUnix(path string) (net.Listener, error) {
 	return ln, nil
 }
 
+// ListenTCP listens on a TCP address, host:port. Where the port is taken the next ones are
+// tried, as many as tries says in all. Port 0 is a free one.
+func ListenTCP(address string, tries int) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: %w", address, err)
+	}
+	first, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: %q is not a port number", address, port)
+	}
+	for n := range uint64(max(tries, 1)) {
+		if first+n > 65535 {
+			break
+		}
+		var ln net.Listener
+		if ln, err = net.Listen("tcp", net.JoinHostPort(host, strconv.FormatUint(first+n, 10))); err == nil {
+			return ln, nil
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return nil, err
+}
+
 type serving struct {
-	route Route
-	wg    sync.WaitGroup
+	route     Route
+	auth      Authenticate
+	strangers chan struct{}
+	wg        sync.WaitGroup
 
 	mu      sync.Mutex
 	closed  bool
@@ -143,19 +189,8 @@ func (s *serving) use(srv Server, n int) {
 
 // serve joins one connection to a server.
 func (s *serving) serve(ctx context.Context, c net.Conn) {
-	_ = c.SetDeadline(time.Now().Add(loginWithin))
-	packet, err := s.login(ctx, c)
-	if packet == nil || err != nil {
-		return
-	}
-	startup, err := readStartup(packet[4:])
-	if err != nil {
-		refuse(c, "08P01", err.Error())
-		return
-	}
-	srv, err := s.route(ctx, startup)
-	if err != nil {
-		refuse(c, "08004", err.Error())
+	packet, srv := s.admit(ctx, c)
+	if srv == nil {
 		return
 	}
 	s.use(srv, 1)
@@ -171,6 +206,51 @@ func (s *serving) serve(ctx context.Context, c net.Conn) {
 		return
 	}
 	join(c, up)
+}
+
+// admit returns a client's startup message and its server, or nil when it gets none.
+func (s *serving) admit(ctx context.Context, c net.Conn) ([]byte, Server) {
+	ctx, cancel := context.WithTimeout(ctx, loginWithin)
+	defer cancel()
+	_ = c.SetDeadline(time.Now().Add(loginWithin))
+	if s.auth != nil {
+		select {
+		case s.strangers <- struct{}{}:
+			defer func() { <-s.strangers }()
+		default:
+			refuse(c, "53300", "too many connections wait to be let in")
+			return nil, nil
+		}
+	}
+	packet, err := s.login(ctx, c)
+	if packet == nil || err != nil {
+		return nil, nil
+	}
+	startup, err := readStartup(packet[4:])
+	if err != nil {
+		refuse(c, "08P01", err.Error())
+		return nil, nil
+	}
+	srv, err := s.route(ctx, startup)
+	if err != nil {
+		refuse(c, "08004", err.Error())
+		return nil, nil
+	}
+	if s.auth == nil {
+		return packet, srv
+	}
+	if err := s.auth(ctx, srv, startup, c); err != nil {
+		code := "28000" // invalid_authorization_specification
+		if e, ok := errors.AsType[interface {
+			error
+			SQLState() string
+		}](err); ok {
+			code = e.SQLState()
+		}
+		refuse(c, code, err.Error())
+		return nil, nil
+	}
+	return packet, srv
 }
 
 // login reads up to the startup message, without a byte more, and returns it whole; nil

@@ -21,27 +21,37 @@ import (
 // TCP listener. It is made with mode 0600, and the superuser gets a random password, when
 // it is not there.
 func (s *Server) PassFile(ctx context.Context) (string, error) {
-	path := s.f.pgpass()
-	lock, err := dirlock.Exclusive(ctx, filepath.Join(s.f.control, "init.lock"))
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = lock.Unlock() }()
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
-	}
-	password := randomPassword()
-	if err := s.setPassword(ctx, password); err != nil {
-		return "", fmt.Errorf("set a password for TCP: %w", err)
-	}
-	// One cluster, one superuser: host, port and database may be anything.
-	line := "*:*:*:" + pgpassEscape(s.run.Info.User) + ":" + password + "\n"
-	return path, replaceFile(path, []byte(line))
+	return s.f.pgpass(), MakePassFile(ctx, s, s.f.pgpass())
 }
 
 // Password returns the password in PassFile's file, or "" if there is none.
-func (s *Server) Password() (string, error) {
-	b, err := os.ReadFile(s.f.pgpass())
+func (s *Server) Password() (string, error) { return ReadPassFile(s.f.pgpass()) }
+
+// MakePassFile gives the superuser of srv a random password and writes it to a new
+// password file at path, with mode 0600, unless there is one already. Its directory must
+// exist and is where concurrent calls wait for one another.
+func MakePassFile(ctx context.Context, srv engines.Server, path string) error {
+	lock, err := dirlock.Exclusive(ctx, filepath.Join(filepath.Dir(path), "init.lock"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Unlock() }()
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	password := randomPassword()
+	if err := setPassword(ctx, srv, password); err != nil {
+		return fmt.Errorf("set a password for TCP: %w", err)
+	}
+	// One cluster, one superuser: host, port and database may be anything.
+	line := "*:*:*:" + pgpassEscape(srv.Info().User) + ":" + password + "\n"
+	return replaceFile(path, []byte(line))
+}
+
+// ReadPassFile returns the password in a file that MakePassFile wrote, or "" if there is
+// no file.
+func ReadPassFile(path string) (string, error) {
+	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -52,18 +62,18 @@ func (s *Server) Password() (string, error) {
 	return line[strings.LastIndexByte(line, ':')+1:], nil // ours has no colon in it
 }
 
-func (s *Server) setPassword(ctx context.Context, password string) error {
-	conn, err := engines.Connect(ctx, s, "")
+func setPassword(ctx context.Context, srv engines.Server, password string) error {
+	conn, err := engines.Connect(ctx, srv, "")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	verifier, err := verifierFor(s.run.Info, password)
+	verifier, err := verifierFor(srv.Info(), password)
 	if err != nil {
 		return err
 	}
 	var sql string
-	err = conn.QueryRow(ctx, "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", s.run.Info.User, verifier).Scan(&sql)
+	err = conn.QueryRow(ctx, "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", srv.Info().User, verifier).Scan(&sql)
 	if err == nil {
 		_, err = conn.Exec(ctx, sql)
 	}
@@ -83,7 +93,13 @@ func pgpassEscape(s string) string {
 // TCPURL returns the URL of a database through the TCP listener, with the password in it
 // or, if that is empty, naming the password file. It is "" without a listener.
 func (s *Server) TCPURL(database, password string) string {
-	info := s.run.Info
+	return TCPURL(s.run.Info, database, password, s.f.pgpass())
+}
+
+// TCPURL returns the URL of a database ("" = info.Database) at the TCP address of a
+// server, with a password in it or, if that is empty, naming a password file. It is ""
+// where there is no TCP address.
+func TCPURL(info engines.Info, database, password, passfile string) string {
 	if info.TCP == "" {
 		return ""
 	}
@@ -98,7 +114,7 @@ func (s *Server) TCPURL(database, password string) string {
 	if password != "" {
 		u.User = url.UserPassword(info.User, password)
 	} else {
-		q.Set("passfile", s.f.pgpass())
+		q.Set("passfile", passfile)
 	}
 	u.RawQuery = q.Encode()
 	return u.String()
