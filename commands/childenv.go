@@ -35,14 +35,8 @@ func clusterEnv(srv served, database string) ([]variable, error) {
 	if database == "" {
 		database = info.Database
 	}
-	vars := []variable{
-		{"PGDATA", info.Dir},
-		{"PGHOST", info.Socket},
-		{"PGPORT", strconv.Itoa(info.Port)},
-		{"PGUSER", info.User},
-		{"PGDATABASE", database},
-		{"DATABASE_URL", info.URL(database)},
-	}
+	host, port, url := info.Socket, strconv.Itoa(info.Port), info.URL(database)
+	var more []variable
 	if info.TCP != "" {
 		// Who asks for TCP has a client that cannot do without, and most of those know no
 		// password file.
@@ -54,13 +48,19 @@ func clusterEnv(srv served, database string) ([]variable, error) {
 		if err != nil {
 			return nil, err
 		}
-		vars[len(vars)-1].value = srv.TCPURL(database, password)
-		if host, port, err := net.SplitHostPort(info.TCP); err == nil && info.Socket == "" {
-			vars[1].value, vars[2].value = host, port
+		if info.Socket == "" {
+			if host, port, err = net.SplitHostPort(info.TCP); err != nil {
+				return nil, err
+			}
 		}
-		vars = append(vars, variable{"PGPASSFILE", passfile})
+		url = srv.TCPURL(database, password)
+		more = []variable{{"PGPASSFILE", passfile}}
 	}
-	return vars, nil
+	vars := []variable{{"PGHOST", host}, {"PGPORT", port}, {"PGUSER", info.User}, {"PGDATABASE", database}, {"DATABASE_URL", url}}
+	if info.Dir != "" {
+		vars = append([]variable{{"PGDATA", info.Dir}}, vars...)
+	}
+	return append(vars, more...), nil
 }
 
 // ours reports whether a variable that begins with PG is none of libpq's.

@@ -143,9 +143,19 @@ func newEngine(name string, config json.RawMessage, log *slog.Logger) (engines.E
 			return nil, fmt.Errorf("read the wasm engine's configuration: %w", err)
 		}
 		cfg.Log = log
-		return wasm.New(cfg), nil
+		return behindFront{wasm.New(cfg)}, nil
 	}
 	return nil, fmt.Errorf("there is no engine %q; there are native and wasm: %w", name, engines.ErrUnsupported)
+}
+
+// behindFront is an engine that is not to listen on TCP by itself: the supervisor does, and
+// asks for a password.
+type behindFront struct{ engines.Engine }
+
+// Start starts a server without a TCP listener.
+func (e behindFront) Start(ctx context.Context, spec engines.Spec) (engines.Server, error) {
+	spec.TCP = ""
+	return e.Engine.Start(ctx, spec)
 }
 
 // superviseCmd is what a cluster's supervisor runs.

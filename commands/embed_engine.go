@@ -62,9 +62,9 @@ func (c embedEngine) choose(ctx context.Context, env *Env, dir string) (string, 
 // which no native build for the machines that we run on does.
 func madeBy(dir string) string {
 	const (
-		versionAt   = 8   // ControlFileData.pg_control_version
+		versionAt   = 8    // ControlFileData.pg_control_version
 		version     = 1800 // PG_CONTROL_VERSION of PostgreSQL 18
-		float8ByVal = 248 // ControlFileData.float8ByVal of that version
+		float8ByVal = 248  // ControlFileData.float8ByVal of that version
 	)
 	b, err := os.ReadFile(filepath.Join(dir, "global", "pg_control"))
 	if err != nil || len(b) <= float8ByVal || binary.LittleEndian.Uint32(b[versionAt:]) != version || b[float8ByVal] != 0 {

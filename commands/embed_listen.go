@@ -106,7 +106,7 @@ var socketName = regexp.MustCompile(`^\.s\.PGSQL\.([0-9]{1,5})$`)
 // person asked for: by the directory, or by the name that libpq gives sockets.
 func (d *embedded) socketPlace(path string) (dir string, port int, err error) {
 	if path == "" {
-		dir, err = place.Run(d.info.Dir)
+		dir, err = place.Run(d.Server.Info().Dir)
 		return dir, defaultPort, err
 	}
 	if dir, err = filepath.Abs(path); err != nil {

@@ -143,6 +143,7 @@ func (e embedding) start(ctx context.Context, env *Env, name string, spec engine
 			return nil, errors.Join(err, db.close(ctx))
 		}
 		db.cleanup = append(db.cleanup, db.control)
+		db.info.Dir = "" // nothing that another program could use
 	}
 	return db, nil
 }

@@ -128,7 +128,7 @@ func (s *supervisor) start(ctx context.Context, starterGone <-chan struct{}) (er
 	}
 	info := s.srv.Info()
 	if info.Socket == "" {
-		if s.front, err = serveFront(s.srv, runDir, s.log); err != nil {
+		if s.front, info.TCP, err = serveFront(s.srv, runDir, s.job.Spec.TCP, s.log); err != nil {
 			return err
 		}
 		info.Socket, info.Port = runDir, frontPort
