@@ -5,11 +5,8 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/pgx-dev/pgx-dev/commands/shell"
 	"github.com/pgx-dev/pgx-dev/commands/shell/rows"
-	"github.com/pgx-dev/pgx-dev/engines"
 )
 
 // embedCommands run PostgreSQL inside this process.
@@ -54,9 +51,13 @@ func (c *embedRunCmd) Run(ctx context.Context, env *Env) error {
 	if err := c.check(env); err != nil {
 		return err
 	}
+	init, err := readInit(c.Init)
+	if err != nil {
+		return err
+	}
 	db, err := openEmbedded(ctx, env, embedding{
 		engine: c.embedEngine, dir: c.Dir, database: c.database(env), user: c.User, extensions: c.Extension,
-		init: c.Init, params: c.Set, fast: c.Fast,
+		init: init, params: c.Set, fast: c.Fast,
 	})
 	if err != nil {
 		return err
@@ -105,17 +106,8 @@ func (c *embedRunCmd) use(ctx context.Context, env *Env, db *embedded) error {
 // shell returns the configuration of a shell on db.
 func (c *embedRunCmd) shell(env *Env, db *embedded) shell.Config {
 	cfg := shell.Config{
-		Database: db.database,
-		Server: func(database, user string) (*pgconn.Config, error) {
-			if user == "" {
-				user = db.user
-			}
-			cfg, err := engines.ConnConfig(db, database, user)
-			if err != nil {
-				return nil, err
-			}
-			return &cfg.Config, nil
-		},
+		Database:    db.database,
+		Server:      db.connector(),
 		Rows:        rows.Options{Format: rows.Format(c.Format)},
 		Timing:      c.Timing,
 		Quiet:       c.Quiet,

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,20 +20,25 @@ import (
 
 // embedEngine chooses the engine.
 type embedEngine struct {
-	Engine string `placeholder:"ENGINE" enum:",native,wasm" default:"" xor:"engine" help:"wasm or native (default: what made the directory, cluster.engine if it is set, else wasm)."`
-	Wasm   bool   `xor:"engine" help:"PostgreSQL as WebAssembly in this very process, as --engine wasm."`
-	Native bool   `xor:"engine" help:"PostgreSQL's own programs as our children, as --engine native."`
+	Engine string `placeholder:"ENGINE" enum:",native,wasm" default:"" help:"wasm or native (default: what made the directory, cluster.engine if it is set, else wasm)."`
+	Wasm   bool   `help:"PostgreSQL as WebAssembly in this very process, as --engine wasm."`
+	Native bool   `help:"PostgreSQL's own programs as our children, as --engine native."`
 	PG     string `name:"pg" placeholder:"VERSION" complete:"runtime" help:"PostgreSQL's version (17, 15.4), or a glob on its bin directory."`
 }
 
 // choose returns the name of the engine for a directory, "" for a temporary one.
 func (c embedEngine) choose(ctx context.Context, env *Env, dir string) (string, error) {
 	asked := c.Engine
-	switch {
-	case c.Wasm:
-		asked = "wasm"
-	case c.Native:
-		asked = "native"
+	for _, short := range []struct {
+		on   bool
+		name string
+	}{{c.Wasm, "wasm"}, {c.Native, "native"}} {
+		switch {
+		case short.on && asked != "" && asked != short.name:
+			return "", usageError("one engine at a time: %s or %s", asked, short.name)
+		case short.on:
+			asked = short.name
+		}
 	}
 	cfg, err := env.Config()
 	if err != nil {
@@ -84,12 +88,21 @@ func newEmbeddedEngine(env *Env, name string, extensions []string) (e engines.En
 		engine := native.New(cfg.Runtime, native.WithLogger(env.Log), native.WithProgress(steps.show))
 		return engine, func() error { return nil }, steps.stop, nil
 	}
+	engine, stop, err := newWasm(env, extensions)
+	return engine, engine.Close, stop, err
+}
+
+// newWasm returns a wasm engine that shows its long work until stop is called.
+func newWasm(env *Env, extensions []string) (e *wasm.Engine, stop func(), err error) {
+	cfg, err := env.Config()
+	if err != nil {
+		return nil, nil, err
+	}
 	slow := &slowSteps{env: env}
 	wcfg := cfg.Embed
 	wcfg.Log, wcfg.Progress = env.Log, slow.show
 	wcfg.Extensions = slices.Concat(wcfg.Extensions, extensions)
-	engine := wasm.New(wcfg)
-	return engine, engine.Close, slow.stop, nil
+	return wasm.New(wcfg), slow.stop, nil
 }
 
 // slowSteps shows the steps of the wasm engine that take longer than a person likes to
@@ -103,15 +116,23 @@ type slowSteps struct {
 	line  *ui.Progress
 }
 
-// patience is how long a step may take without being shown.
-const patience = time.Second
+// How long a step may take without being shown: on a terminal, and where each is a line
+// that stays.
+const (
+	patience    = time.Second
+	logPatience = 5 * time.Second
+)
 
 func (s *slowSteps) show(step string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.endStep()
 	s.step = step
-	s.timer = time.AfterFunc(patience, func() {
+	wait := logPatience
+	if s.env.UI.Err() {
+		wait = patience
+	}
+	s.timer = time.AfterFunc(wait, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.step == step && s.line == nil {
@@ -143,5 +164,5 @@ func onlyWasm(name, what, instead string) error {
 	if name == "wasm" {
 		return nil
 	}
-	return errors.Join(fmt.Errorf("%s: %w; %s", what, engines.ErrUnsupported, instead))
+	return fmt.Errorf("%s: %w; %s", what, engines.ErrUnsupported, instead)
 }

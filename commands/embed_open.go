@@ -26,9 +26,10 @@ type embedding struct {
 	database   string
 	user       string
 	extensions []string
-	init       []string
+	init       []initFile
 	params     map[string]string
 	fast       bool
+	asIs       bool // the database must be there too
 }
 
 // embedded is a server of this process. It implements engines.Server, with the addresses
@@ -41,6 +42,7 @@ type embedded struct {
 	temp     bool
 	database string
 	user     string
+	filled   bool // new, and filled by the first SQL files
 
 	control string // directory of the password file and sockets of our own
 	pgpass  string
@@ -50,10 +52,6 @@ type embedded struct {
 
 // openEmbedded starts a server, and makes it what e asks for. The caller closes it.
 func openEmbedded(ctx context.Context, env *Env, e embedding) (*embedded, error) {
-	init, err := readInit(e.init)
-	if err != nil {
-		return nil, err
-	}
 	spec := engines.Spec{Version: e.engine.PG, MustExist: e.must, Template: e.template, Params: e.params, User: e.user, Fast: e.fast || e.dir == ""}
 	if e.dir == "" {
 		name, err := e.engine.choose(ctx, env, "")
@@ -64,20 +62,21 @@ func openEmbedded(ctx context.Context, env *Env, e embedding) (*embedded, error)
 		if err != nil {
 			return nil, err
 		}
-		if err := db.prepare(ctx, env, e, init); err != nil {
+		if err := db.prepare(ctx, env, e); err != nil {
 			return nil, errors.Join(err, db.close(ctx))
 		}
 		return db, nil
 	}
+	var err error
 	if spec.Dir, err = place.Resolve(e.dir); err != nil {
 		return nil, err
 	}
-	return e.openDir(ctx, env, spec, init)
+	return e.openDir(ctx, env, spec)
 }
 
 // openDir opens a database that lasts. A new one that --init does not fill is taken away
 // again: it is not what was asked for.
-func (e embedding) openDir(ctx context.Context, env *Env, spec engines.Spec, init []initFile) (*embedded, error) {
+func (e embedding) openDir(ctx context.Context, env *Env, spec engines.Spec) (*embedded, error) {
 	name, err := e.engine.choose(ctx, env, spec.Dir)
 	if err != nil {
 		return nil, err
@@ -88,7 +87,7 @@ func (e embedding) openDir(ctx context.Context, env *Env, spec engines.Spec, ini
 		if err := interrupted(spec.Dir); err != nil {
 			return err
 		}
-		fill = !exists && len(init) > 0
+		fill = !exists && len(e.init) > 0
 		if fill {
 			if err := os.WriteFile(initMark(spec.Dir), nil, 0o600); err != nil {
 				return err
@@ -103,10 +102,11 @@ func (e embedding) openDir(ctx context.Context, env *Env, spec engines.Spec, ini
 	if err != nil {
 		return nil, inUse(err, spec.Dir)
 	}
+	db.filled = fill
 	if !fill {
-		init = nil
+		e.init = nil
 	}
-	err = db.prepare(ctx, env, e, init)
+	err = db.prepare(ctx, env, e)
 	if err == nil && fill {
 		err = os.Remove(initMark(spec.Dir))
 	}
@@ -149,11 +149,14 @@ func (e embedding) start(ctx context.Context, env *Env, name string, spec engine
 }
 
 // prepare makes the database, its extensions, and what the first SQL files make.
-func (d *embedded) prepare(ctx context.Context, env *Env, e embedding, init []initFile) error {
+func (d *embedded) prepare(ctx context.Context, env *Env, e embedding) error {
+	if e.asIs {
+		return nil
+	}
 	if _, err := cluster.EnsureDatabase(ctx, d, d.database); err != nil {
 		return err
 	}
-	if len(e.extensions)+len(init) == 0 {
+	if len(e.extensions)+len(e.init) == 0 {
 		return nil
 	}
 	conn, err := engines.Connect(ctx, d, d.database)
@@ -166,7 +169,7 @@ func (d *embedded) prepare(ctx context.Context, env *Env, e embedding, init []in
 			return fmt.Errorf("create the extension %s: %w", name, err)
 		}
 	}
-	for _, f := range init {
+	for _, f := range e.init {
 		env.Log.Info("run", "file", f.path)
 		if _, err := conn.Exec(ctx, "DISCARD ALL"); err != nil {
 			return err
