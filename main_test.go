@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/pgx-dev/pgx-dev/engines/place"
 )
 
 // TestMain makes the test binary serve as pgx-dev itself, in scripts and when pgx-dev
@@ -43,6 +45,13 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_RUNTIME_DIR", short)
 			env.Setenv("PGX_DEV_TEMP", short)
 			env.Setenv("CI", os.Getenv("CI"))
+			// Scripts that run PostgreSQL for WebAssembly would each compile it: they set
+			// PGX_DEV_EMBED_STORE to this.
+			cache, err := place.Cache()
+			if err != nil {
+				return err
+			}
+			env.Setenv("WASM_STORE", filepath.Join(cache, "wasm"))
 			return nil
 		},
 	})

