@@ -13,21 +13,6 @@ import (
 	"github.com/pgx-dev/pgx-dev/commands/ui/ptytest"
 )
 
-// need returns the path of a program that a test cannot do without. Under CI nothing is
-// skipped.
-func need(t *testing.T, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err == nil {
-		return path
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatalf("%s is not installed, and under CI nothing is skipped", program)
-	}
-	t.Skipf("%s is not installed", program)
-	return ""
-}
-
 // A project with two clusters, a plugin on PATH, a fetched runtime and some files, for
 // shells to complete from.
 func completionProject(t *testing.T) (dir string, env []string) {
