@@ -58,7 +58,20 @@ func printHelp(env *Env, ctx *kong.Context) error {
 			fmt.Fprintf(&b, "  %s\n", name)
 		}
 	}
-	fmt.Fprintf(&b, "\nTopics, by \"pgx-dev help TOPIC\": %s.\n", strings.Join(topicNames(), ", "))
+	b.WriteString("\nTopics, by \"pgx-dev help TOPIC\":\n")
+	line := ""
+	for i, name := range topicNames() {
+		switch {
+		case i == 0:
+			line = "  " + name
+		case len(line)+len(name)+len(", ,") > 80:
+			b.WriteString(line + ",\n")
+			line = "  " + name
+		default:
+			line += ", " + name
+		}
+	}
+	b.WriteString(line + "\n\n")
 	b.WriteString("Help on one command: \"pgx-dev COMMAND --help\".\n")
 	_, err := fmt.Fprint(ctx.Stdout, b.String())
 	return err

@@ -212,7 +212,7 @@ func runtimeVersions() []string {
 		}
 		exact = append(exact, pin.Version.String())
 	}
-	return append(append(majors, exact...), wasmRuntime)
+	return append(majors, exact...)
 }
 
 // installedVersions lists what is in our own store, by the names of its directories.
