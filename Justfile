@@ -36,7 +36,7 @@ fuzz-all time='60s':
         done || exit 1; \
     done
 
-# Run the benchmarks with a word in their name (just bench up; just bench up 10).
+# Run the benchmarks with a word in their name: up, wire, embed (just bench up; just bench up 10).
 bench what count='1':
     go test ./... -run '^$' -bench '(?i){{what}}' -benchmem -count {{count}} -timeout 30m
 

@@ -14,7 +14,7 @@ import (
 
 var rowValues = [][]byte{[]byte("12345"), []byte("some text of a row"), nil, []byte("2026-11-20 12:00:00"), []byte("t")}
 
-func BenchmarkEncodeDataRow(b *testing.B) {
+func BenchmarkWireEncodeDataRow(b *testing.B) {
 	b.Run("wire", func(b *testing.B) {
 		m := &DataRow{Values: rowValues}
 		buf := make([]byte, 0, 4096)
@@ -79,7 +79,7 @@ func rowByHand(b []byte) []byte {
 	return b
 }
 
-func BenchmarkDecode(b *testing.B) {
+func BenchmarkWireDecode(b *testing.B) {
 	bind := &Bind{
 		Statement: "stmtcache_1234", ParamFormats: []Format{Binary, Text}, ResultFormats: []Format{Binary},
 		Params: [][]byte{{0, 0, 0, 1}, []byte("a text parameter")},
@@ -121,8 +121,8 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// BenchmarkSendRows sends 10,000 rows to nowhere, in blocks of 64 KiB.
-func BenchmarkSendRows(b *testing.B) {
+// BenchmarkWireSendRows sends 10,000 rows to nowhere, in blocks of 64 KiB.
+func BenchmarkWireSendRows(b *testing.B) {
 	const rows = 10_000
 	report := func(b *testing.B) { b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s") }
 	b.Run("wire", func(b *testing.B) {
@@ -201,8 +201,8 @@ func BenchmarkSendRows(b *testing.B) {
 	})
 }
 
-// BenchmarkReceiveRows reads and decodes 10,000 rows; forward and scan do not decode.
-func BenchmarkReceiveRows(b *testing.B) {
+// BenchmarkWireReceiveRows reads and decodes 10,000 rows; forward and scan do not decode.
+func BenchmarkWireReceiveRows(b *testing.B) {
 	const rows = 10_000
 	var stream []byte
 	for range rows {

@@ -78,9 +78,9 @@ func workloads() []workload {
 	}
 }
 
-// BenchmarkSQL runs each workload on the guest and on the newest native server found, in
+// BenchmarkEmbedSQL runs each workload on the guest and on the newest native server found, in
 // turns, without durability on either, and reports both medians' ratio.
-func BenchmarkSQL(b *testing.B) {
+func BenchmarkEmbedSQL(b *testing.B) {
 	ours := connectB(b, shared)
 	theirs := connectB(b, native.New(native.DefaultConfig()))
 	ctx := context.Background()
@@ -126,9 +126,9 @@ func connectB(b *testing.B, e engines.Engine) *pgx.Conn {
 	return c
 }
 
-// BenchmarkStart measures a temporary server from nothing to its first row, in a process
+// BenchmarkEmbedStart measures a temporary server from nothing to its first row, in a process
 // that has loaded the engine, and what memory each further one takes.
-func BenchmarkStart(b *testing.B) {
+func BenchmarkEmbedStart(b *testing.B) {
 	ctx := context.Background()
 	warm, err := shared.Start(ctx, engines.Spec{})
 	if err != nil {
@@ -196,8 +196,8 @@ func oneRow(b *testing.B, spec engines.Spec) {
 	}
 }
 
-// BenchmarkLoad measures a new process's part: loading the compiled package.
-func BenchmarkLoad(b *testing.B) {
+// BenchmarkEmbedLoad measures a new process's part: loading the compiled package.
+func BenchmarkEmbedLoad(b *testing.B) {
 	oneRow(b, engines.Spec{}) // everything is in the cache
 	for b.Loop() {
 		e := wasm.New(wasm.Config{})
@@ -212,9 +212,9 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// BenchmarkTurns measures what it costs that two clients take turns, each with settings
+// BenchmarkEmbedTurns measures what it costs that two clients take turns, each with settings
 // of its own, against one client alone.
-func BenchmarkTurns(b *testing.B) {
+func BenchmarkEmbedTurns(b *testing.B) {
 	for _, n := range []int{1, 2} {
 		b.Run(fmt.Sprintf("%d clients", n), func(b *testing.B) {
 			srv := temp(b, shared, engines.Spec{})

@@ -49,10 +49,10 @@ func (e *benchEncoder) AppendColumn(dst []byte, i int) ([]byte, bool) {
 	return append(dst, benchRow[i]...), true
 }
 
-// BenchmarkRows streams rows through a socket to a client that only counts bytes, from our
+// BenchmarkWireRows streams rows through a socket to a client that only counts bytes, from our
 // server's three ways to send a row and, as baselines in the same run, from a hand-written
 // writer and from a pgproto3 server. One iteration is one row.
-func BenchmarkRows(b *testing.B) {
+func BenchmarkWireRows(b *testing.B) {
 	servers := []struct {
 		name string
 		url  func(b *testing.B) string
@@ -242,9 +242,9 @@ func servePgproto3(nc net.Conn) error {
 	}
 }
 
-// BenchmarkQuery is the round trip of a query with one row: simple and prepared, ours and a
+// BenchmarkWireQuery is the round trip of a query with one row: simple and prepared, ours and a
 // pgproto3 server's.
-func BenchmarkQuery(b *testing.B) {
+func BenchmarkWireQuery(b *testing.B) {
 	handler := pgserver.HandlerFunc(func(w pgserver.ResponseWriter, q *pgserver.Query) error {
 		if err := w.Columns(pgserver.Int4("n")); err != nil {
 			return err
@@ -284,8 +284,8 @@ func roundTrips(b *testing.B, p *peer, send []wire.Message) {
 	}
 }
 
-// BenchmarkConnect is connecting, one query and goodbye.
-func BenchmarkConnect(b *testing.B) {
+// BenchmarkWireConnect is connecting, one query and goodbye.
+func BenchmarkWireConnect(b *testing.B) {
 	for name, addr := range map[string]func(b *testing.B) string{
 		"ours":              ours(func(w pgserver.ResponseWriter, n int) error { return nil }),
 		"baseline-pgproto3": func(b *testing.B) string { return listen(b, servePgproto3) },

@@ -139,9 +139,9 @@ var servers = []struct {
 	serve func(b *testing.B) string
 }{{"ours", ours}, {"psql-wire", theirs}}
 
-// BenchmarkRows streams rows of 5 values to a client that counts bytes. One iteration is one
+// BenchmarkWireRows streams rows of 5 values to a client that counts bytes. One iteration is one
 // row; its allocations are those of server and handler.
-func BenchmarkRows(b *testing.B) {
+func BenchmarkWireRows(b *testing.B) {
 	for _, s := range servers {
 		b.Run(s.name, func(b *testing.B) {
 			c, err := dial(s.serve(b))
@@ -159,8 +159,8 @@ func BenchmarkRows(b *testing.B) {
 	}
 }
 
-// BenchmarkQuery is the round trip of a query with one row.
-func BenchmarkQuery(b *testing.B) {
+// BenchmarkWireQuery is the round trip of a query with one row.
+func BenchmarkWireQuery(b *testing.B) {
 	for _, s := range servers {
 		b.Run(s.name, func(b *testing.B) {
 			c, err := dial(s.serve(b))
@@ -179,8 +179,8 @@ func BenchmarkQuery(b *testing.B) {
 	}
 }
 
-// BenchmarkConnect is a connection with one query.
-func BenchmarkConnect(b *testing.B) {
+// BenchmarkWireConnect is a connection with one query.
+func BenchmarkWireConnect(b *testing.B) {
 	for _, s := range servers {
 		b.Run(s.name, func(b *testing.B) {
 			addr := s.serve(b)
