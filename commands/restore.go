@@ -21,6 +21,7 @@ type restoreCmd struct {
 	Base       int       `placeholder:"N" help:"Begin with this base backup (default: the newest before the target)."`
 	TargetTime time.Time `xor:"target" format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Up to this time, as 2026-01-31T18:00:00Z."`
 	TargetName string    `xor:"target" placeholder:"NAME" help:"Up to this pg_create_restore_point."`
+	NoSync     bool      `help:"Leave it to the operating system when the copy reaches the disk."`
 	TargetLSN  string    `name:"target-lsn" xor:"target" placeholder:"LSN" help:"Up to this position in the log."`
 }
 
@@ -55,7 +56,7 @@ func (c *restoreCmd) Run(ctx context.Context, env *Env) error {
 	engine := native.New(conf.Runtime, native.WithLogger(env.Log), native.WithProgress(steps.show))
 	target := backup.Target{Time: c.TargetTime, Name: c.TargetName, LSN: c.TargetLSN, Base: c.Base}
 	err = m.Make(ctx, dir, "native", func(ctx context.Context, tmp string) error {
-		_, err := backup.Restore(ctx, engine, from, tmp, target, func(step string) { env.UI.Note("%s …", step) })
+		_, err := backup.Restore(ctx, engine, from, tmp, target, !c.NoSync, func(step string) { env.UI.Note("%s …", step) })
 		return err
 	})
 	if err != nil {

@@ -33,6 +33,10 @@ type Base struct {
 	// FirstWAL is the first segment that restoring it needs.
 	FirstWAL string `json:"first_wal"`
 	Timeline uint32 `json:"timeline"`
+	// StartLSN and EndLSN are where in the log it was begun and complete: EndLSN is the
+	// earliest position to restore to.
+	StartLSN string `json:"start_lsn"`
+	EndLSN   string `json:"end_lsn"`
 }
 
 // baseFile is what a base backup says of itself, beside its data.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,76 +13,52 @@ import (
 	"github.com/pgx-dev/pgx-dev/engines/native"
 )
 
-// A Target says up to where to restore. The zero value is all that is archived. At most
-// one of Time, Name and LSN may be set.
-type Target struct {
-	Time time.Time // recovery_target_time
-	Name string    // recovery_target_name: what pg_create_restore_point was given
-	LSN  string    // recovery_target_lsn
-	// Base is the number of the base backup to begin with. Default: the newest one that
-	// was complete before Time.
-	Base int
-}
-
 // Restore makes the data directory dir, which must be missing, from a backup directory,
 // and recovers it up to a target. The cluster is left stopped, on a timeline of its own,
 // and archives nowhere. engine must run the major version that made the backup, or find
-// it. progress is told each step and may be nil.
-func Restore(ctx context.Context, engine *native.Engine, from, dir string, target Target, progress func(step string)) (Base, error) {
+// it. It returns the base backup that it began with. When it fails nothing is left at dir.
+// sync flushes it to disk. progress is told each step and may be nil.
+func Restore(ctx context.Context, engine *native.Engine, from, dir string, target Target, sync bool, progress func(step string)) (Base, error) {
 	if progress == nil {
 		progress = func(string) {}
 	}
-	base, err := chooseBase(from, target)
+	bases, err := candidates(from, target)
 	if err != nil {
-		return base, fmt.Errorf("restore: %w", err)
+		return Base{}, fmt.Errorf("restore: %w", err)
 	}
-	progress(fmt.Sprintf("copy base backup %d of %s", base.Number, base.End.Format(time.DateTime)))
-	if err := native.CopyDir(ctx, base.Dir, dir); err != nil {
-		return base, fmt.Errorf("restore: %w", err)
+	for i, base := range bases {
+		progress(fmt.Sprintf("copy base backup %d of %s", base.Number, base.End.Format(time.DateTime)))
+		if err = restoreFrom(ctx, engine, from, base, dir, target, sync, progress); err == nil {
+			return base, nil
+		}
+		if !errors.Is(err, errNotReached) {
+			return base, fmt.Errorf("restore: %w", err)
+		}
+		if i+1 < len(bases) {
+			progress(fmt.Sprintf("recovery from base backup %d does not come to %s; try an older one", base.Number, target))
+		}
 	}
-	if err := os.Remove(filepath.Join(dir, baseFile)); err != nil {
-		return base, fmt.Errorf("restore: %w", err)
-	}
-	progress("recover")
-	if err := recoverTo(ctx, engine, from, dir, target); err != nil {
-		return base, fmt.Errorf("restore: %w", err)
-	}
-	return base, nil
+	return Base{}, fmt.Errorf("restore: %s is not in the archived log behind base backup %s; is it right, and was the segment archived before the server stopped? %w", target, numbers(bases), err)
 }
 
-func chooseBase(from string, target Target) (Base, error) {
-	set := 0
-	for _, is := range []bool{!target.Time.IsZero(), target.Name != "", target.LSN != ""} {
-		if is {
-			set++
+// restoreFrom is Restore with one base backup.
+func restoreFrom(ctx context.Context, engine *native.Engine, from string, base Base, dir string, target Target, sync bool, progress func(string)) (err error) {
+	if err := native.CopyDir(ctx, base.Dir, dir); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
 		}
+	}()
+	if err := os.Remove(filepath.Join(dir, baseFile)); err != nil {
+		return err
 	}
-	if set > 1 {
-		return Base{}, errors.New("give one target: a time, a name or an LSN")
+	progress("recover")
+	if err := recoverTo(ctx, engine, from, dir, target); err != nil || !sync {
+		return err
 	}
-	bases, err := List(from)
-	if err != nil {
-		return Base{}, err
-	}
-	if len(bases) == 0 {
-		return Base{}, fmt.Errorf("there is no base backup in %s", from)
-	}
-	var numbers []string
-	for _, b := range slices.Backward(bases) {
-		numbers = append(numbers, fmt.Sprint(b.Number))
-		switch {
-		case target.Base != 0:
-			if b.Number == target.Base {
-				return b, nil
-			}
-		case target.Time.IsZero() || !b.End.After(target.Time):
-			return b, nil
-		}
-	}
-	if target.Base != 0 {
-		return Base{}, fmt.Errorf("there is no base backup %d in %s; there are %s", target.Base, from, strings.Join(numbers, ", "))
-	}
-	return Base{}, fmt.Errorf("the first base backup in %s was complete at %s, after the target", from, bases[0].End.Format(time.RFC3339))
+	return syncTree(ctx, dir)
 }
 
 // recoverTo starts a server that recovers and promotes itself, waits for that, and stops
@@ -95,13 +70,16 @@ func recoverTo(ctx context.Context, engine *native.Engine, from, dir string, tar
 	}
 	switch {
 	case !target.Time.IsZero():
-		settings["recovery_target_time"] = target.Time.Format("2006-01-02 15:04:05.999999Z07:00")
+		// With an offset: "Z" is an abbreviation, which the server does not know yet when it
+		// reads its settings.
+		settings["recovery_target_time"] = target.Time.UTC().Format("2006-01-02 15:04:05.999999-07:00")
 	case target.Name != "":
 		settings["recovery_target_name"] = target.Name
 	case target.LSN != "":
 		settings["recovery_target_lsn"] = target.LSN
 	}
-	if len(settings) > 2 {
+	targeted := len(settings) > 2
+	if targeted {
 		settings["recovery_target_action"] = "promote"
 	}
 	version, err := native.DirVersion(dir)
@@ -113,14 +91,23 @@ func recoverTo(ctx context.Context, engine *native.Engine, from, dir string, tar
 		return err
 	}
 	params["archive_mode"] = "off"
+	params["log_min_messages"] = "log" // for stopped
+	said, err := followLog(dir)
+	if err != nil {
+		return err
+	}
 	srv, err := engine.Start(ctx, engines.Spec{Dir: dir, MustExist: true, Params: params})
 	if err != nil {
-		return fmt.Errorf("recovery did not come to its target: %w", err)
+		return notReached(fmt.Errorf("recovery did not come to its end: %w", err), said())
 	}
 	err = awaitPromotion(ctx, srv)
 	closeErr := srv.Close(context.WithoutCancel(ctx))
 	if err != nil {
-		return err // better than what Close says of a server that died
+		return notReached(err, said()) // better than what Close says of a server that died
+	}
+	if targeted && !strings.Contains(said(), "recovery stopping ") {
+		// Servers before 13 go on at the end of the log as if that had been asked for.
+		return fmt.Errorf("the server ended recovery at the end of the log: %w", errNotReached)
 	}
 	for _, f := range signal {
 		_ = os.Remove(filepath.Join(dir, f)) // the server did, unless it is old
@@ -159,7 +146,7 @@ func awaitPromotion(ctx context.Context, srv engines.Server) error {
 			if err == nil {
 				err = errors.New("the server ended")
 			}
-			return fmt.Errorf("recovery did not come to its target: %w", err)
+			return fmt.Errorf("recovery did not come to its end: %w", err)
 		}
 	}
 }

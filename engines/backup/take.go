@@ -60,6 +60,7 @@ func Take(ctx context.Context, srv engines.Server, into string, progress func(Pr
 		return b, fmt.Errorf("back up: %w", err)
 	}
 	b.End, b.Timeline = time.Now(), result.Timeline
+	b.StartLSN, b.EndLSN = result.Start.String(), result.End.String()
 	if err := awaitArchive(ctx, srv, walDir(into)); err != nil {
 		return b, fmt.Errorf("back up: %w", err)
 	}
@@ -73,7 +74,7 @@ func Take(ctx context.Context, srv engines.Server, into string, progress func(Pr
 	if err := os.Rename(tmp, b.Dir); err != nil {
 		return b, fmt.Errorf("back up: %w", err)
 	}
-	return b, syncDir(into)
+	return b, syncFile(into)
 }
 
 func ownerOf(srv engines.Server) (owner, error) {

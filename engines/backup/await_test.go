@@ -1,0 +1,66 @@
+package backup
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/native"
+)
+
+// TestSwitchWAL checks which segment is waited for: the one that was written to, and when
+// nothing was written since, the same.
+func TestSwitchWAL(t *testing.T) {
+	eachRuntime(t, func(t *testing.T, e *native.Engine) {
+		into := filepath.Join(t.TempDir(), "it's 100%f of bk")
+		srv := startArchiving(t, e, into)
+		if err := Check(t.Context(), srv, into); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := engines.Connect(t.Context(), srv, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close(context.Background()) }()
+		written := exec(t, srv, "CREATE TABLE t AS SELECT 1 AS i", "SELECT pg_walfile_name(pg_current_wal_insert_lsn())")
+		for _, what := range []string{"written", "nothing written"} {
+			got, err := switchWAL(t.Context(), conn, srv.Info().VersionNum)
+			if err != nil || got != written {
+				t.Errorf("%s: segment %s (%v), want %s", what, got, err, written)
+			}
+		}
+		// Waiting ends either way, and then the segment is there.
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for range 2 {
+			if err := awaitArchive(ctx, srv, walDir(into)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if same, err := sameContent(filepath.Join(walDir(into), written), filepath.Join(walDir(into), written)); err != nil || !same {
+			t.Errorf("the segment %s is not in the archive: %v", written, err)
+		}
+	})
+}
+
+// TestAwaitArchiveFails has the archive_command fail, which is reported rather than waited
+// out.
+func TestAwaitArchiveFails(t *testing.T) {
+	rts, err := installed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	into := t.TempDir()
+	srv := start(t, engineOf(rts[0]), engines.Spec{Dir: filepath.Join(t.TempDir(), "main"), Params: map[string]string{
+		"archive_mode": "on", "archive_command": "false",
+	}})
+	exec(t, srv, "CREATE TABLE t AS SELECT 1 AS i")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := awaitArchive(ctx, srv, into); err == nil || !strings.Contains(err.Error(), srv.Info().LogFile) {
+		t.Errorf("got %v", err)
+	}
+}
