@@ -13,7 +13,8 @@ import (
 // ArchiveWAL copies a segment of the write-ahead log to its place in the archive. It is
 // what the server's archive_command runs, so it keeps to what the documentation asks of
 // one: it succeeds when the same content is there already, fails when another is, and
-// reports success only once the copy is on disk.
+// reports success only once the copy is on disk. Killed, it leaves a file wal/.tmp.*, which
+// Take removes.
 func ArchiveWAL(src, dst string) error {
 	if _, err := os.Lstat(dst); err == nil {
 		same, err := sameContent(src, dst)
@@ -23,7 +24,8 @@ func ArchiveWAL(src, dst string) error {
 		if !same {
 			return fmt.Errorf("archive %s: %s is there already with other content; do two clusters archive to one directory?", src, dst)
 		}
-		return nil
+		// Who put it there may have been killed before it was on disk.
+		return errors.Join(syncFile(dst), syncFile(filepath.Dir(dst)))
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

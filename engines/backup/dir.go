@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
@@ -112,12 +113,29 @@ func checkOwner(dir string, who owner) error {
 	return nil
 }
 
-// sweep removes what killed processes left; the caller holds the lock.
+// sweep removes what killed processes left; the caller holds the lock. Archivers hold no
+// lock, so what may be theirs must be old: they write all the time.
 func sweep(dir string) {
-	left, _ := filepath.Glob(filepath.Join(dir, ".tmp.*")) // the pattern is good
-	for _, d := range left {
+	const old = 10 * time.Minute
+	for _, d := range temporary(dir) {
 		_ = os.RemoveAll(d)
 	}
+	for _, f := range temporary(walDir(dir)) {
+		if fi, err := os.Lstat(f); err == nil && time.Since(fi.ModTime()) > old {
+			_ = os.Remove(f)
+		}
+	}
+}
+
+// temporary returns the unfinished files and directories in dir.
+func temporary(dir string) (paths []string) {
+	entries, _ := os.ReadDir(dir) // what cannot be read is left to the next time
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".tmp.") {
+			paths = append(paths, filepath.Join(dir, e.Name()))
+		}
+	}
+	return paths
 }
 
 // WALDir returns the directory of the archived segments in a backup directory.
