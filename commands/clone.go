@@ -7,7 +7,6 @@ import (
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/backup"
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
-	"github.com/pgx-dev/pgx-dev/engines/native"
 )
 
 // cloneCmd copies a cluster.
@@ -44,7 +43,7 @@ func (c *cloneCmd) Run(ctx context.Context, env *Env) error {
 		err = c.online(ctx, env, m, srv, dst)
 	case errors.Is(err, engines.ErrNotExist):
 		err = notThere(m.WhileStopped(ctx, src, func() error {
-			return m.Make(ctx, dst, st.Engine, func(ctx context.Context, tmp string) error { return native.CopyDir(ctx, src, tmp) })
+			return m.Make(ctx, dst, st.Engine, func(ctx context.Context, tmp string) error { return backup.Copy(ctx, src, tmp, !c.NoSync) })
 		}), srcName)
 	}
 	if err != nil {

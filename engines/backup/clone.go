@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/wire/replication"
@@ -32,12 +33,29 @@ func Clone(ctx context.Context, srv engines.Server, dir string, sync bool, progr
 	}
 	defer func() { _ = conn.Close() }()
 	opts := replication.BaseBackupOptions{Label: "pgx-dev", Fast: true, WAL: true}
-	opts.Manifest = info.VersionNum >= 130000 // older ones make none
+	opts.Progress = func(replication.Progress) {} // for the estimate of the size
+	opts.Manifest = info.VersionNum >= 130000     // older ones make none
 	if progress != nil {
 		opts.Progress = func(p replication.Progress) { progress(Progress{p.Bytes, p.Total}) }
 	}
-	sink := &replication.DirSink{Dir: dir, NoSync: !sync, MapTablespace: refuseTablespace}
+	sink := roomySink{&replication.DirSink{Dir: dir, NoSync: !sync, MapTablespace: refuseTablespace}}
 	return conn.BaseBackup(ctx, sink, opts)
+}
+
+// A roomySink takes a base backup if there is room for it.
+type roomySink struct{ *replication.DirSink }
+
+// Begin compares the server's estimate with what is free.
+func (s roomySink) Begin(tablespaces []replication.Tablespace) error {
+	const wal = 32 << 20 // two segments: what is in a backup during which little is written
+	need := int64(wal)
+	for _, t := range tablespaces {
+		need += t.Size
+	}
+	if err := checkRoom(filepath.Dir(s.Dir), need); err != nil {
+		return err
+	}
+	return s.DirSink.Begin(tablespaces)
 }
 
 func refuseTablespace(t replication.Tablespace) (string, error) {

@@ -43,7 +43,8 @@ func Restore(ctx context.Context, engine *native.Engine, from, dir string, targe
 
 // restoreFrom is Restore with one base backup.
 func restoreFrom(ctx context.Context, engine *native.Engine, from string, base Base, dir string, target Target, sync bool, progress func(string)) (err error) {
-	if err := native.CopyDir(ctx, base.Dir, dir); err != nil {
+	// Flushed at the end, after recovery.
+	if err := Copy(ctx, base.Dir, dir, false); err != nil {
 		return err
 	}
 	defer func() {
