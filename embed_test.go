@@ -68,7 +68,7 @@ func TestEmbedClients(t *testing.T) {
 	need(t, "psql")
 	need(t, "python3")
 	need(t, "npm")
-	python, node := psycopg(t), nodePostgres(t)
+	python, node, pq := psycopg(t), nodePostgres(t), libPQ(t)
 	for _, test := range []struct{ name, url string }{
 		{"unix", serving(t, "embed", "--listen", "unix")},
 		{"tcp", serving(t, "embed", "--listen", "tcp")},
@@ -92,6 +92,11 @@ func TestEmbedClients(t *testing.T) {
 		t.Run(test.name+"/node-postgres", func(t *testing.T) {
 			out := run(t, node, "node", "client.js", url)
 			if !strings.HasPrefix(out, "node-postgres ") {
+				t.Errorf("it said:\n%s", out)
+			}
+		})
+		t.Run(test.name+"/lib-pq", func(t *testing.T) {
+			if out := run(t, ".", pq, url); out != "lib/pq 1020\n" {
 				t.Errorf("it said:\n%s", out)
 			}
 		})
@@ -138,6 +143,24 @@ func nodePostgres(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// libPQ builds a program that uses lib/pq, which this module does not depend on.
+func libPQ(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	src, err := os.ReadFile("testdata/clients/libpq/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"main.go": string(src), "go.mod": "module client\n\ngo 1.26\n\nrequire github.com/lib/pq v1.10.9\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, dir, "go", "mod", "tidy")
+	run(t, dir, "go", "build", "-o", "client", ".")
+	return filepath.Join(dir, "client")
 }
 
 func clientPgx(t *testing.T, url string) {
