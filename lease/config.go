@@ -175,7 +175,7 @@ func (c PoolConfig) Validate() error {
 			add("a time is negative: %v", d)
 		}
 	}
-	if len(c.Prefix) > MaxName-12 {
+	if len(c.Prefix) > MaxName-20 {
 		add("prefix %q: names would be longer than the %d bytes that PostgreSQL allows", c.Prefix, MaxName)
 	}
 	return errors.Join(errs...)

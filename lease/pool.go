@@ -57,11 +57,15 @@ func NewPool(cfg PoolConfig, src Source, logger *slog.Logger) *Pool {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Pool{
+	p := &Pool{
 		cfg: cfg, src: src, log: logger.With("pool", cfg.Name), ctx: ctx, cancel: cancel,
 		wake: make(chan struct{}, 1), slots: make(chan struct{}, cfg.Parallel), ended: make(chan struct{}),
 		leases: map[string]*Lease{}, demand: newDemand(cfg),
 	}
+	if n, ok := src.(Notifier); ok {
+		n.Notify(p.poke)
+	}
+	return p
 }
 
 // Config returns the pool's configuration, defaults filled in.
@@ -187,6 +191,13 @@ func (p *Pool) giveBack(l *Lease, use Use) {
 		p.kept = append(p.kept, l.Item)
 		p.log.Info("kept", "name", l.Item.Name, "reason", l.keepWhy, "url", l.Item.URL)
 		p.stats.kept++
+		if k, ok := p.src.(Keeper); ok {
+			p.work.Go(func() {
+				if err := k.Keep(context.WithoutCancel(p.ctx), l.Item, l.keepWhy); err != nil {
+					p.log.Warn("mark as kept", "name", l.Item.Name, "err", err)
+				}
+			})
+		}
 		p.poke()
 		return
 	}
@@ -202,7 +213,7 @@ func (p *Pool) giveBack(l *Lease, use Use) {
 func (p *Pool) recycleItem(it *Item, use Use) {
 	p.slots <- struct{}{}
 	began := time.Now()
-	reuse, err := p.src.Recycle(context.WithoutCancel(p.ctx), it, use)
+	again, err := p.src.Recycle(context.WithoutCancel(p.ctx), it, use)
 	<-p.slots
 	if err != nil {
 		p.log.Warn("clean", "name", it.Name, "err", err)
@@ -211,12 +222,12 @@ func (p *Pool) recycleItem(it *Item, use Use) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.recycle--
-	p.stats.recycled(reuse, err, time.Since(began))
+	p.stats.recycled(again != nil, time.Since(began))
 	switch {
-	case reuse && p.closing:
-		p.discard(it)
-	case reuse:
-		p.ready.push(it)
+	case again != nil && p.closing:
+		p.discard(again)
+	case again != nil:
+		p.ready.push(again)
 		p.match(version)
 	}
 	p.poke()

@@ -16,10 +16,10 @@ type Source interface {
 	// trying again will not help until something is changed; the pool tells those who
 	// wait. After any other error the pool tries again.
 	Create(ctx context.Context) (*Item, error)
-	// Recycle takes an item back after its lease. It reports whether the item is as new
-	// and may be lent again; if not, it is gone. On an error it is gone as well, or will
-	// be removed later.
-	Recycle(ctx context.Context, it *Item, use Use) (reuse bool, err error)
+	// Recycle takes an item back after its lease. It returns what is as new and may be
+	// lent again, perhaps under another name, or nil if there is nothing; the item is gone
+	// then, or, after an error, will be removed later.
+	Recycle(ctx context.Context, it *Item, use Use) (*Item, error)
 	// Destroy removes an item that was never lent, or is broken.
 	Destroy(ctx context.Context, it *Item) error
 	// Close lets go of the server behind the items, all of which have been destroyed or
@@ -37,6 +37,18 @@ type Versioned interface {
 // A Resetter is a source that can make an item as new while it is lent.
 type Resetter interface {
 	Reset(ctx context.Context, it *Item) error
+}
+
+// A Notifier is a source that tells when its items went out of date or its server was lost,
+// so that the pool looks at once.
+type Notifier interface {
+	// Notify has f called at such times. f does not block.
+	Notify(f func())
+}
+
+// A Keeper is a source that has something to do for an item that is kept after its lease.
+type Keeper interface {
+	Keep(ctx context.Context, it *Item, reason string) error
 }
 
 // A Describer is a source that can say what it is.
@@ -91,7 +103,7 @@ func (n *Names) Create(context.Context) (*Item, error) {
 }
 
 // Recycle does nothing: cleaning is the holder's business.
-func (n *Names) Recycle(context.Context, *Item, Use) (bool, error) { return true, nil }
+func (n *Names) Recycle(_ context.Context, it *Item, _ Use) (*Item, error) { return it, nil }
 
 // Destroy does nothing.
 func (n *Names) Destroy(context.Context, *Item) error { return nil }

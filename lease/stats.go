@@ -30,10 +30,10 @@ func (c *counters) made(began time.Time, took time.Duration) {
 	c.creating += took
 }
 
-func (c *counters) recycled(reuse bool, err error, took time.Duration) {
+func (c *counters) recycled(reuse bool, took time.Duration) {
 	c.resets++
 	c.resetting += took
-	if reuse && err == nil {
+	if reuse {
 		c.reuses++
 	}
 }

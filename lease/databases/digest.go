@@ -1,0 +1,197 @@
+package databases
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/lease"
+)
+
+// A digest knows what a template is made from, and its hash. Files are looked at again when
+// they are asked for, but not more often than every lookAgain; they are read again when
+// their size or time has changed. It is safe for concurrent use.
+type digest struct {
+	cfg lease.PoolConfig
+	dir string // what paths are relative to
+
+	mu     sync.Mutex
+	looked time.Time
+	stamps []stamp
+	recipe *recipe
+	err    error
+}
+
+const lookAgain = 100 * time.Millisecond
+
+// A stamp tells whether a file may have changed.
+type stamp struct {
+	path string
+	size int64
+	time time.Time
+}
+
+// A recipe is what a template is made from.
+type recipe struct {
+	key        string // 16 hex digits; "" where there is nothing to make
+	dump       string // path
+	migrations []string
+	texts      map[string]string // of migrations
+}
+
+// layout is part of every key, so that a change in how templates are made makes new ones.
+const layout = "pgx-dev template 1"
+
+func newDigest(cfg lease.PoolConfig, dir string) *digest { return &digest{cfg: cfg, dir: dir} }
+
+// current returns the recipe as the files are now.
+func (d *digest) current() (*recipe, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if time.Since(d.looked) < lookAgain {
+		return d.recipe, d.err
+	}
+	d.looked = time.Now()
+	stamps, err := d.stat()
+	if err != nil {
+		d.recipe, d.err, d.stamps = nil, err, nil
+		return nil, err
+	}
+	if d.err == nil && d.recipe != nil && slices.Equal(stamps, d.stamps) {
+		return d.recipe, nil
+	}
+	d.stamps = stamps
+	d.recipe, d.err = d.read()
+	return d.recipe, d.err
+}
+
+// version is current's key, or a text that no item has.
+func (d *digest) version() string {
+	r, err := d.current()
+	if err != nil {
+		return "?" + err.Error()
+	}
+	return r.key
+}
+
+// stat finds all files and their stamps.
+func (d *digest) stat() ([]stamp, error) {
+	var out []stamp
+	add := func(paths []string) error {
+		for _, path := range paths {
+			fi, err := os.Stat(path)
+			if err != nil {
+				return fmt.Errorf("look at what the template is made from: %w", err)
+			}
+			out = append(out, stamp{path, fi.Size(), fi.ModTime()})
+		}
+		return nil
+	}
+	for _, list := range [][]string{d.cfg.Migrations, d.cfg.KeyFiles} {
+		paths, err := d.find(list)
+		if err == nil {
+			err = add(paths)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if d.cfg.Dump != "" {
+		if err := add([]string{d.abs(d.cfg.Dump)}); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// find resolves patterns, in their order; a directory means the SQL files in it.
+func (d *digest) find(patterns []string) ([]string, error) {
+	var out []string
+	for _, pattern := range patterns {
+		path := d.abs(pattern)
+		if fi, err := os.Stat(path); err == nil && fi.IsDir() {
+			path = filepath.Join(path, "*.sql")
+		}
+		found, err := filepath.Glob(path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", pattern, err)
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("no file is called %s (in %s)", pattern, d.dir)
+		}
+		slices.Sort(found)
+		out = append(out, found...)
+	}
+	return out, nil
+}
+
+func (d *digest) abs(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(d.dir, path)
+}
+
+// read hashes everything. d.mu is held.
+func (d *digest) read() (*recipe, error) {
+	r := &recipe{texts: map[string]string{}}
+	if !d.cfg.HasTemplate() {
+		return r, nil
+	}
+	h := sha256.New()
+	part(h, layout, d.cfg.Base, strings.Join(d.cfg.Command, "\x00"))
+	var err error
+	if d.cfg.Dump != "" {
+		r.dump = d.abs(d.cfg.Dump)
+		if _, err = d.hashFile(h, "dump", r.dump); err != nil {
+			return nil, err
+		}
+	}
+	if r.migrations, err = d.find(d.cfg.Migrations); err != nil {
+		return nil, err
+	}
+	for _, path := range r.migrations {
+		if r.texts[path], err = d.hashFile(h, "migration", path); err != nil {
+			return nil, err
+		}
+	}
+	keys, err := d.find(d.cfg.KeyFiles)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range keys {
+		if _, err = d.hashFile(h, "key", path); err != nil {
+			return nil, err
+		}
+	}
+	r.key = hex.EncodeToString(h.Sum(nil)[:8])
+	return r, nil
+}
+
+func (d *digest) hashFile(h hash.Hash, kind, path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read what the template is made from: %w", err)
+	}
+	name := path
+	if rel, err := filepath.Rel(d.dir, path); err == nil {
+		name = rel
+	}
+	part(h, kind, name, string(b))
+	return string(b), nil
+}
+
+// part adds texts to a hash so that no two lists of them are the same.
+func part(h hash.Hash, texts ...string) {
+	for _, s := range texts {
+		_, _ = fmt.Fprintf(h, "%d:", len(s))
+		_, _ = h.Write([]byte(s))
+	}
+}
