@@ -18,6 +18,7 @@ func newCLI() *CLI {
 		&clusterCommands{},
 		&embedCommands{},
 		&runtimeCommands{},
+		&leaseCommands{},
 		&houseCommands{},
 	}}
 }
@@ -60,6 +61,7 @@ type houseCommands struct {
 func groups() []kong.Group {
 	return []kong.Group{
 		{Key: "clusters", Title: "Clusters and runtimes:"},
+		{Key: "leases", Title: "Test databases:"},
 		{Key: "house", Title: "pgx-dev itself:"},
 		{Key: "globals", Title: "Flags of every command:"},
 	}

@@ -170,13 +170,6 @@ func oldEnv(env *Env, names ...string) (value, name string) {
 	return "", ""
 }
 
-func absolute(path string) string {
-	if abs, err := filepath.Abs(path); err == nil && path != "" {
-		return abs
-	}
-	return path
-}
-
 // socketOf returns the path of a pool's socket.
 func (f *leaseFlags) socketOf(env *Env, c *config.Config, p lease.PoolConfig, i int) (string, error) {
 	if first := firstSocket(env, c, f.Socket); first != "" {

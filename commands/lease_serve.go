@@ -162,7 +162,7 @@ func serveLeases(ctx context.Context, env *Env, f *leaseFlags, command []string)
 	timeout, cancel := context.WithTimeoutCause(closeCtx, drain, fmt.Errorf("leases were still held after %v", drain))
 	defer cancel()
 	if drainErr := s.Drain(timeout); drainErr != nil {
-		env.UI.Warn(drainErr.Error())
+		env.UI.Warn("%v", drainErr)
 	}
 	summary(env, s.Status())
 	return nil

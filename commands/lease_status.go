@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ func (c *leaseStatusCmd) Run(ctx context.Context, env *Env) error {
 		}
 		switch {
 		case c.JSON && c.Watch:
-			err = printJSONLine(env, st)
+			err = json.NewEncoder(env.UI.Stdout()).Encode(st)
 		case c.JSON:
 			err = printJSON(env, st)
 		default:

@@ -16,6 +16,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
 	"github.com/pgx-dev/pgx-dev/engines/native"
 	"github.com/pgx-dev/pgx-dev/engines/wasm"
+	"github.com/pgx-dev/pgx-dev/lease"
 )
 
 // File is the format of pgx-dev.toml: one section for each subsystem. Every field's zero
@@ -27,6 +28,7 @@ type File struct {
 	// Clusters overlays Cluster for the clusters it names. After [Load] its entries are
 	// complete: what they leave out is as in Cluster.
 	Clusters map[string]cluster.Config `toml:"clusters"`
+	Lease    lease.Config              `toml:"lease"`
 }
 
 // Default returns the configuration that an empty file and environment give.

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Config is the [lease] section of the config file. The zero value is the default.
+// Config says how test databases are leased. It is the [lease] section of the config file;
+// the zero value is the default.
 type Config struct {
 	// Socket is where clients of the first pool connect; other pools' sockets are beside
 	// it, as NAME.sock. Default: tmp/pgmanager.sock for plain names, else one per pool in

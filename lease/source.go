@@ -7,6 +7,8 @@ import (
 	"net"
 	"strconv"
 	"sync"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // A Source makes what a pool lends. Its methods are called from several goroutines, but
@@ -72,10 +74,10 @@ type Item struct {
 	Version string   // of a Versioned source
 	URL     string   // "" for names only
 	Env     []string // NAME=VALUE; what a client's environment needs
-	// Dial opens a protocol 3 stream to the server that the item is on; nil for names.
-	// Database is what a startup message has to ask for there.
-	Dial     func(ctx context.Context) (net.Conn, error)
-	Database string
+	// Dial opens a protocol 3 stream to the server that the item is on, and Config says
+	// how to log in to it there; both are nil for names.
+	Dial   func(ctx context.Context) (net.Conn, error)
+	Config func() (*pgx.ConnConfig, error)
 }
 
 // Names is the source of pgmanager: prefix0, prefix1 and so on. It touches no server, and
@@ -99,7 +101,7 @@ func (n *Names) Create(context.Context) (*Item, error) {
 		return nil, fmt.Errorf("the name %s has %d bytes, a database's may have %d: %w", name, len(name), MaxName, ErrHopeless)
 	}
 	n.next++
-	return &Item{Name: name, Env: []string{"PGDATABASE=" + name}, Database: name}, nil
+	return &Item{Name: name, Env: []string{"PGDATABASE=" + name}}, nil
 }
 
 // Recycle does nothing: cleaning is the holder's business.

@@ -27,6 +27,8 @@ type life struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
+	swept chan struct{} // closed after the first sweep
+
 	mu        sync.Mutex
 	idle      []*pgx.Conn // to the maintenance database
 	templates map[string]*template
@@ -41,7 +43,7 @@ func openLife(ctx context.Context, open Opener, tag string, log *slog.Logger, lo
 	if err != nil {
 		return nil, err
 	}
-	l := &life{host: host, log: log, templates: map[string]*template{}}
+	l := &life{host: host, log: log, templates: map[string]*template{}, swept: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := l.begin(ctx, tag); err != nil {
 		l.cancel()

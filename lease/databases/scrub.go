@@ -65,54 +65,59 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// seize ends every session in a database, renames it so that none comes back, and clears
-// what they left behind.
-func (l *life) seize(ctx context.Context, name, scratch string) error {
-	timeout, cancel := context.WithTimeout(ctx, evictTimeout)
-	defer cancel()
-	err := l.admin(timeout, func(c *pgx.Conn) error {
-		for {
-			if err := evict(timeout, c, name); err != nil {
+// isolate ends every session in a database, lets nobody in, not even a superuser, and
+// clears what the sessions left behind.
+func (l *life) isolate(ctx context.Context, name string) error {
+	// Prepared transactions have to be ended from within, so there may be a second round.
+	for {
+		var left int
+		err := l.admin(ctx, func(c *pgx.Conn) error {
+			if _, err := c.Exec(ctx, "ALTER DATABASE "+ident(name)+" ALLOW_CONNECTIONS false"); err != nil {
 				return err
 			}
-			_, err := c.Exec(timeout, "ALTER DATABASE "+ident(name)+" RENAME TO "+ident(scratch))
-			if !hasCode(err, codeInUse) {
+			if err := evict(ctx, c, name); err != nil {
 				return err
 			}
-			// Somebody was quicker than we; a client with a pool tries for ever.
-			if _, err := c.Exec(timeout, "ALTER DATABASE "+ident(name)+" CONNECTION LIMIT 0"); err != nil {
-				return err
-			}
+			return c.QueryRow(ctx, leftovers, name).Scan(&left)
+		})
+		if err != nil || left == 0 {
+			return err
 		}
-	})
+		if err := l.exec(ctx, "ALTER DATABASE "+ident(name)+" ALLOW_CONNECTIONS true"); err != nil {
+			return err
+		}
+		if err := l.clearLeftovers(ctx, name); err != nil {
+			return err
+		}
+	}
+}
+
+// seize isolates a database and renames it, so that no client comes back.
+func (l *life) seize(ctx context.Context, name, scratch string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*evictTimeout)
+	defer cancel()
+	err := l.isolate(ctx, name)
+	for _, sql := range []string{
+		"ALTER DATABASE " + ident(name) + " RENAME TO " + ident(scratch),
+		"ALTER DATABASE " + ident(scratch) + " ALLOW_CONNECTIONS true",
+	} {
+		if err == nil {
+			err = l.exec(ctx, sql)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("take database %s: %w", name, err)
 	}
-	return l.clearLeftovers(ctx, scratch)
+	return nil
 }
 
 // remove drops a database with everything that is in the way, if it is there.
 func (l *life) remove(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*evictTimeout)
 	defer cancel()
-	var left int
-	err := l.admin(ctx, func(c *pgx.Conn) error {
-		// Not even a superuser connects now.
-		if _, err := c.Exec(ctx, "ALTER DATABASE "+ident(name)+" ALLOW_CONNECTIONS false"); err != nil {
-			return err
-		}
-		if err := evict(ctx, c, name); err != nil {
-			return err
-		}
-		return c.QueryRow(ctx, leftovers, name).Scan(&left)
-	})
+	err := l.isolate(ctx, name)
 	if hasCode(err, codeNoDatabase) {
 		return nil
-	}
-	if err == nil && left > 0 {
-		if err = l.exec(ctx, "ALTER DATABASE "+ident(name)+" ALLOW_CONNECTIONS true"); err == nil {
-			err = l.clearLeftovers(ctx, name)
-		}
 	}
 	if err == nil {
 		err = l.dropUntilFree(ctx, name)

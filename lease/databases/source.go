@@ -163,7 +163,10 @@ func (s *Source) server(ctx context.Context) (*life, error) {
 	s.mu.Lock()
 	s.life = l
 	s.mu.Unlock()
-	l.work.Go(func() { s.sweep(l) })
+	l.work.Go(func() {
+		defer close(l.swept)
+		s.sweep(l)
+	})
 	return l, nil
 }
 
@@ -213,7 +216,10 @@ func (s *Source) Create(ctx context.Context) (*lease.Item, error) {
 
 func (s *Source) item(l *life, name, version string) *lease.Item {
 	env := l.host.Env(name)
-	return &lease.Item{Name: name, Version: version, URL: urlIn(env), Env: env, Dial: l.host.Dial, Database: name}
+	return &lease.Item{
+		Name: name, Version: version, URL: urlIn(env), Env: env, Dial: l.host.Dial,
+		Config: func() (*pgx.ConnConfig, error) { return l.host.Config(name) },
+	}
 }
 
 // newName returns a name that was never used.
@@ -270,7 +276,10 @@ func (s *Source) Recycle(ctx context.Context, it *lease.Item, use lease.Use) (*l
 		if err := l.evict(ctx, it.Name); err != nil {
 			return nil, errors.Join(err, s.Destroy(ctx, it))
 		}
-		return it, l.clearLeftovers(ctx, it.Name)
+		if err := l.clearLeftovers(ctx, it.Name); err != nil {
+			return nil, errors.Join(err, s.Destroy(ctx, it))
+		}
+		return it, nil
 	}
 	// Out of everybody's reach.
 	scratch := s.newName()

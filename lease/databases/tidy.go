@@ -34,8 +34,8 @@ func (s *Source) tidy(ctx context.Context, l *life, name, policy string) (bool, 
 	if st == nil {
 		st = &state{}
 	}
-	writes, err := l.writes(ctx, name)
-	if err != nil {
+	writes, reset, err := l.writes(ctx, name)
+	if err != nil || reset {
 		return false, err
 	}
 	conn, err := l.connect(ctx, name)
@@ -53,7 +53,7 @@ func (s *Source) tidy(ctx context.Context, l *life, name, policy string) (bool, 
 	}
 	if c.wrote {
 		// Our own writes count from here on as the lease's did not.
-		if c.state.writes, err = l.writes(ctx, name); err != nil {
+		if c.state.writes, _, err = l.writes(ctx, name); err != nil {
 			return false, err
 		}
 		if c.state.tables, err = l.tableWrites(ctx, name); err != nil {
@@ -69,14 +69,13 @@ func (s *Source) tidy(ctx context.Context, l *life, name, policy string) (bool, 
 }
 
 // writes returns how many rows were written in a database, catalogs and rolled back
-// transactions included. A reset of the counters shows as another number.
-func (l *life) writes(ctx context.Context, name string) (n int64, err error) {
+// transactions included; reset tells that somebody reset the counters.
+func (l *life) writes(ctx context.Context, name string) (n int64, reset bool, err error) {
 	err = l.admin(ctx, func(c *pgx.Conn) error {
-		return c.QueryRow(ctx, `SELECT coalesce(sum(tup_inserted + tup_updated + tup_deleted
-			+ coalesce(extract(epoch FROM stats_reset), 0)::bigint), 0)::bigint
-			FROM pg_stat_database WHERE datname = $1`, name).Scan(&n)
+		return c.QueryRow(ctx, `SELECT coalesce(sum(tup_inserted + tup_updated + tup_deleted), 0)::bigint,
+			coalesce(bool_or(stats_reset IS NOT NULL), false) FROM pg_stat_database WHERE datname = $1`, name).Scan(&n, &reset)
 	})
-	return n, err
+	return n, reset, err
 }
 
 // tableWrites returns the tables' counters.
