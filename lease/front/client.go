@@ -289,6 +289,10 @@ func toError(err error) *wire.Error {
 	if errors.As(err, &pg) {
 		return &wire.Error{Severity: wire.SeverityFatal, Code: wire.Code(pg.Code), Message: pg.Message, Detail: pg.Detail, Hint: pg.Hint}
 	}
+	var login *auth.Error
+	if errors.As(err, &login) {
+		return &wire.Error{Severity: wire.SeverityFatal, Code: wire.Code(login.Code), Message: login.Message, Detail: login.Detail}
+	}
 	var refused *lease.RefusedError
 	if errors.As(err, &refused) {
 		return refuse(wire.CodeTooManyConnections, refused.Error(), "")
