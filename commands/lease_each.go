@@ -55,6 +55,9 @@ func (c *leaseWrapEachCmd) Run(ctx context.Context, env *Env) error {
 			break
 		}
 		group.Go(func() error {
+			if ctx.Err() != nil {
+				return nil // failed while we waited for our turn
+			}
 			err := c.one(ctx, env, p.Prefix, i)
 			if err == nil {
 				return nil

@@ -62,7 +62,7 @@ func (c *leaseExecCmd) with(ctx context.Context, env *Env, client *lease.Client,
 	if err != nil {
 		return err
 	}
-	err = runLeased(ctx, env, env.Command, append(held.Env, wrapEnv(socket, "")...))
+	err = runLeased(ctx, env, env.Command, append(held.Env, wrapEnv(socket)...))
 	if c.Keep == "always" || c.Keep == "failed" && err != nil && held.URL != "" {
 		keepCtx := context.WithoutCancel(ctx)
 		if keepErr := held.Keep(keepCtx, fmt.Sprintf("%s: %v", label, err)); keepErr != nil {
@@ -102,7 +102,7 @@ func (c *leaseExecCmd) legacy(ctx context.Context, env *Env, socket string) erro
 }
 
 func (c *leaseExecCmd) runLegacy(ctx context.Context, env *Env, l *lease.Legacy, socket string) error {
-	err := runLeased(ctx, env, env.Command, append([]string{"PGDATABASE=" + l.Name}, wrapEnv(socket, "")...))
+	err := runLeased(ctx, env, env.Command, append([]string{"PGDATABASE=" + l.Name}, wrapEnv(socket)...))
 	return errors.Join(err, l.Close())
 }
 

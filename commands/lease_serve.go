@@ -144,11 +144,11 @@ func serveLeases(ctx context.Context, env *Env, f *leaseFlags, command []string)
 		}
 	}
 	if command != nil {
-		url := ""
+		vars := wrapEnv(plans[0].socket)
 		if len(fronts) > 0 {
-			url = fronts[0].URL()
+			vars = append(vars, fronts[0].Env()...)
 		}
-		return runLeased(ctx, env, command, wrapEnv(plans[0].socket, url))
+		return runLeased(ctx, env, command, vars)
 	}
 	env.UI.Printf("%s\n", plans[0].socket)
 	select {
@@ -185,12 +185,8 @@ func summary(env *Env, st lease.Status) {
 
 // wrapEnv leads a command to a lease server. An inherited PGM_SOCKET would be stronger
 // with pgmanager's client, so both are set.
-func wrapEnv(socket, url string) []string {
-	env := []string{"PGM_SOCKET=" + socket, "PGMANAGER_SOCKET=" + socket}
-	if url != "" {
-		env = append(env, "DATABASE_URL="+url)
-	}
-	return env
+func wrapEnv(socket string) []string {
+	return []string{"PGM_SOCKET=" + socket, "PGMANAGER_SOCKET=" + socket}
 }
 
 // runLeased runs a command with a leased environment. leaseEnv may say DATABASE_URL; then

@@ -141,6 +141,16 @@ func (f *Front) listenTCP(address string) error {
 // place of LABEL; it holds the password then.
 func (f *Front) URL() string { return f.url }
 
+// Env returns what leads clients here: DATABASE_URL and the PG* variables.
+func (f *Front) Env() []string {
+	env := []string{"DATABASE_URL=" + f.url}
+	if f.password == "" {
+		return append(env, "PGHOST="+filepath.Dir(f.listener.Addr().String()), "PGPORT=5432", "PGDATABASE=lease")
+	}
+	host, port, _ := net.SplitHostPort(f.listener.Addr().String()) // a listener's address is one
+	return append(env, "PGHOST="+host, "PGPORT="+port, "PGUSER=lease", "PGPASSWORD="+f.password, "PGDATABASE=lease.LABEL")
+}
+
 func (f *Front) accept() {
 	for {
 		conn, err := f.listener.Accept()
