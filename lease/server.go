@@ -109,6 +109,7 @@ func (s *Server) accept(sp *served, l *socket, control bool) {
 		c := newSession(s, sp.Pool, conn, pid)
 		if !control {
 			c.request(sp.Pool, "")
+			c.grantNow()
 		}
 		s.work.Go(func() {
 			defer s.untrack(conn)

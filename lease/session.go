@@ -24,11 +24,14 @@ type session struct {
 
 	asked *Request // what is waited for
 	lease *Lease
+	told  bool // the grant has been written
 }
 
 // longGone is how long a client may take to read what we write before it counts as gone.
 const longGone = 10 * time.Second
 
+// newSession returns the session of a control socket; request makes it one of a lease
+// socket.
 func newSession(s *Server, p *Pool, conn *net.UnixConn, pid int) *session {
 	return &session{server: s, pool: p, conn: conn, peer: Holder{PID: pid}, control: true}
 }
@@ -38,6 +41,18 @@ func (c *session) request(p *Pool, label string) {
 	c.control = false
 	h := c.holder(label)
 	c.asked = p.Request(h)
+}
+
+// grantNow writes a grant that needs no waiting. It is a few bytes into an empty socket, so
+// it cannot block, and the client need not wait for a goroutine to be scheduled.
+func (c *session) grantNow() {
+	if !c.asked.settled() {
+		return
+	}
+	if l, err := c.asked.Lease(); err == nil {
+		_, _ = c.conn.Write(appendGrant(nil, l.Item.Name)) // a client that has gone is seen by read
+		c.told = true
+	}
 }
 
 func (c *session) holder(label string) Holder {
@@ -153,7 +168,7 @@ func (c *session) await(gone chan error) bool {
 		return false
 	}
 	c.lease, c.asked = l, nil
-	return c.write(appendGrant(nil, l.Item.Name))
+	return c.told || c.write(appendGrant(nil, l.Item.Name))
 }
 
 // write reports whether the client is still there.

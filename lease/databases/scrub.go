@@ -48,10 +48,23 @@ func evict(ctx context.Context, c *pgx.Conn, name string) error {
 			return fmt.Errorf("end the sessions in %s: %w", name, err)
 		}
 		if err := pause(ctx, wait); err != nil {
-			return fmt.Errorf("%d sessions in %s do not end: %w", n, name, err)
+			return fmt.Errorf("%d sessions in %s do not end%s: %w", n, name, whoIsThere(c, name), err)
 		}
 		wait = min(wait*2, evictMost)
 	}
+}
+
+// whoIsThere describes a session that does not end.
+func whoIsThere(c *pgx.Conn, name string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var who string
+	err := c.QueryRow(ctx, `SELECT format('%s %s, %s, waiting for %s/%s: %s', backend_type, pid, state, wait_event_type, wait_event, left(query, 80))
+		FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid() LIMIT 1`, name).Scan(&who)
+	if err != nil {
+		return ""
+	}
+	return " (" + who + ")"
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -97,18 +110,41 @@ func (l *life) seize(ctx context.Context, name, scratch string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*evictTimeout)
 	defer cancel()
 	err := l.isolate(ctx, name)
-	for _, sql := range []string{
-		"ALTER DATABASE " + ident(name) + " RENAME TO " + ident(scratch),
-		"ALTER DATABASE " + ident(scratch) + " ALLOW_CONNECTIONS true",
-	} {
-		if err == nil {
-			err = l.exec(ctx, sql)
-		}
+	if err == nil {
+		err = l.rename(ctx, name, scratch)
+	}
+	if err == nil {
+		err = l.exec(ctx, "ALTER DATABASE "+ident(scratch)+" ALLOW_CONNECTIONS true")
 	}
 	if err != nil {
 		return fmt.Errorf("take database %s: %w", name, err)
 	}
 	return nil
+}
+
+// renameTimeout is how long a rename may wait for a session before we end that. RENAME
+// itself would wait for five seconds and end none.
+const renameTimeout = 250 * time.Millisecond
+
+// rename renames an isolated database. A session that was let in at the last moment may
+// have appeared since.
+func (l *life) rename(ctx context.Context, from, to string) error {
+	return l.admin(ctx, func(c *pgx.Conn) error {
+		if _, err := c.Exec(ctx, fmt.Sprintf("SET statement_timeout = %d", renameTimeout.Milliseconds())); err != nil {
+			return err
+		}
+		for {
+			_, err := c.Exec(ctx, "ALTER DATABASE "+ident(from)+" RENAME TO "+ident(to))
+			if hasCode(err, codeInUse, "57014") { // query_canceled
+				if err := evict(ctx, c, from); err != nil {
+					return err
+				}
+				continue
+			}
+			_, resetErr := c.Exec(ctx, "RESET statement_timeout")
+			return errors.Join(err, resetErr)
+		}
+	})
 }
 
 // remove drops a database with everything that is in the way, if it is there.
@@ -169,7 +205,7 @@ func (l *life) clearLeftovers(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("clear what is left in %s: %w", name, err)
 	}
-	return l.evict(ctx, name)
+	return nil
 }
 
 func clearIn(ctx context.Context, conn *pgx.Conn) error {

@@ -101,19 +101,12 @@ func (s *Source) build(ctx context.Context, l *life, t *template, r *recipe) err
 	if err := s.fill(ctx, l, name, r); err != nil {
 		return errors.Join(err, l.remove(context.WithoutCancel(ctx), name))
 	}
-	if err := l.evict(ctx, name); err != nil {
+	// Whoever the command left behind does not see it become the template.
+	if err := l.isolate(ctx, name); err != nil {
 		return err
 	}
-	if err := l.clearLeftovers(ctx, name); err != nil {
-		return err
-	}
-	for _, sql := range []string{
-		"ALTER DATABASE " + ident(name) + " ALLOW_CONNECTIONS false",
-		"ALTER DATABASE " + ident(name) + " RENAME TO " + ident(t.name),
-	} {
-		if err := l.exec(ctx, sql); err != nil {
-			return fmt.Errorf("finish the template: %w", err)
-		}
+	if err := l.rename(ctx, name, t.name); err != nil {
+		return fmt.Errorf("finish the template: %w", err)
 	}
 	s.log.Info("template built", "template", t.name, "took", time.Since(began).Round(time.Millisecond))
 	return nil

@@ -48,19 +48,11 @@ func (s *Source) tidy(ctx context.Context, l *life, name, policy string) (bool, 
 	if err != nil || !clean {
 		return false, err
 	}
+	if !c.wrote {
+		c.state.writes = writes
+	}
 	if err := l.evict(ctx, name); err != nil { // our own session
 		return false, err
-	}
-	if c.wrote {
-		// Our own writes count from here on as the lease's did not.
-		if c.state.writes, _, err = l.writes(ctx, name); err != nil {
-			return false, err
-		}
-		if c.state.tables, err = l.tableWrites(ctx, name); err != nil {
-			return false, err
-		}
-	} else {
-		c.state.writes = writes
 	}
 	s.mu.Lock()
 	s.states[name] = &c.state
@@ -79,19 +71,6 @@ func (l *life) writes(ctx context.Context, name string) (n int64, reset bool, er
 }
 
 // tableWrites returns the tables' counters.
-func (l *life) tableWrites(ctx context.Context, name string) (map[uint32]int64, error) {
-	conn, err := l.connect(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	out, err := tableWrites(ctx, conn)
-	closeConn(conn)
-	if err != nil {
-		return nil, err
-	}
-	return out, l.evict(ctx, name)
-}
-
 func tableWrites(ctx context.Context, conn *pgx.Conn) (map[uint32]int64, error) {
 	rows, err := conn.Query(ctx, `SELECT relid, n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_user_tables
 		WHERE n_tup_ins + n_tup_upd + n_tup_del > 0`)
@@ -245,6 +224,24 @@ func (c *cleaner) verify(ctx context.Context, dirty []uint32) (bool, error) {
 	if err != nil || len(some) > 0 {
 		return false, err
 	}
+	if c.wrote {
+		if err := c.count(ctx); err != nil {
+			return false, err
+		}
+	}
 	now, err := readSequences(ctx, c.conn, c.base.sequences)
 	return err == nil && slices.Equal(now, c.base.sequences), err
+}
+
+// count reads the counters with our own writes in them, which the next lease's have to be
+// told from. Once they are flushed this session adds no more.
+func (c *cleaner) count(ctx context.Context) (err error) {
+	if _, err := c.conn.Exec(ctx, "SELECT pg_stat_force_next_flush()"); err != nil {
+		return err
+	}
+	if c.state.tables, err = tableWrites(ctx, c.conn); err != nil {
+		return err
+	}
+	return c.conn.QueryRow(ctx, `SELECT coalesce(sum(tup_inserted + tup_updated + tup_deleted), 0)::bigint
+		FROM pg_stat_database WHERE datname = current_database()`).Scan(&c.state.writes)
 }

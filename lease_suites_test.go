@@ -1,0 +1,319 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/lease"
+)
+
+// check is what every test of every suite runs, with the id of its process: that process
+// alone has ever written to the database.
+const check = `#!/bin/sh
+n=$(PGOPTIONS='-c client_min_messages=error' psql -XAtq -v ON_ERROR_STOP=1 ${2:+-d "$2"} -c 'CREATE TABLE IF NOT EXISTS mine (pid int)' \
+	-c "INSERT INTO mine VALUES ($1)" -c 'INSERT INTO things DEFAULT VALUES' \
+	-c 'SELECT count(DISTINCT pid) FROM mine') || { echo "lost $PGDATABASE $1" >> "$SUITE_LOG"; exit 1; }
+if [ "$n" = 1 ]; then echo "ok $PGDATABASE $1" >> "$SUITE_LOG"; else echo "SHARED $PGDATABASE $1 ($n)" >> "$SUITE_LOG"; exit 1; fi
+`
+
+// recipe returns the code block of a section of the help topic, so that what is tested is
+// what people copy.
+func recipe(t *testing.T, section string, n int) string {
+	t.Helper()
+	b, err := os.ReadFile("commands/help/leases.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(b), "\n## "+section+"\n")
+	blocks := strings.Split(rest, "```\n")
+	if !ok || len(blocks) < 2*n+2 {
+		t.Fatalf("the help topic has no code block %d under %q", n, section)
+	}
+	return blocks[2*n+1]
+}
+
+// A suite is a lease server and a directory with a suite of tests.
+type suite struct {
+	*killer
+	log    string
+	socket string
+	server *exec.Cmd
+	stderr bytes.Buffer
+}
+
+func newSuite(t *testing.T, files map[string]string) *suite {
+	t.Helper()
+	s := &suite{killer: newKiller(t)}
+	s.log = filepath.Join(s.dir, "suite.log")
+	t.Setenv("PGX_DEV_TEMP", os.Getenv("XDG_RUNTIME_DIR"))
+	all := map[string]string{
+		"check.sh":     check,
+		"1.sql":        "CREATE TABLE things (id bigserial PRIMARY KEY);",
+		"pgx-dev.toml": "[[lease.pool]]\nmigrations = [\"1.sql\"]\ncount = 20\n",
+	}
+	for name, text := range files {
+		all[name] = text
+	}
+	for name, text := range all {
+		path := filepath.Join(s.dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.server = s.command("lease", "serve")
+	s.server.Stderr = &s.stderr
+	out, err := s.server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 256)
+	n, err := out.Read(line)
+	if err != nil {
+		t.Fatalf("the lease server did not start: %v\n%s", err, s.stderr.String())
+	}
+	s.socket = strings.TrimSpace(string(line[:n]))
+	return s
+}
+
+func (s *suite) status() lease.PoolStatus {
+	s.t.Helper()
+	out, err := s.command("lease", "status", "--json", "-s", s.socket).Output()
+	var st lease.Status
+	if err == nil {
+		err = json.Unmarshal(out, &st)
+	}
+	if err != nil {
+		s.t.Fatalf("lease status: %v", err)
+	}
+	return st.Pools[0]
+}
+
+// run runs the suite and meanwhile kills up to kills processes that hold a lease.
+func (s *suite) run(kills int, argv ...string) (out string, err error) {
+	s.t.Helper()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = s.dir
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "PG") || strings.HasPrefix(kv, "PGX_DEV_") {
+			cmd.Env = append(cmd.Env, kv)
+		}
+	}
+	cmd.Env = append(cmd.Env, s.mark, "PGM_SOCKET="+s.socket, "SUITE_LOG="+s.log, "CHECK="+filepath.Join(s.dir, "check.sh"),
+		"PATH="+filepath.Dir(s.program)+":"+os.Getenv("PATH"))
+	var b bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &b, &b
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	killed := 0
+	for {
+		select {
+		case err := <-done:
+			s.t.Logf("killed %d workers", killed)
+			return b.String(), err
+		case <-time.After(150 * time.Millisecond):
+		}
+		if killed == kills {
+			continue
+		}
+		if leases := s.status().Leases; len(leases) > 0 {
+			victim := leases[rand.IntN(len(leases))].PID
+			if victim == cmd.Process.Pid { // without it there is no suite
+				continue
+			}
+			if syscall.Kill(victim, syscall.SIGKILL) == nil {
+				killed++
+			}
+		}
+	}
+}
+
+// finish checks what the suite has seen, and that the server and everything else ends.
+func (s *suite) finish(least int) {
+	s.t.Helper()
+	b, err := os.ReadFile(s.log)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	holders := map[string]string{} // process by database
+	ok := 0
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if f[0] == "SHARED" {
+			s.t.Errorf("%s", line)
+		}
+		if f[0] != "ok" {
+			continue
+		}
+		ok++
+		if before := holders[f[1]]; before != "" && before != f[2] {
+			s.t.Errorf("%s was held by %s and by %s", f[1], before, f[2])
+		}
+		holders[f[1]] = f[2]
+	}
+	s.t.Logf("%d tests passed on %d databases", ok, len(holders))
+	if ok < least {
+		s.t.Errorf("only %d tests passed", ok)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		st := s.status()
+		if len(st.Leases) == 0 && len(st.Waiting) == 0 && st.Cleaning == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("leases are left: %+v", st)
+		}
+	}
+	if err := s.server.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.server.Wait(); err != nil {
+		s.t.Errorf("the lease server: %v\n%s", err, s.stderr.String())
+	}
+	s.awaitNone("the suite")
+	if left, err := filepath.Glob(filepath.Join(os.Getenv("PGX_DEV_TEMP"), "pgx-dev-*", "*")); err != nil || len(left) > 1 {
+		s.t.Errorf("left on disk: %v, %v", left, err)
+	}
+}
+
+// TestLeaseGoSuite runs a Go module of eight packages, each with one lease.
+func TestLeaseGoSuite(t *testing.T) {
+	files := map[string]string{"go.mod": "module suite\n\ngo 1.24\n"}
+	for i := range 8 {
+		files[fmt.Sprintf("p%d/p_test.go", i)] = fmt.Sprintf(`package p%d
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+)
+
+func Test(t *testing.T) {
+	for range 5 {
+		if out, err := exec.Command(os.Getenv("CHECK"), strconv.Itoa(os.Getpid())).CombinedOutput(); err != nil {
+			t.Fatalf("%%v: %%s", err, out)
+		}
+	}
+}
+`, i)
+	}
+	s := newSuite(t, files)
+	if out, err := s.run(0, "go", "test", "-p", "8", "-count=1", "-exec", "pgx-dev lease exec --", "./..."); err != nil {
+		t.Errorf("go test: %v\n%s", err, out)
+	}
+	_, _ = s.run(4, "go", "test", "-p", "8", "-count=2", "-exec", "pgx-dev lease exec --", "./...") // some fail: they are killed
+	s.finish(40)
+}
+
+// cached makes a directory of tools once for all runs of the tests.
+func cached(t *testing.T, name string, ready string, argv ...[]string) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(cache, "pgx-dev-test", name)
+	if _, err := os.Stat(filepath.Join(dir, ready)); err == nil {
+		return dir
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range argv {
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	return dir
+}
+
+// TestLeasePytest runs pytest-xdist with eight workers, by the recipe of the help topic.
+func TestLeasePytest(t *testing.T) {
+	venv := cached(t, "pytest-xdist", "bin/pytest",
+		[]string{"python3", "-m", "venv", "."}, []string{"bin/pip", "install", "-q", "pytest", "pytest-xdist"})
+	s := newSuite(t, map[string]string{
+		"conftest.py": recipe(t, "Python", 0),
+		"test_it.py": `import os, subprocess, pytest
+
+@pytest.mark.parametrize("n", range(48))
+def test(n):
+    subprocess.run([os.environ["CHECK"], str(os.getpid())], check=True)
+`,
+	})
+	// The process that starts the workers takes a lease as well.
+	if out, err := s.run(0, filepath.Join(venv, "bin/pytest"), "-q", "-n", "8", "-p", "no:cacheprovider"); err != nil {
+		t.Errorf("pytest: %v\n%s", err, out)
+	}
+	_, _ = s.run(3, filepath.Join(venv, "bin/pytest"), "-q", "-n", "8", "-p", "no:cacheprovider")
+	s.finish(48)
+}
+
+// TestLeaseVitest runs vitest with eight workers, by the recipe of the help topic.
+func TestLeaseVitest(t *testing.T) {
+	node := cached(t, "vitest", "node_modules/.bin/vitest", []string{"npm", "init", "-y"}, []string{"npm", "install", "--no-audit", "--no-fund", "vitest@3.2.4"})
+	files := map[string]string{
+		"lease.mjs": recipe(t, "Node", 0),
+		"vitest.config.mjs": `export default { test: { setupFiles: ["./lease.mjs"], pool: "forks", poolOptions: { forks: { minForks: 8, maxForks: 8 } }, testTimeout: 30000 } };
+`,
+	}
+	for i := range 16 {
+		files[fmt.Sprintf("t%d.test.mjs", i)] = `import { execFileSync } from "node:child_process";
+import { test } from "vitest";
+for (let n = 0; n < 3; n++) test("own " + n, () => { execFileSync(process.env.CHECK, [String(process.pid)]); });
+`
+	}
+	s := newSuite(t, files)
+	if err := os.Symlink(filepath.Join(node, "node_modules"), filepath.Join(s.dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	vitest := filepath.Join(s.dir, "node_modules/.bin/vitest")
+	if out, err := s.run(0, vitest, "run"); err != nil {
+		t.Errorf("vitest: %v\n%s", err, out)
+	}
+	// vitest waits for ever for a worker that was killed, so it is ended by force as well.
+	_, _ = s.run(3, "timeout", "-s", "KILL", "8", vitest, "run")
+	s.kill(func(p proc) bool { return strings.HasPrefix(p.args, "node") })
+	s.finish(48)
+}
+
+// TestLeaseRust compiles and runs the recipe of the help topic.
+func TestLeaseRust(t *testing.T) {
+	s := newSuite(t, map[string]string{"it.rs": recipe(t, "Rust", 1) + `
+fn main() {
+    let (_stream, url) = lease();
+    let name = url.split('/').nth(3).unwrap().split('?').next().unwrap().to_string();
+    let status = std::process::Command::new(std::env::var("CHECK").unwrap())
+        .arg(std::process::id().to_string()).arg(&url).env("PGDATABASE", &name).status().unwrap();
+    println!("{name}");
+    assert!(status.success());
+}
+`})
+	if out, err := s.run(0, "rustc", "--edition", "2021", "-o", "it", "it.rs"); err != nil {
+		t.Fatalf("rustc: %v\n%s", err, out)
+	}
+	out, err := s.run(0, "./it")
+	if err != nil || !strings.HasPrefix(out, "lease_default_lx") {
+		t.Errorf("the program: %v\n%s", err, out)
+	}
+	s.finish(1)
+}
