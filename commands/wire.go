@@ -3,6 +3,7 @@ package commands
 // wireCommands are about the protocol itself.
 type wireCommands struct {
 	Wire struct {
-		Tap wireTapCmd `cmd:"" help:"Show every message between clients and a server."`
+		Tap       wireTapCmd       `cmd:"" help:"Show every message between clients and a server."`
+		Replicate wireReplicateCmd `cmd:"" help:"Stream the changes of a database as lines of JSON."`
 	} `cmd:"" group:"wire" help:"Watch, stream and serve the PostgreSQL protocol."`
 }
