@@ -238,7 +238,7 @@ func (f *leaseFlags) clusterOpener(env *Env, p lease.PoolConfig) databases.Opene
 		o := opening{label: "lease " + p.Name}
 		name := p.Cluster
 		if name != "" {
-			o.target = target{Name: name}
+			o.target = target{Name: nameArg(name)}
 			cfg, err := clusterConfig(env, o.target)
 			if err != nil {
 				return nil, err
@@ -247,7 +247,7 @@ func (f *leaseFlags) clusterOpener(env *Env, p lease.PoolConfig) databases.Opene
 			o.config = cfg
 		} else {
 			name = "lease-" + p.Name
-			o.target = target{Name: name}
+			o.target = target{Name: nameArg(name)}
 			o.temp = true
 			settings := map[string]string{"max_connections": strconv.Itoa(4*(*p.Count) + 50), "max_prepared_transactions": "16"}
 			for k, v := range p.Settings {

@@ -49,7 +49,7 @@ func wireTargetOf(ctx context.Context, env *Env, text, label string) (*wireTarge
 		}
 		return remoteTarget(fmt.Sprintf("host=%s port=%s sslmode=disable", host, port))
 	}
-	srv, cfg, err := attach(ctx, env, target{Name: text}, label)
+	srv, cfg, err := attach(ctx, env, target{Name: nameArg(text)}, label)
 	if err != nil {
 		return nil, err
 	}
