@@ -111,14 +111,14 @@ func withPassword(t *testing.T, url string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := strings.Index(url, "passfile=")
-	if at < 0 {
+	before, _, ok := strings.Cut(url, "passfile=")
+	if !ok {
 		return url
 	}
 	if cfg.Password == "" {
 		t.Fatalf("the password file of %s has no password", url)
 	}
-	return strings.Replace(strings.TrimRight(url[:at], "?&"), "postgres@", "postgres:"+cfg.Password+"@", 1) + "?sslmode=disable"
+	return strings.Replace(strings.TrimRight(before, "?&"), "postgres@", "postgres:"+cfg.Password+"@", 1) + "?sslmode=disable"
 }
 
 // psycopg returns a Python that has psycopg.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -60,9 +61,7 @@ func newSuite(t *testing.T, files map[string]string) *suite {
 		"1.sql":        "CREATE TABLE things (id bigserial PRIMARY KEY);",
 		"pgx-dev.toml": "[[lease.pool]]\nmigrations = [\"1.sql\"]\ncount = 20\n",
 	}
-	for name, text := range files {
-		all[name] = text
-	}
+	maps.Copy(all, files)
 	for name, text := range all {
 		path := filepath.Join(s.dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -224,7 +223,7 @@ func Test(t *testing.T) {
 }
 
 // cached makes a directory of tools once for all runs of the tests.
-func cached(t *testing.T, name string, ready string, argv ...[]string) string {
+func cached(t *testing.T, name, ready string, argv ...[]string) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {

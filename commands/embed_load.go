@@ -77,7 +77,7 @@ func isArchive(r *bufio.Reader) (bool, error) {
 	const magicAt = 257
 	var block [magicAt + 5]byte
 	if _, err := io.ReadFull(gz, block[:]); err != nil {
-		return false, nil // too short for one; whoever reads it says what is wrong
+		return false, nil //nolint:nilerr // too short for one; whoever reads it says what is wrong
 	}
 	return string(block[magicAt:]) == "ustar", nil
 }

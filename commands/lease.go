@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -250,9 +251,7 @@ func (f *leaseFlags) clusterOpener(env *Env, p lease.PoolConfig) databases.Opene
 			o.target = target{Name: nameArg(name)}
 			o.temp = true
 			settings := map[string]string{"max_connections": strconv.Itoa(4*(*p.Count) + 50), "max_prepared_transactions": "16"}
-			for k, v := range p.Settings {
-				settings[k] = v
-			}
+			maps.Copy(settings, p.Settings)
 			o.config = cluster.Config{PG: p.PG, Settings: settings, Spare: "none"}
 		}
 		srv, err := open(ctx, env, o)

@@ -56,7 +56,7 @@ func (c *leaseWrapEachCmd) Run(ctx context.Context, env *Env) error {
 		}
 		group.Go(func() error {
 			if ctx.Err() != nil {
-				return nil // failed while we waited for our turn
+				return nil //nolint:nilerr // failed while we waited for our turn
 			}
 			err := c.one(ctx, env, p.Prefix, i)
 			if err == nil {

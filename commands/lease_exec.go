@@ -84,9 +84,7 @@ func (c *leaseExecCmd) legacy(ctx context.Context, env *Env, socket string) erro
 		return usageError("%s is served by a pgmanager, which knows no --pool, --ttl or --keep", socket)
 	}
 	if c.Wait > 0 {
-		var cancel context.CancelFunc
-		waitCtx := ctx
-		waitCtx, cancel = context.WithTimeoutCause(ctx, c.Wait, fmt.Errorf("no database was free within %v", c.Wait))
+		waitCtx, cancel := context.WithTimeoutCause(ctx, c.Wait, fmt.Errorf("no database was free within %v", c.Wait))
 		defer cancel()
 		l, err := lease.AcquireLegacy(waitCtx, socket)
 		if err != nil {

@@ -41,7 +41,7 @@ func (c *wireTapCmd) Run(ctx context.Context, env *Env) error {
 }
 
 func (c *wireTapCmd) serve(ctx context.Context, env *Env, to *wireTarget) (err error) {
-	out, colour := io.Writer(env.UI.Stdout()), env.UI.Out()
+	out, colour := env.UI.Stdout(), env.UI.Out()
 	switch {
 	case c.Output != "":
 		f, ferr := os.OpenFile(c.Output, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)

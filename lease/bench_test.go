@@ -81,7 +81,7 @@ func startPgmanager(tb testing.TB, count int) string {
 		if time.Now().After(deadline) {
 			tb.Fatal("pgmanager does not listen")
 		}
-		time.Sleep(5 * time.Millisecond) // it says nothing when it is ready
+		<-time.After(5 * time.Millisecond) // it says nothing when it is ready
 	}
 }
 
@@ -162,7 +162,7 @@ func BenchmarkLeaseWaiters(b *testing.B) {
 
 // BenchmarkLeasePool measures the pool without a socket.
 func BenchmarkLeasePool(b *testing.B) {
-	p := lease.NewPool(lease.PoolConfig{Engine: "none", Count: count(8)}, lease.NewNames("t_"), nil)
+	p := lease.NewPool(lease.PoolConfig{Engine: "none", Count: new(8)}, lease.NewNames("t_"), nil)
 	p.Start()
 	defer p.Close(context.Background())
 	b.ReportAllocs()

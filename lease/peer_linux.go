@@ -3,8 +3,6 @@ package lease
 import (
 	"fmt"
 	"net"
-	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,13 +26,4 @@ func PeerOf(conn *net.UnixConn) (pid, uid int, err error) {
 		return 0, 0, fmt.Errorf("ask who is connected: %w", err)
 	}
 	return int(cred.Pid), int(cred.Uid), nil
-}
-
-// commandOf returns the name of a process's program, or "".
-func commandOf(pid int) string {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
 }

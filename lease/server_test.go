@@ -30,12 +30,13 @@ func shortDir(t testing.TB) string {
 	return dir
 }
 
-func count(n int) *int { return &n }
+//go:fix inline
+func count(n int) *int { return new(n) }
 
 // serveNames serves n names t_0… and returns the socket.
 func serveNames(t testing.TB, n int) (*lease.Server, string) {
 	t.Helper()
-	return servePool(t, lease.NewPool(lease.PoolConfig{Engine: "none", Count: count(n)}, lease.NewNames("t_"), nil))
+	return servePool(t, lease.NewPool(lease.PoolConfig{Engine: "none", Count: new(n)}, lease.NewNames("t_"), nil))
 }
 
 func servePool(t testing.TB, p *lease.Pool) (*lease.Server, string) {
@@ -349,7 +350,7 @@ func TestTTL(t *testing.T) {
 
 // TestWaitIsOver refuses a legacy client with a text that its panic will show.
 func TestWaitIsOver(t *testing.T) {
-	_, path := servePool(t, lease.NewPool(lease.PoolConfig{Engine: "none", Count: count(0), Wait: 10 * time.Millisecond}, lease.NewNames("t_"), nil))
+	_, path := servePool(t, lease.NewPool(lease.PoolConfig{Engine: "none", Count: new(0), Wait: 10 * time.Millisecond}, lease.NewNames("t_"), nil))
 	c := connect(t, path)
 	if got := read(t, c); got != "EMPTY:none was free within 10ms" {
 		t.Errorf("got %q", got)

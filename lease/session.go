@@ -161,8 +161,7 @@ func (c *session) await(gone chan error) bool {
 	}
 	l, err := c.asked.Lease()
 	if err != nil {
-		var refused *RefusedError
-		if errors.As(err, &refused) {
+		if refused, ok := errors.AsType[*RefusedError](err); ok {
 			c.write(appendEmpty(nil, refused.Reason))
 		}
 		return false
@@ -218,7 +217,7 @@ func (c *session) do(r request, gone chan error) (out []byte, end bool) {
 		}
 		return appendOK(nil, l.Item.URL), false
 	case "env":
-		return appendLines(nil, append(l.Item.Env[:len(l.Item.Env):len(l.Item.Env)], "PGX_DEV_LEASE_ID="+l.ID)), false
+		return appendLines(nil, append(slices.Clip(l.Item.Env), "PGX_DEV_LEASE_ID="+l.ID)), false
 	case "label":
 		l.SetLabel(r.rest)
 	case "clean":
@@ -266,7 +265,7 @@ func (c *session) reset(l *Lease, gone chan error) []byte {
 	case err := <-gone:
 		cancel()
 		<-done
-		gone <- err
+		gone <- err //nolint:errcheck // only that it ends
 		return nil
 	}
 }

@@ -99,7 +99,7 @@ func wait(ctx context.Context, path string, exclusive bool) (*Lock, error) {
 			}
 		case <-ctx.Done():
 			go func() {
-				<-done
+				<-done //nolint:errcheck // undone either way
 				_ = f.Close()
 			}()
 			return nil, fmt.Errorf("lock %s: %w", path, context.Cause(ctx))

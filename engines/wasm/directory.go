@@ -60,8 +60,7 @@ func (s *Server) startDir(ctx context.Context, spec engines.Spec, user string, o
 		return nil, err
 	}
 	in, err := s.l.rt.Boot(ctx, s.m.fs, o)
-	var boot *guest.BootError
-	if errors.As(err, &boot) {
+	if _, ok := errors.AsType[*guest.BootError](err); ok {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	return in, err

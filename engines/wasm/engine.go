@@ -180,7 +180,7 @@ func (e *Engine) say(step string) {
 	if e.cfg.Progress != nil {
 		e.cfg.Progress(step)
 	}
-	e.log.Debug(step)
+	e.log.Debug("progress", "step", step)
 }
 
 func (e *Engine) compile(ctx context.Context, l *loaded, names []string) error {

@@ -189,8 +189,7 @@ func parseOptions(s string) ([][2]string, error) {
 
 // asFault makes any error one that can be sent.
 func asFault(err error) *fault {
-	var f *fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault](err); ok {
 		return f
 	}
 	return &fault{code: "XX000", message: err.Error()}

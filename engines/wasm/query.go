@@ -213,8 +213,7 @@ func (d *DB) Transaction(ctx context.Context, f func(tx Tx) error) error {
 }
 
 func sqlState(err error) string {
-	var pe *pgconn.PgError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pe.Code
 	}
 	return ""

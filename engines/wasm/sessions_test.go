@@ -19,8 +19,7 @@ import (
 )
 
 func code(err error) string {
-	var pe *pgconn.PgError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pe.Code
 	}
 	return fmt.Sprint(err)

@@ -72,8 +72,7 @@ func (b *backend) login(c *client, s *startup) error {
 	b.current = c
 	b.listening.enter(b, c)
 	if err := b.apply(&c.session); err != nil {
-		var f *fault
-		if errors.As(err, &f) {
+		if f, ok := errors.AsType[*fault](err); ok {
 			c.session.base = nil
 			if rerr := b.resetBase(); rerr != nil {
 				return rerr

@@ -34,7 +34,7 @@ func BenchmarkLeaseDatabase(b *testing.B) {
 	srv := server(b)
 	dir := migrations(b, map[string]string{"1.sql": tables100()})
 	cfg := config(b, dir, func(p *lease.PoolConfig) {
-		p.Migrations, p.Warm, p.Count, p.Parallel = []string{"1.sql"}, count(8), count(40), 2
+		p.Migrations, p.Warm, p.Count, p.Parallel = []string{"1.sql"}, new(8), new(40), 2
 	})
 	serve := func(b *testing.B, policy string) (string, *lease.Server) {
 		cfg := cfg

@@ -64,12 +64,13 @@ func opener(srv engines.Server) Opener {
 	return func(context.Context) (Host, error) { return keepHost{onServer{srv, "test"}}, nil }
 }
 
-func count(n int) *int { return &n }
+//go:fix inline
+func count(n int) *int { return new(n) }
 
 // poolName gives each test's databases names of their own.
 func config(t testing.TB, dir string, change func(*lease.PoolConfig)) Config {
 	t.Helper()
-	cfg := Config{Dir: dir, Pool: lease.PoolConfig{Prefix: fmt.Sprintf("t%d_", os.Getpid()), Warm: count(0), Count: count(8)}}
+	cfg := Config{Dir: dir, Pool: lease.PoolConfig{Prefix: fmt.Sprintf("t%d_", os.Getpid()), Warm: new(0), Count: new(8)}}
 	if change != nil {
 		change(&cfg.Pool)
 	}

@@ -211,7 +211,7 @@ func TestServerComesBack(t *testing.T) {
 		return OnServer(srv, "test"), nil
 	}
 	cfg := config(t, migrations(t, map[string]string{"1.sql": schema}), func(p *lease.PoolConfig) {
-		p.Migrations, p.Warm = []string{"1.sql"}, count(2)
+		p.Migrations, p.Warm = []string{"1.sql"}, new(2)
 	})
 	p := lease.NewPool(cfg.Pool, New(cfg, open), nil)
 	p.Start()

@@ -281,20 +281,16 @@ func (c *client) fail(err error) error {
 
 // toError turns any error into PostgreSQL's kind.
 func toError(err error) *wire.Error {
-	var ours *wire.Error
-	if errors.As(err, &ours) {
+	if ours, ok := errors.AsType[*wire.Error](err); ok {
 		return ours
 	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return &wire.Error{Severity: wire.SeverityFatal, Code: wire.Code(pg.Code), Message: pg.Message, Detail: pg.Detail, Hint: pg.Hint}
 	}
-	var login *auth.Error
-	if errors.As(err, &login) {
+	if login, ok := errors.AsType[*auth.Error](err); ok {
 		return &wire.Error{Severity: wire.SeverityFatal, Code: wire.Code(login.Code), Message: login.Message, Detail: login.Detail}
 	}
-	var refused *lease.RefusedError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*lease.RefusedError](err); ok {
 		return refuse(wire.CodeTooManyConnections, refused.Error(), "")
 	}
 	return refuse(wire.CodeCannotConnectNow, "the leased database cannot be reached", "")

@@ -280,10 +280,11 @@ func TestWaiting(t *testing.T) {
 // TestBadBytes sends what is no startup message; the next client is served.
 func TestBadBytes(t *testing.T) {
 	f := listen(t, newPool(t, nil), "tcp:127.0.0.1:0", 0)
-	address := strings.SplitN(strings.SplitN(f.URL(), "@", 2)[1], "/", 2)[0]
+	address, _, _ := strings.Cut(strings.SplitN(f.URL(), "@", 2)[1], "/")
 	for _, b := range [][]byte{
 		[]byte("GET / HTTP/1.1\r\n\r\n"),
-		{0, 0, 0, 4}, {0x7f, 0xff, 0xff, 0xff},
+		{0, 0, 0, 4},
+		{0x7f, 0xff, 0xff, 0xff},
 		{0, 0, 0, 9, 0, 2, 0, 0, 0},
 		(&wire.CancelRequest{PID: 1, Key: []byte{1, 2, 3, 4}}).AppendTo(nil),
 		append((&wire.StartupMessage{Version: 3 << 16, Params: []wire.Param{{Name: "user", Value: "x"}}}).AppendTo(nil), "Q\x00\x00\x00\x04"...),

@@ -68,6 +68,7 @@ func (f *fakeT) Cleanup(g func()) { f.cleanup = append(f.cleanup, g) }
 func (f *fakeT) Logf(format string, args ...any) {
 	f.logs = append(f.logs, fmt.Sprintf(format, args...))
 }
+
 func (f *fakeT) Fatalf(format string, args ...any) {
 	f.failed = true
 	f.Logf(format, args...)

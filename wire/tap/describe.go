@@ -3,6 +3,7 @@ package tap
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"unicode"
 	"unicode/utf8"
@@ -145,10 +146,8 @@ func (d describer) bind(m *wire.Bind) []Field {
 		params[i] = d.value(p)
 	}
 	fields := []Field{{"portal", m.Portal}, {"statement", m.Statement}, {"params", params}}
-	for i := range m.ResultFormats {
-		if m.ResultFormats[i] == wire.Binary {
-			return append(fields, Field{"results", "binary"})
-		}
+	if slices.Contains(m.ResultFormats, wire.Binary) {
+		return append(fields, Field{"results", "binary"})
 	}
 	return fields
 }
@@ -197,8 +196,10 @@ func (d describer) streaming(name string, data []byte) (string, []Field) {
 		var m wire.StandbyStatus
 		if m.Decode(data) == nil {
 			return "StandbyStatus", []Field{
-				{"written", m.Written.String()}, {"flushed", m.Flushed.String()},
-				{"applied", m.Applied.String()}, {"reply", m.ReplyRequested},
+				{"written", m.Written.String()},
+				{"flushed", m.Flushed.String()},
+				{"applied", m.Applied.String()},
+				{"reply", m.ReplyRequested},
 			}
 		}
 	case wire.SubHotStandbyFeedback:

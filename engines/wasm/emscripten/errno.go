@@ -36,8 +36,7 @@ func errno(err error) int32 {
 	if err == nil {
 		return 0
 	}
-	var e syscall.Errno
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[syscall.Errno](err); ok {
 		if n, ok := errnos[e]; ok {
 			return n
 		}

@@ -28,7 +28,7 @@ func (p *Process) view(addr, n uint32) []byte {
 }
 
 func (p *Process) u32(addr uint32) uint32       { return le.Uint32(p.view(addr, 4)) }
-func (p *Process) putU32(addr uint32, v uint32) { le.PutUint32(p.view(addr, 4), v) }
+func (p *Process) putU32(addr, v uint32)        { le.PutUint32(p.view(addr, 4), v) }
 func (p *Process) putU64(addr uint32, v uint64) { le.PutUint64(p.view(addr, 8), v) }
 
 // putString writes s with a final NUL.
@@ -43,8 +43,8 @@ func (p *Process) String(addr uint32) string {
 	mem := p.Guest.Memory()
 	for n := uint32(256); ; n *= 2 {
 		b := p.view(addr, min(n, mem.Size()-min(addr, mem.Size())))
-		if i := bytes.IndexByte(b, 0); i >= 0 {
-			return string(b[:i])
+		if before, _, ok := bytes.Cut(b, []byte{0}); ok {
+			return string(before)
 		}
 		if n >= 1<<20 || len(b) < int(n) {
 			panic(&Fault{addr, n})

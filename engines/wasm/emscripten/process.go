@@ -13,8 +13,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pgx-dev/pgx-dev/engines/wasm/guestfs"
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/pgx-dev/pgx-dev/engines/wasm/guestfs"
 )
 
 // An Exit is what exit(3) panics with; it comes out of the guest call as its error.

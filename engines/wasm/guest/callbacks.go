@@ -1,8 +1,9 @@
 package guest
 
 import (
-	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 )
 
 // callback returns the Go side of a callback.

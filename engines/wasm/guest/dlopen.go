@@ -5,8 +5,9 @@ import (
 	"path"
 	"strings"
 
-	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 )
 
 // Offsets in musl's struct dso as Emscripten 6 has it; pinned with the package.

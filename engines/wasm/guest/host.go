@@ -4,11 +4,12 @@ import (
 	"context"
 	"strings"
 
-	"github.com/pgx-dev/pgx-dev/engines/wasm/emscripten"
-	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/pgx-dev/pgx-dev/engines/wasm/emscripten"
+	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 )
 
 // Names of the Go host modules. Wasm modules are anonymous and found through a resolver;

@@ -4,15 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/pgx-dev/pgx-dev/engines/wasm/emscripten"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/guestfs"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
-	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
 )
 
 // Memory of pglite.wasm in pages of 64 kB, as it declares its import.
@@ -133,8 +135,8 @@ func (in *Instance) link(ctx context.Context, code []byte) (api.Module, error) {
 func (in *Instance) Close() {
 	in.Proc.Close()
 	ctx := context.Background()
-	for i := len(in.mods) - 1; i >= 0; i-- {
-		_ = in.mods[i].Close(ctx)
+	for _, v := range slices.Backward(in.mods) {
+		_ = v.Close(ctx)
 	}
 	for _, c := range in.compiled {
 		_ = c.Close(ctx)
@@ -269,8 +271,7 @@ func (in *Instance) runMain(argv []string) (code int, err error) {
 	}
 	in.Memory().WriteUint32Le(list+uint32(4*len(argv)), 0)
 	v, err := in.try("__main_argc_argv", uint64(len(argv)), uint64(list))
-	var exit *emscripten.Exit
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*emscripten.Exit](err); ok {
 		return exit.Code, nil
 	}
 	return int(int32(v)), err

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 
-	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental/table"
+
+	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 )
 
 // errLongjmp unwinds the guest's stack to the nearest invoke_ function.

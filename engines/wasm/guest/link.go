@@ -12,9 +12,10 @@ import (
 	"runtime"
 	"runtime/debug"
 
-	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 )
 
 // ErrNotCompiled reports a side module too large to be compiled while a statement waits.

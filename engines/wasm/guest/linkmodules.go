@@ -3,8 +3,9 @@ package guest
 import (
 	"strings"
 
-	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 )
 
 // The modules generated around a side module hold no addresses, so that their compiled

@@ -16,11 +16,12 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
+
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/emscripten"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
-	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/experimental"
 )
 
 // A Runtime is a PGlite package compiled for this machine. It is safe for concurrent use.

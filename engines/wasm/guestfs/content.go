@@ -1,6 +1,7 @@
 package guestfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -64,7 +65,7 @@ func (c *content) readAt(b []byte, off int64) (int, error) {
 		var err error
 		switch blk := at / block; {
 		case c.upper != nil && c.has(blk):
-			if got, err = c.upper.ReadAt(part, at); err == io.EOF {
+			if got, err = c.upper.ReadAt(part, at); errors.Is(err, io.EOF) {
 				err = nil
 			}
 		case c.lower != nil && at < c.lowerSize:

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 )
 
 var (

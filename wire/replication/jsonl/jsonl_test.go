@@ -17,8 +17,12 @@ import (
 
 func TestEncode(t *testing.T) {
 	rel := &pgoutput.Relation{OID: 7, Schema: "s", Name: `t"`, Columns: []pgoutput.Column{
-		{Key: true, Name: "id", TypeOID: pgtype.Int8OID}, {Name: "f", TypeOID: pgtype.Float8OID},
-		{Name: "b", TypeOID: pgtype.BoolOID}, {Name: "n", TypeOID: pgtype.NumericOID}, {Name: "j", TypeOID: pgtype.JSONBOID}, {Name: "x", TypeOID: pgtype.TextOID},
+		{Key: true, Name: "id", TypeOID: pgtype.Int8OID},
+		{Name: "f", TypeOID: pgtype.Float8OID},
+		{Name: "b", TypeOID: pgtype.BoolOID},
+		{Name: "n", TypeOID: pgtype.NumericOID},
+		{Name: "j", TypeOID: pgtype.JSONBOID},
+		{Name: "x", TypeOID: pgtype.TextOID},
 	}}
 	row := func(values ...string) pgoutput.Tuple {
 		var out pgoutput.Tuple

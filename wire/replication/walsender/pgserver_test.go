@@ -119,5 +119,5 @@ func TestThroughPgserver(t *testing.T) {
 	wait(100)
 	pg.Exec(t, "postgres", "drop subscription sub")
 	srv.Close()
-	<-served
+	<-served //nolint:errcheck // only that it ends
 }
