@@ -50,9 +50,9 @@ func (c *backupCmd) Run(ctx context.Context, env *Env) (err error) {
 	if info := srv.Info(); !info.Can.Has(engines.CanArchive | engines.CanReplicate) {
 		return fmt.Errorf("back up: the %s engine archives no log; dump it instead: %w", info.Engine, engines.ErrUnsupported)
 	}
-	next, err := c.archive(ctx, env, o, srv, into)
-	if next != nil {
-		srv = next
+	a, err := c.archive(ctx, env, o, srv, into)
+	if a != nil {
+		srv = a.srv
 	}
 	if err != nil || c.Stop {
 		return err
@@ -60,6 +60,10 @@ func (c *backupCmd) Run(ctx context.Context, env *Env) (err error) {
 	show, stop := copyProgress(env, "back up")
 	base, err := backup.Take(ctx, srv, into, show)
 	stop()
+	if err != nil && a != nil && a.before == nil {
+		// Also when interrupted: a command that failed leaves the cluster as it was.
+		return errors.Join(err, a.undo(context.WithoutCancel(ctx), env, &srv))
+	}
 	if err != nil {
 		return err
 	}
@@ -74,9 +78,17 @@ func (c *backupCmd) Run(ctx context.Context, env *Env) (err error) {
 	return err
 }
 
+// An archiving is a change of where a cluster archives to.
+type archiving struct {
+	m      *cluster.Manager
+	srv    *cluster.Server  // restarted
+	req    cluster.Request  // how
+	before *cluster.Archive // nil: nowhere
+}
+
 // archive makes the cluster archive into the directory, or no more. A change needs a
-// restart; then it returns the new server.
-func (c *backupCmd) archive(ctx context.Context, env *Env, o opening, srv *cluster.Server, into string) (*cluster.Server, error) {
+// restart, of which the new server comes back; nil means that it is so already.
+func (c *backupCmd) archive(ctx context.Context, env *Env, o opening, srv *cluster.Server, into string) (*archiving, error) {
 	dir := srv.Info().Dir
 	st, err := cluster.Inspect(ctx, dir)
 	if err != nil {
@@ -116,10 +128,42 @@ func (c *backupCmd) archive(ctx context.Context, env *Env, o opening, srv *clust
 	}
 	running := srv.Spec()
 	req.Spec.Params, req.Spec.Fast, req.Spec.TCP = withoutArchive(running.Params), running.Fast, running.TCP
+	a := &archiving{m: m, req: req, before: st.Archive}
 	if err := m.SetArchive(ctx, dir, want); err != nil {
 		return nil, err
 	}
-	return m.Restart(ctx, srv, req)
+	if a.srv, err = m.Restart(ctx, srv, req); err == nil {
+		return a, nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	err = errors.Join(err, m.SetArchive(ctx, dir, a.before))
+	if !st.Pinned || errors.Is(err, engines.ErrLocked) {
+		return nil, err
+	}
+	// It was stopped, perhaps, and should run whether or not this goes well.
+	again, openErr := m.Open(ctx, req)
+	if openErr != nil {
+		return nil, errors.Join(err, openErr)
+	}
+	a.srv = again
+	return a, errors.Join(err, again.Pin(ctx, o.config.Idle))
+}
+
+// undo ends an archiving that was begun for nothing. srv is the server, and then the one
+// that it is restarted as; with other users by now it goes on.
+func (a *archiving) undo(ctx context.Context, env *Env, srv **cluster.Server) error {
+	if err := a.m.SetArchive(ctx, (*srv).Info().Dir, a.before); err != nil {
+		return err
+	}
+	switch next, err := a.m.Restart(ctx, *srv, a.req); {
+	case err == nil:
+		*srv = next
+	case errors.Is(err, engines.ErrLocked):
+		env.UI.Note("note: the cluster archives until it stops, because others use it by now")
+	default:
+		return fmt.Errorf("end archiving: %w", err)
+	}
+	return nil
 }
 
 func withoutArchive(params map[string]string) map[string]string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -38,8 +39,8 @@ func awaitArchive(ctx context.Context, srv engines.Server, wal string) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if _, err := os.Stat(filepath.Join(wal, segment)); err == nil {
-			return nil
+		if done, err := archived(srv.Info(), wal, segment); done || err != nil {
+			return err
 		}
 		n, last, err := failures()
 		switch {
@@ -56,6 +57,27 @@ func awaitArchive(ctx context.Context, srv engines.Server, wal string) error {
 			return errors.Join(errors.New("the server ended before its log was archived"), srv.Err())
 		}
 	}
+}
+
+// archived reports whether a segment that is ended is in the archive and the server knows
+// it: a file of its name alone might be another cluster's.
+func archived(info engines.Info, wal, segment string) (bool, error) {
+	own := "pg_wal"
+	if info.VersionNum < 100000 {
+		own = "pg_xlog"
+	}
+	// There from the end of the segment until it is archived (XLogArchiveNotify).
+	switch _, err := os.Stat(filepath.Join(info.Dir, own, "archive_status", segment+".ready")); {
+	case err == nil:
+		return false, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return false, err
+	}
+	_, err := os.Stat(filepath.Join(wal, segment))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // switchWAL has the server begin a new segment and returns the name of the one before,

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -57,7 +58,11 @@ func TestAwaitArchiveFails(t *testing.T) {
 	srv := start(t, engineOf(rts[0]), engines.Spec{Dir: filepath.Join(t.TempDir(), "main"), Params: map[string]string{
 		"archive_mode": "on", "archive_command": "false",
 	}})
-	exec(t, srv, "CREATE TABLE t AS SELECT 1 AS i")
+	// That a file of its name is there does not make it archived.
+	segment := exec(t, srv, "CREATE TABLE t AS SELECT 1 AS i", "SELECT pg_walfile_name(pg_current_wal_insert_lsn())")
+	if err := os.WriteFile(filepath.Join(into, segment), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := awaitArchive(ctx, srv, into); err == nil || !strings.Contains(err.Error(), srv.Info().LogFile) {

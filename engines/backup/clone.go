@@ -47,7 +47,7 @@ type roomySink struct{ *replication.DirSink }
 
 // Begin compares the server's estimate with what is free.
 func (s roomySink) Begin(tablespaces []replication.Tablespace) error {
-	const wal = 32 << 20 // two segments: what is in a backup during which little is written
+	const wal = 32 << 20 // two segments of the usual size: what is in a backup during which little is written
 	need := int64(wal)
 	for _, t := range tablespaces {
 		need += t.Size

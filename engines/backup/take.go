@@ -14,20 +14,6 @@ import (
 	"github.com/pgx-dev/pgx-dev/engines/native"
 )
 
-// Check makes the backup directory into if it is missing, and returns an error if it
-// belongs to another cluster than the one in srv's data directory.
-func Check(ctx context.Context, srv engines.Server, into string) error {
-	who, err := ownerOf(srv)
-	if err != nil {
-		return err
-	}
-	lock, err := prepare(ctx, into, who)
-	if err != nil {
-		return err
-	}
-	return lock.Unlock()
-}
-
 // Take takes a base backup of srv into the backup directory into, to whose wal directory
 // the server archives already. It returns when the backup is complete and on disk.
 // Several may be taken one after the other; a second one at the same time waits.
@@ -35,7 +21,7 @@ func Check(ctx context.Context, srv engines.Server, into string) error {
 func Take(ctx context.Context, srv engines.Server, into string, progress func(Progress)) (Base, error) {
 	who, err := ownerOf(srv)
 	if err != nil {
-		return Base{}, err
+		return Base{}, fmt.Errorf("back up: %w", err)
 	}
 	lock, err := prepare(ctx, into, who)
 	if err != nil {
