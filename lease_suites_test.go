@@ -323,3 +323,27 @@ fn main() {
 	}
 	s.finish(1)
 }
+
+// TestLeaseServerKilled kills the server with leases held: nothing of it is left, and the
+// next one takes over its socket.
+func TestLeaseServerKilled(t *testing.T) {
+	s := newSuite(t, nil)
+	holder := s.command("lease", "exec", "-s", s.socket, "--", "sleep", "600")
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); len(s.status().Leases) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no lease")
+		}
+	}
+	s.kill(func(p proc) bool { return !p.supervisor() })
+	_, _ = s.server.Wait(), holder.Wait()
+	s.awaitNone("kill -9")
+	next := s.command("lease", "wrap", "--", "pgx-dev", "lease", "exec", "--", "sh", "-c", "echo $PGDATABASE")
+	next.Env = append(next.Env, "PATH="+filepath.Dir(s.program)+":"+os.Getenv("PATH"))
+	if out, err := next.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "lease_default_lx") {
+		t.Errorf("the next server: %v\n%s", err, out)
+	}
+	s.awaitNone("the end")
+}
