@@ -175,7 +175,7 @@ func (s *suite) finish(least int) {
 	if ok < least {
 		s.t.Errorf("only %d tests passed", ok)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(20 * time.Millisecond) {
 		st := s.status()
 		if len(st.Leases) == 0 && len(st.Waiting) == 0 && st.Cleaning == 0 {
 			break
@@ -332,7 +332,7 @@ func TestLeaseServerKilled(t *testing.T) {
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); len(s.status().Leases) == 0; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); len(s.status().Leases) == 0; <-time.After(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no lease")
 		}

@@ -227,7 +227,7 @@ func (f *leaseFlags) source(env *Env, c *config.Config, p lease.PoolConfig) (lea
 	}
 	return databases.New(databases.Config{
 		Pool: p, Dir: absolute(dir), Environ: env.Environ(), Verify: f.VerifyTemplate, Logger: env.Log,
-		Progress: func(text string) { env.Log.Info(text) },
+		Progress: func(text string) { env.Log.Info("working", "on", text) },
 	}, open), nil
 }
 

@@ -68,7 +68,7 @@ async fn main() {
 	await(t, s, "all back", func(st lease.PoolStatus) bool { return st.Ready == 2 })
 
 	// What it does when there will be none: it panics with our reason.
-	_, path = servePool(t, lease.NewPool(lease.PoolConfig{Engine: "none", Count: count(0), Wait: 1}, lease.NewNames("t_"), nil))
+	_, path = servePool(t, lease.NewPool(lease.PoolConfig{Engine: "none", Count: new(0), Wait: 1}, lease.NewNames("t_"), nil))
 	cmd = exec.Command(program)
 	cmd.Env = append(os.Environ(), "PGM_SOCKET="+path)
 	out, err = cmd.CombinedOutput()

@@ -25,7 +25,7 @@ type fakeSource struct {
 }
 
 func (s *fakeSource) Create(context.Context) (*lease.Item, error) {
-	time.Sleep(s.takes) // in a synctest bubble
+	<-time.After(s.takes) // in a synctest bubble
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {
@@ -87,7 +87,7 @@ func (s *fakeSource) left() int {
 func fakePool(t *testing.T, s *fakeSource, change func(*lease.PoolConfig)) *lease.Pool {
 	t.Helper()
 	s.alive = map[string]bool{}
-	cfg := lease.PoolConfig{Count: count(8), Warm: count(2), Parallel: 2}
+	cfg := lease.PoolConfig{Count: new(8), Warm: new(2), Parallel: 2}
 	if change != nil {
 		change(&cfg)
 	}
@@ -113,12 +113,12 @@ func TestRefillHeals(t *testing.T) {
 		for i := range requests {
 			requests[i] = p.Request(lease.Holder{Label: strconv.Itoa(i)})
 		}
-		time.Sleep(20 * time.Second)
+		<-time.After(20 * time.Second)
 		if st := p.Status(); len(st.Waiting) != 5 || st.Error == "" || st.Failures < 4 || st.Failures > 40 {
 			t.Errorf("while the disk is full: %d wait, %d failures, %q", len(st.Waiting), st.Failures, st.Error)
 		}
 		s.set(func() { s.fail = nil })
-		time.Sleep(6 * time.Second) // the longest pause between two tries
+		<-time.After(6 * time.Second) // the longest pause between two tries
 		for i, r := range requests {
 			select {
 			case <-r.Done():
@@ -150,7 +150,7 @@ func TestHopeless(t *testing.T) {
 		if _, err := p.Acquire(t.Context(), lease.Holder{}); !errors.As(err, &refused) {
 			t.Errorf("within a second: %v", err)
 		}
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		l, err := p.Acquire(t.Context(), lease.Holder{})
 		if err != nil {
 			t.Fatal(err)
@@ -168,12 +168,12 @@ func TestIdle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		if st := p.Status(); st.Asleep || st.Ready < 2 {
 			t.Errorf("asleep while somebody holds a lease: %+v", st)
 		}
 		l.Release()
-		time.Sleep(lease.DefaultIdle + time.Minute)
+		<-time.After(lease.DefaultIdle + time.Minute)
 		if st := p.Status(); !st.Asleep || st.Ready != 0 || s.left() != 0 || s.closed != 1 {
 			t.Errorf("after a long time: %d left, closed %d times, %+v", s.left(), s.closed, st)
 		}
@@ -189,7 +189,7 @@ func TestDemand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeSource{takes: 20 * time.Millisecond}
 		p := fakePool(t, s, nil)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if st := p.Status(); st.Ready != 2 {
 			t.Errorf("%d are ready, not 2", st.Ready)
 		}
@@ -202,12 +202,12 @@ func TestDemand(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					time.Sleep(100 * time.Millisecond)
+					<-time.After(100 * time.Millisecond)
 					l.Release()
 				})
 			}
 			wg.Wait()
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			if n := s.left(); n > 8 {
 				t.Fatalf("%d items, the bound is 8", n)
 			}
@@ -215,7 +215,7 @@ func TestDemand(t *testing.T) {
 		if st := p.Status(); st.Ready < 6 {
 			t.Errorf("after bursts of 6, %d are ready", st.Ready)
 		}
-		time.Sleep(4 * time.Minute)
+		<-time.After(4 * time.Minute)
 		if st := p.Status(); st.Ready != 2 {
 			t.Errorf("after calm minutes, %d are ready", st.Ready)
 		}

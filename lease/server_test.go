@@ -30,9 +30,6 @@ func shortDir(t testing.TB) string {
 	return dir
 }
 
-//go:fix inline
-func count(n int) *int { return new(n) }
-
 // serveNames serves n names t_0… and returns the socket.
 func serveNames(t testing.TB, n int) (*lease.Server, string) {
 	t.Helper()
@@ -90,7 +87,7 @@ func await(t testing.TB, s *lease.Server, what string, ok func(lease.PoolStatus)
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: still %+v", what, st)
 		}
-		time.Sleep(time.Millisecond) // another process's or goroutine's doing: nothing to wait on
+		<-time.After(time.Millisecond) // another process's or goroutine's doing: nothing to wait on
 	}
 }
 

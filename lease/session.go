@@ -264,7 +264,7 @@ func (c *session) reset(l *Lease, gone chan error) []byte {
 		return appendOK(nil, "")
 	case err := <-gone:
 		cancel()
-		<-done
+		_ = <-done  // the client has gone: nobody is there to tell
 		gone <- err //nolint:errcheck // only that it ends
 		return nil
 	}

@@ -55,7 +55,7 @@ func BenchmarkLeaseDatabase(b *testing.B) {
 			_ = os.RemoveAll(short)
 		})
 		for s.Status().Pools[0].Ready < 8 {
-			time.Sleep(10 * time.Millisecond) // the warming up, which is not measured
+			<-time.After(10 * time.Millisecond) // the warming up, which is not measured
 		}
 		return path, s
 	}
@@ -123,7 +123,7 @@ func grantOnce(b *testing.B, path string, test time.Duration) time.Duration {
 		b.Error(string(buf[:n]), err)
 	}
 	wait := time.Since(began)
-	time.Sleep(test) // the test
+	<-time.After(test) // the test
 	return wait
 }
 

@@ -64,9 +64,6 @@ func opener(srv engines.Server) Opener {
 	return func(context.Context) (Host, error) { return keepHost{onServer{srv, "test"}}, nil }
 }
 
-//go:fix inline
-func count(n int) *int { return new(n) }
-
 // poolName gives each test's databases names of their own.
 func config(t testing.TB, dir string, change func(*lease.PoolConfig)) Config {
 	t.Helper()

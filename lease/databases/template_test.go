@@ -110,7 +110,7 @@ func awaitTrue(t *testing.T, what string, ok func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: not after 20 s", what)
 		}
-		time.Sleep(5 * time.Millisecond) // a file's time or another process: nothing to wait on
+		<-time.After(5 * time.Millisecond) // a file's time or another process: nothing to wait on
 	}
 }
 

@@ -123,7 +123,7 @@ func awaitLeases(t *testing.T, p *lease.Pool, n int) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d leases, want %d", len(p.Status().Leases), n)
 		}
-		time.Sleep(2 * time.Millisecond) // another process's doing
+		<-time.After(2 * time.Millisecond) // another process's doing
 	}
 }
 
@@ -255,6 +255,9 @@ func TestWaiting(t *testing.T) {
 	one := 1
 	p := newPool(t, func(c *lease.PoolConfig) { c.Count, c.Wait = &one, 300*time.Millisecond })
 	f := listen(t, p, "unix", time.Hour)
+	for p.Status().Ready == 0 {
+		<-time.After(5 * time.Millisecond) // the server's start is not what is measured
+	}
 	first := dial(t, strings.Replace(f.URL(), "/lease?", "/lease.a?", 1))
 	other := strings.Replace(f.URL(), "/lease?", "/lease.b?", 1)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
