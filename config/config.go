@@ -25,6 +25,7 @@ type File struct {
 	Runtime native.Config  `toml:"runtime"`
 	Embed   wasm.Config    `toml:"embed"`
 	Cluster cluster.Config `toml:"cluster"`
+	Wire    Wire           `toml:"wire"`
 	// Clusters overlays Cluster for the clusters it names. After [Load] its entries are
 	// complete: what they leave out is as in Cluster.
 	Clusters map[string]cluster.Config `toml:"clusters"`

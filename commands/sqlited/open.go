@@ -1,0 +1,143 @@
+package sqlited
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"modernc.org/sqlite"
+
+	"github.com/pgx-dev/pgx-dev/wire"
+	"github.com/pgx-dev/pgx-dev/wire/pgserver"
+)
+
+// Memory is the name of a database that goes with the process.
+const Memory = ":memory:"
+
+// Options say how to open a database.
+type Options struct {
+	ReadOnly bool // nothing can be changed
+	Create   bool // the file is made if it is missing
+}
+
+// A connector opens connections of a driver of our own, which knows PostgreSQL's functions.
+type connector struct {
+	driver *sqlite.Driver
+	dsn    string
+}
+
+func (c connector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
+func (c connector) Driver() driver.Driver                        { return c.driver }
+
+// Open opens a SQLite database, or one in memory that all its connections share. The error
+// wraps fs.ErrNotExist if the file is missing.
+func Open(ctx context.Context, path string, o Options) (*sql.DB, error) {
+	query := url.Values{"_pragma": {"busy_timeout(5000)", "foreign_keys(1)"}}
+	dsn := "file:/pgx-dev?vfs=memdb&"
+	if path != Memory {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(abs); err != nil && !o.Create {
+			return nil, err
+		}
+		query.Set("mode", "rwc")
+		if o.ReadOnly {
+			query.Set("mode", "ro")
+		}
+		dsn = "file:" + (&url.URL{Path: abs}).EscapedPath() + "?"
+	} else if o.ReadOnly {
+		query.Add("_pragma", "query_only(1)")
+	}
+	d := &sqlite.Driver{}
+	if err := registerFunctions(d, strings.TrimSuffix(strings.Trim(filepath.Base(path), ":"), filepath.Ext(path))); err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector{d, dsn + query.Encode()})
+	db.SetMaxIdleConns(8)
+	db.SetConnMaxIdleTime(0)
+	// The first connection stays: a database in memory ends with its last one.
+	var n int
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+	}
+	return db, nil
+}
+
+// ServerVersion is what clients are told. The number is the version of PostgreSQL whose
+// psql commands the catalog answers.
+const ServerVersion = "15.0 (pgx-dev, SQLite)"
+
+// registerFunctions adds the functions that clients call before anything else.
+func registerFunctions(d *sqlite.Driver, database string) error {
+	constants := map[string]string{
+		"version": "PostgreSQL " + ServerVersion, "current_database": database, "current_schema": "public",
+	}
+	for name, value := range constants {
+		err := d.RegisterDeterministicScalarFunction(name, 0, func(*sqlite.FunctionContext, []driver.Value) (driver.Value, error) { return value, nil })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Handler serves a database that Open has opened.
+func Handler(db *sql.DB, database string) pgserver.Handler {
+	inner := &pgserver.SQLHandler{DB: db, Error: translate}
+	return pgserver.Chain(&handler{Handler: inner, catalog: catalog{db: db, database: database}},
+		pgserver.Settings, pgserver.Notifications, pgserver.Cursors)
+}
+
+// translate gives SQLite's errors the SQLSTATE that PostgreSQL has for them.
+func translate(err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	msg := strings.TrimPrefix(strings.TrimSuffix(e.Error(), fmt.Sprintf(" (%d)", e.Code())), "SQL logic error: ")
+	code := wire.CodeInternalError
+	switch e.Code() { // https://www.sqlite.org/rescode.html
+	case 1555, 2067: // SQLITE_CONSTRAINT_PRIMARYKEY, _UNIQUE
+		code = wire.CodeUniqueViolation
+	case 787: // SQLITE_CONSTRAINT_FOREIGNKEY
+		code = wire.CodeForeignKeyViolation
+	case 1299: // SQLITE_CONSTRAINT_NOTNULL
+		code = wire.CodeNotNullViolation
+	case 275: // SQLITE_CONSTRAINT_CHECK
+		code = wire.CodeCheckViolation
+	}
+	switch e.Code() & 0xff {
+	case 5, 6: // SQLITE_BUSY, SQLITE_LOCKED
+		code = wire.CodeSerializationFailure
+	case 8: // SQLITE_READONLY
+		code = wire.CodeReadOnlySQLTransaction
+	case 9: // SQLITE_INTERRUPT
+		code = wire.CodeQueryCanceled
+	case 11, 26: // SQLITE_CORRUPT, SQLITE_NOTADB
+		code = wire.CodeDataCorrupted
+	case 13: // SQLITE_FULL
+		code = wire.CodeDiskFull
+	case 1: // SQLITE_ERROR
+		switch {
+		case strings.Contains(msg, "no such table"):
+			code = wire.CodeUndefinedTable
+		case strings.Contains(msg, "no such column"), strings.Contains(msg, "has no column"):
+			code = wire.CodeUndefinedColumn
+		case strings.Contains(msg, "no such function"):
+			code = wire.CodeUndefinedFunction
+		case strings.Contains(msg, "already exists"):
+			code = wire.CodeDuplicateTable
+		default:
+			code = wire.CodeSyntaxError
+		}
+	}
+	return wire.Errorf(code, "%s", msg)
+}
