@@ -1,7 +1,9 @@
 package sqlited
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
@@ -24,6 +26,9 @@ const Memory = ":memory:"
 type Options struct {
 	ReadOnly bool // nothing can be changed
 	Create   bool // the file is made if it is missing
+	// Name names a database in memory: handles with the same name share it, within this
+	// process. Default: a name that nobody else has.
+	Name string
 }
 
 // A connector opens connections of a driver of our own, which knows PostgreSQL's functions.
@@ -39,7 +44,7 @@ func (c connector) Driver() driver.Driver                        { return c.driv
 // wraps fs.ErrNotExist if the file is missing.
 func Open(ctx context.Context, path string, o Options) (*sql.DB, error) {
 	query := url.Values{"_pragma": {"busy_timeout(5000)", "foreign_keys(1)"}}
-	dsn := "file:/pgx-dev?vfs=memdb&"
+	dsn := "file:/" + url.PathEscape(cmp.Or(o.Name, rand.Text())) + "?vfs=memdb&"
 	if path != Memory {
 		abs, err := filepath.Abs(path)
 		if err != nil {
