@@ -173,11 +173,11 @@ func value(b []byte, oid uint32, v pgoutput.Value) []byte {
 			return append(b, "false"...)
 		}
 	case pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID, pgtype.OIDOID:
-		if _, err := strconv.ParseInt(string(v.Data), 10, 64); err == nil {
+		if _, err := strconv.ParseInt(string(v.Data), 10, 64); err == nil && json.Valid(v.Data) {
 			return append(b, v.Data...)
 		}
 	case pgtype.Float4OID, pgtype.Float8OID:
-		if json.Valid(v.Data) { // NaN and Infinity are not
+		if _, err := strconv.ParseFloat(string(v.Data), 64); err == nil && json.Valid(v.Data) { // NaN and Infinity are not
 			return append(b, v.Data...)
 		}
 	case pgtype.JSONOID, pgtype.JSONBOID:
