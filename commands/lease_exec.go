@@ -19,7 +19,7 @@ type leaseExecCmd struct {
 	Label  string        `placeholder:"TEXT" help:"What status shows (default: the command's name)."`
 	TTL    time.Duration `name:"ttl" placeholder:"TIME" help:"End the lease after this time."`
 	Wait   time.Duration `placeholder:"TIME" help:"Give up when no database is free within this time."`
-	Keep   string        `enum:"never,failed,always" default:"failed" placeholder:"WHEN" help:"When to keep the database and print its URL: never, failed (the default), always."`
+	Keep   string        `enum:",never,failed,always" default:"" placeholder:"WHEN" help:"When to keep the database and print its URL: never, failed (the default), always."`
 }
 
 func (*leaseExecCmd) takesCommand() {}
@@ -63,7 +63,7 @@ func (c *leaseExecCmd) with(ctx context.Context, env *Env, client *lease.Client,
 		return err
 	}
 	err = runLeased(ctx, env, env.Command, append(held.Env, wrapEnv(socket)...))
-	if c.Keep == "always" || c.Keep == "failed" && err != nil && held.URL != "" {
+	if c.Keep == "always" || c.Keep != "never" && err != nil && held.URL != "" {
 		keepCtx := context.WithoutCancel(ctx)
 		if keepErr := held.Keep(keepCtx, fmt.Sprintf("%s: %v", label, err)); keepErr != nil {
 			return errors.Join(err, fmt.Errorf("keep the database %s: %w", held.Name, keepErr))

@@ -16,12 +16,15 @@ type leaseStatusCmd struct {
 	Socket string        `short:"s" placeholder:"PATH" complete:"file" help:"The server's socket ($$PGM_SOCKET, $$PGMANAGER_SOCKET)."`
 	JSON   bool          `help:"Print JSON."`
 	Watch  bool          `short:"w" help:"Show it again and again, until interrupted."`
-	Every  time.Duration `default:"1s" placeholder:"TIME" help:"With --watch: how often."`
+	Every  time.Duration `placeholder:"TIME" help:"With --watch: how often (default: 1s)."`
 }
 
 // Run prints the status; the exit code is 4 where no server runs.
 func (c *leaseStatusCmd) Run(ctx context.Context, env *Env) error {
-	if c.Every <= 0 {
+	if c.Every == 0 {
+		c.Every = time.Second
+	}
+	if c.Every < 0 {
 		return usageError("--every has to be a time such as 1s")
 	}
 	client, _, err := dialLease(ctx, env, c.Socket, "")
