@@ -264,7 +264,7 @@ func (c *session) reset(l *Lease, gone chan error) []byte {
 		return appendOK(nil, "")
 	case err := <-gone:
 		cancel()
-		<-done //nolint:errcheck // only that it ends
+		<-done      //nolint:errcheck // only that it ends
 		gone <- err //nolint:errcheck // only that it ends
 		return nil
 	}
