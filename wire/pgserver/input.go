@@ -53,7 +53,7 @@ func (in *input) watch(gone func()) {
 			in.have = true // read after <-done only
 			return
 		}
-		if _, ok := errors.AsType[net.Error](err); ok {
+		if ne, ok := errors.AsType[net.Error](err); err != nil && (!ok || !ne.Timeout()) {
 			gone()
 		}
 	}()
