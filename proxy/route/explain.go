@@ -1,0 +1,135 @@
+package route
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pgx-dev/pgx-dev/proxy/gather"
+)
+
+// Explain says in a few lines what the decision is and why, for "proxy route" and EXPLAIN
+// (ROUTE).
+func (d *Decision) Explain() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	which := "shards " + d.Shards.String()
+	switch {
+	case d.Any:
+		which = "any one of shards " + d.Shards.String()
+	case d.Shards.Len() == 1:
+		which = "shard " + d.Shards.String()
+	}
+	kind := d.Plan.Class.String()
+	if d.Plan.Inner != nil {
+		kind += " of " + d.Plan.Inner.Class.String()
+	}
+	line("%s: %s on a %s", kind, which, d.Role)
+	if d.Why != "" {
+		line("why: %s", d.Why)
+	}
+	if d.Open {
+		line("to be decided when the parameters are known")
+	}
+	if d.SQL != "" {
+		line("each shard: %s%s", d.SQL, params(d.Params))
+	}
+	if d.FeedSelect != "" {
+		line("query: %s%s", d.FeedSelect, params(d.FeedParams))
+		line("insert: %s… %s", d.FeedBefore, d.FeedAfter)
+	}
+	if p := d.Plan.Move; p != nil && d.SQL != "" {
+		line("insert again: %s (%s)", p.Table, strings.Join(p.Columns, ", "))
+	}
+	if d.Replay {
+		line("on the first shard only; the rows it returns are inserted on the others")
+	}
+	for _, q := range d.Queries {
+		line("shard %s (rows: %d): %s%s", q.Shards, q.Rows, q.SQL, params(q.Params))
+	}
+	if m := d.Merge; m != nil && d.Shards.Len() > 1 && !d.Any {
+		line("merge: %s", describeMerge(m))
+	}
+	if d.Offset > 0 {
+		line("offset: %d", d.Offset)
+	}
+	if d.Limit >= 0 {
+		line("limit: %d", d.Limit)
+	}
+	if d.Merge != nil && d.Merge.Finish != nil {
+		for i, q := range d.Relations {
+			if !d.Merge.Finish.Relations[i].Own {
+				line("fetch r%d from %s: %s%s", i, q.Shards, q.SQL, params(q.Params))
+			}
+		}
+		var sql strings.Builder
+		for _, p := range d.Finish {
+			switch p.Kind {
+			case gather.Source:
+				fmt.Fprintf(&sql, "<r%d>", p.Relation)
+			case gather.TypeOf:
+				fmt.Fprintf(&sql, "<type of r%d.%d>", p.Relation, p.Column)
+			default:
+				sql.WriteString(p.Text)
+			}
+		}
+		line("finish on shard %d: %s%s", d.FinishShard, strings.TrimSpace(sql.String()), params(d.FinishParams))
+	}
+	return b.String()
+}
+
+func params(list []int) string {
+	if len(list) == 0 {
+		return ""
+	}
+	parts := make([]string, len(list))
+	for i, n := range list {
+		parts[i] = fmt.Sprintf("$%d is the client's $%d", i+1, n)
+	}
+	return "  -- " + strings.Join(parts, ", ")
+}
+
+func describeMerge(m *gather.Spec) string {
+	var b strings.Builder
+	b.WriteString(m.Kind.String())
+	if len(m.Order) > 0 {
+		b.WriteString(" by")
+		for i, k := range m.Order {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			fmt.Fprintf(&b, " %d", k.Column)
+			if k.Descending {
+				b.WriteString(" desc")
+			}
+			if k.NullsFirst != k.Descending {
+				b.WriteString(map[bool]string{true: " nulls first", false: " nulls last"}[k.NullsFirst])
+			}
+			if k.Collation.Name != "" {
+				b.WriteString(" collate " + k.Collation.Name)
+			}
+		}
+	}
+	switch {
+	case m.DistinctAll:
+		b.WriteString(", distinct")
+	case len(m.Distinct) > 0:
+		fmt.Fprintf(&b, ", distinct on %v", m.Distinct)
+	}
+	if m.Hidden > 0 {
+		fmt.Fprintf(&b, ", %d hidden", m.Hidden)
+	}
+	if m.WithTies {
+		b.WriteString(", with ties")
+	}
+	if m.Local != nil {
+		names := [...]string{"same", "sum", "count", "min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "bit_xor", "avg"}
+		fmt.Fprintf(&b, ", locally keys %v:", m.Local.Keys)
+		for _, o := range m.Local.Outputs {
+			fmt.Fprintf(&b, " %s=%s(%d)", o.Name, names[o.Combine], o.Column)
+		}
+	}
+	if m.Tag == gather.TagSame {
+		b.WriteString(", all do the same")
+	}
+	return b.String()
+}

@@ -1,0 +1,145 @@
+package route
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/multigres/multigres/go/common/parser/ast"
+
+	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
+)
+
+// feed plans an INSERT … SELECT whose rows are placed one by one.
+func (a *analysis) feed(p *Plan, c *change) error {
+	if err := a.refusals(); err != nil {
+		return err
+	}
+	st, n := a.st, c.insert
+	if n.WithClause != nil {
+		return refuse("INSERT … SELECT with WITH before INSERT, of rows that are not divided by the same key",
+			"put WITH into the query")
+	}
+	columns, _ := a.insertColumns(n, c.target)
+	quoted := make([]string, len(columns))
+	for i, name := range columns {
+		quoted[i] = quoteIdent(name)
+	}
+	start, end, depth := -1, len(st.toks), 0
+	names := c.target.end
+	for i := names; i < len(st.toks) && names > 0; i++ {
+		opens := st.is(i, "(")
+		switch {
+		case st.toks[i].Kind != lex.Punct:
+		case opens:
+			depth++
+		case st.is(i, ")"):
+			depth--
+		}
+		if start < 0 && depth == 0 && (st.is(i, "select") || st.is(i, "with") || st.is(i, "table")) {
+			start = i
+		}
+		if start >= 0 && depth == 0 && (st.is(i, "returning") || st.is(i, "on") && st.is(i+1, "conflict")) {
+			end = i
+			break
+		}
+	}
+	if start < 0 {
+		return refuse("the query of INSERT … SELECT could not be found in the text", "write it without parentheses")
+	}
+	for i := end; i < len(st.toks); i++ {
+		if st.toks[i].Kind == lex.Param {
+			return refuse("parameters after the query of INSERT … SELECT", "write the values as literals")
+		}
+	}
+	if c.source.kind == anywhere && a.unstable(n.SelectStmt) {
+		// It is run once, on one shard: that is what makes it right.
+		p.Write = true
+	}
+	head := names
+	if len(items(n.Cols)) > 0 || st.is(head, "as") || st.is(head, "overriding") {
+		if st.is(head, "as") {
+			head += 2
+		}
+	}
+	before := template{}.toks(0, head).str(" (" + strings.Join(quoted, ", ") + ") ")
+	for i := head; i < start; i++ {
+		if st.is(i, "overriding") {
+			before = before.toks(i, i+3)
+		}
+	}
+	p.Feed = &Feed{query: [2]int{start, end}, before: before.str("VALUES "), after: template{}.toks(end, len(st.toks))}
+	return nil
+}
+
+// move plans an UPDATE of the sharding key; why is what it is refused with otherwise.
+func (a *analysis) move(p *Plan, c *change, n *ast.UpdateStmt, why error) error {
+	st, t := a.st, c.target
+	switch {
+	case t.table == nil, t.tok < 0, len(items(n.FromClause)) > 0, len(items(n.ReturningList)) > 0, n.WithClause != nil, t.table.Triggers, a.otherSharded(c):
+		return why
+	}
+	if err := a.refusals(); err != nil {
+		return err
+	}
+	set, end, depth := -1, len(st.toks), 0
+	for i := t.end; i < len(st.toks); i++ {
+		switch {
+		case st.is(i, "(") || st.is(i, "["):
+			depth++
+		case st.is(i, ")") || st.is(i, "]"):
+			depth--
+		}
+		if depth == 0 && set < 0 && st.is(i, "set") {
+			set = i
+		}
+		if depth == 0 && set >= 0 && st.is(i, "where") {
+			end = i
+			break
+		}
+	}
+	if set < 0 {
+		return why
+	}
+	ranges := st.split(set+1, end, ",")
+	list := items(n.TargetList)
+	if len(ranges) != len(list) {
+		return why
+	}
+	values := map[string]template{}
+	for i, item := range list {
+		res, ok := item.(*ast.ResTarget)
+		r := ranges[i]
+		_, isDefault := res.Val.(*ast.SetToDefault)
+		if !ok || isDefault || len(items(res.Indirection)) > 0 || r.Len() < 3 || !st.is(r.From+1, "=") {
+			return why
+		}
+		name, _ := st.name(res.Name)
+		values[name] = template{}.str("(").toks(r.From+2, r.To).str(")")
+	}
+	alias := quoteIdent(t.name)
+	if t.alias {
+		alias = st.text(set-1, set)
+	}
+	m := &Move{Schema: t.table.Schema, Table: t.name, Key: t.key}
+	sql := template{}.str("DELETE FROM ").toks(1, set).toks(end, len(st.toks)).str(" RETURNING ")
+	for _, col := range t.table.Columns {
+		if col.Generated {
+			continue
+		}
+		if len(m.Columns) > 0 {
+			sql = sql.str(", ")
+		}
+		if v, changed := values[col.Name]; changed {
+			sql = sql.add(v)
+		} else {
+			sql = sql.str(alias + "." + quoteIdent(col.Name))
+		}
+		m.Columns = append(m.Columns, col.Name)
+	}
+	for _, k := range t.key.Columns {
+		m.KeyAt = append(m.KeyAt, slices.Index(m.Columns, k))
+	}
+	m.sql = sql
+	p.Move = m
+	return nil
+}

@@ -1,0 +1,501 @@
+package route
+
+import (
+	"strings"
+
+	"github.com/pgx-dev/pgx-dev/proxy/gather"
+	"github.com/pgx-dev/pgx-dev/proxy/route/hash"
+	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// utility plans everything that is no query, from its tokens.
+func (pb *builder) utility(sql string, toks []lex.Token, first string) (*Plan, error) {
+	st := &statement{sql: sql, toks: toks}
+	p := &Plan{st: st, Write: true, every: true}
+	word := func(i int) string {
+		if i < len(toks) && (toks[i].Kind == lex.Word || toks[i].Kind == lex.Quoted) {
+			return toks[i].Ident(sql)
+		}
+		return ""
+	}
+	switch first {
+	case "begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release":
+		p.Class, p.why = Transaction, "a transaction is the session's"
+		p.Write = !st.has("read", "only")
+	case "set", "reset":
+		p.Class, p.Word, p.Write = Set, word(1), false
+		if p.Word == "local" || p.Word == "session" {
+			p.Word = word(2)
+		}
+		if st.is(2, ".") {
+			p.Word += "." + word(3)
+		} else if st.is(3, ".") {
+			p.Word += "." + word(4)
+		}
+		p.why = "a setting is the session's"
+		if st.is(1, "transaction") || st.is(1, "session") && st.is(2, "characteristics") {
+			p.Class = Transaction
+		}
+	case "show":
+		p.Class, p.Word, p.Write, p.every, p.any = Show, word(1), false, false, true
+	case "explain":
+		return pb.explain(st)
+	case "prepare":
+		if st.is(1, "transaction") {
+			p.Class, p.why = Transaction, "a transaction is the session's"
+			return p, nil
+		}
+		return pb.prepare(st)
+	case "execute":
+		p.Class, p.Word, p.why = Execute, word(1), "where it goes depends on the prepared statement"
+		p.Write = false
+	case "deallocate":
+		p.Class, p.Word, p.Write = Deallocate, word(1), false
+		if p.Word == "prepare" {
+			p.Word = word(2)
+		}
+	case "discard":
+		p.Class, p.Word, p.Write = Deallocate, word(1), false
+	case "declare":
+		return pb.declare(st)
+	case "fetch", "move", "close":
+		p.Class, p.Word, p.Write = Cursor, word(len(toks)-1), false
+		p.why = "a cursor is where it was declared"
+	case "listen", "unlisten", "notify":
+		return pb.channel(st, first)
+	case "copy":
+		return pb.copy(st)
+	case "call":
+		name := word(1)
+		if st.is(2, ".") {
+			name = word(3)
+		}
+		p.Class = Utility
+		if !listed(append([]string{"\x00"}, pb.layout.LocalFunctions...), name) && pb.layout.Shards > 1 {
+			p.fixed = refuse("procedure "+name+" may read and write tables, of which it would see one shard only",
+				"list it under local_functions to run it on every shard, or name the shard by a comment")
+		}
+	case "create", "alter", "drop", "truncate", "comment", "grant", "revoke", "reindex", "cluster", "refresh", "security",
+		"import", "reassign", "do", "vacuum", "analyze", "lock", "checkpoint", "load":
+		return pb.ddl(st, first)
+	default:
+		if _, err := tryParse(sql[toks[0].Start:toks[len(toks)-1].End]); err != nil {
+			return nil, &wire.Error{Code: wire.CodeSyntaxError, Message: strings.TrimSpace(err.Error())}
+		}
+		p.Class = Utility
+	}
+	return p, nil
+}
+
+// has reports whether the words stand in the statement, one after the other.
+func (st *statement) has(words ...string) bool {
+	for i := range st.toks {
+		found := true
+		for j, w := range words {
+			found = found && st.is(i+j, w)
+		}
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+// within plans the statement that starts at a token, with the tokens of the whole before it.
+func (pb *builder) within(p *Plan, st *statement, from int) (*Plan, error) {
+	if from <= 0 || from >= len(st.toks) {
+		return nil, &wire.Error{Code: wire.CodeSyntaxError, Message: "syntax error at end of input"}
+	}
+	inner, err := pb.plan(st.sql, st.toks[from:])
+	if err != nil {
+		return nil, err
+	}
+	p.Inner, p.Write, p.every = inner, inner.Write, false
+	p.refs, p.real, p.any, p.omni, p.fixed, p.insert, p.first = inner.refs, inner.real, inner.any, inner.omni, inner.fixed, inner.insert, inner.first
+	for _, x := range inner.pins {
+		p.pins = append(p.pins, pin{x.tok + from, x.text})
+	}
+	p.base = from
+	return p, nil
+}
+
+// explain plans EXPLAIN. Several shards explain their own part.
+func (pb *builder) explain(st *statement) (*Plan, error) {
+	p := &Plan{Class: Explain, st: st}
+	at := 1
+	run := false
+	switch {
+	case st.is(1, "("):
+		end := lex.Match(st.sql, st.toks, 1)
+		if end < 0 {
+			return nil, &wire.Error{Code: wire.CodeSyntaxError, Message: "syntax error: a parenthesis is not closed"}
+		}
+		for i := 2; i < end; i++ {
+			if (st.is(i-1, "(") || st.is(i-1, ",")) && st.is(i, "route") {
+				p.RouteOnly = true
+			}
+			run = run || st.is(i, "analyze")
+		}
+		at = end + 1
+	default:
+		for st.is(at, "analyze") || st.is(at, "verbose") {
+			run = run || st.is(at, "analyze")
+			at++
+		}
+	}
+	p, err := pb.within(p, st, at)
+	if err != nil {
+		return nil, err
+	}
+	if !run {
+		p.Write = false
+	}
+	inner := p.Inner
+	p.insert = nil
+	p.multi = func() (*multi, error) {
+		if inner.insert != nil {
+			return &multi{spec: &gather.Spec{}, why: "each shard explains the whole statement"}, nil
+		}
+		if m, err := inner.several(); err != nil || m == nil || !run {
+			return &multi{spec: &gather.Spec{}, why: "each shard explains the statement by itself"}, err
+		}
+		return nil, refuse("EXPLAIN ANALYZE of a statement on several shards", "use EXPLAIN (ROUTE), or name one shard by a comment")
+	}
+	if inner.insert != nil && run {
+		p.fixed = refuse("EXPLAIN ANALYZE of an INSERT into a sharded table", "name the shard by a comment")
+	}
+	return p, nil
+}
+
+// prepare plans PREPARE name (types) AS statement.
+func (pb *builder) prepare(st *statement) (*Plan, error) {
+	p := &Plan{Class: Prepare, st: st}
+	if len(st.toks) > 1 {
+		p.Word = st.toks[1].Ident(st.sql)
+	}
+	at := 2
+	if st.is(at, "(") {
+		end := lex.Match(st.sql, st.toks, at)
+		if end < 0 {
+			return nil, &wire.Error{Code: wire.CodeSyntaxError, Message: "syntax error: a parenthesis is not closed"}
+		}
+		at = end + 1
+	}
+	if !st.is(at, "as") {
+		return nil, &wire.Error{Code: wire.CodeSyntaxError, Message: "syntax error: PREPARE without AS"}
+	}
+	p, err := pb.within(p, st, at+1)
+	if err != nil {
+		return nil, err
+	}
+	// The statement itself is routed when it is executed.
+	p.refs, p.real, p.any, p.omni, p.insert, p.every = nil, 0, false, false, nil, true
+	p.why = "where it goes depends on the parameters of EXECUTE"
+	return p, nil
+}
+
+// declare plans DECLARE name … CURSOR … FOR query.
+func (pb *builder) declare(st *statement) (*Plan, error) {
+	p := &Plan{Class: Cursor, st: st}
+	if len(st.toks) > 1 {
+		p.Word = st.toks[1].Ident(st.sql)
+	}
+	for i := range st.toks {
+		if st.is(i, "for") {
+			p, err := pb.within(p, st, i+1)
+			if err != nil {
+				return nil, err
+			}
+			inner := p.Inner
+			p.multi = inner.several
+			p.prefix = i + 1
+			return p, nil
+		}
+	}
+	return nil, &wire.Error{Code: wire.CodeSyntaxError, Message: "syntax error: DECLARE without FOR"}
+}
+
+// channel places LISTEN and NOTIFY: on the shard that the channel's name hashes to, so that
+// both meet.
+func (pb *builder) channel(st *statement, first string) (*Plan, error) {
+	p := &Plan{Class: Listen, st: st, Write: true}
+	if first == "notify" {
+		p.Class = Notify
+	}
+	if len(st.toks) < 2 || st.is(1, "*") {
+		p.every = true
+		return p, nil
+	}
+	p.Word = st.toks[1].Ident(st.sql)
+	p.channel = p.Word
+	p.why = "a channel is on the shard that its name hashes to"
+	return p, nil
+}
+
+func (pb *builder) channelShard(name string) int {
+	h := hash.Row(0, hash.Bytes([]byte(name), hash.Seed))
+	return int(h % uint64(pb.layout.Shards))
+}
+
+// copy plans COPY.
+func (pb *builder) copy(st *statement) (*Plan, error) {
+	p := &Plan{Class: CopyOut, st: st}
+	if st.is(1, "(") {
+		end := lex.Match(st.sql, st.toks, 1)
+		if end < 0 || !st.is(end+1, "to") {
+			return nil, &wire.Error{Code: wire.CodeSyntaxError, Message: "syntax error in COPY"}
+		}
+		inner := &statement{sql: st.sql, toks: st.toks[:end]}
+		p, err := pb.within(p, inner, 2)
+		if err != nil {
+			return nil, err
+		}
+		p.st = st
+		plan := p.Inner
+		p.multi = func() (*multi, error) {
+			m, err := plan.several()
+			if err != nil {
+				return nil, err
+			}
+			if m == nil || m.spec.Kind != gather.Concat || m.sql != nil || m.limit != nil || m.offset != nil {
+				return nil, refuse("COPY of a query whose answer must be merged", "run the query, or copy a table")
+			}
+			return &multi{spec: &gather.Spec{}, why: "each shard copies its own rows"}, nil
+		}
+		return p, nil
+	}
+	at := 1
+	schemaName, name := "", ""
+	if at < len(st.toks) {
+		name = st.toks[at].Ident(st.sql)
+		at++
+	}
+	if st.is(at, ".") && at+1 < len(st.toks) {
+		schemaName, name = name, st.toks[at+1].Ident(st.sql)
+		at += 2
+	}
+	c := &Copy{Schema: schemaName, Table: name, Options: map[string]string{}}
+	t := pb.snap.Table(schemaName, name, pb.path)
+	if st.is(at, "(") {
+		end := lex.Match(st.sql, st.toks, at)
+		if end < 0 {
+			return nil, &wire.Error{Code: wire.CodeSyntaxError, Message: "syntax error in COPY"}
+		}
+		for i := at + 1; i < end; i += 2 {
+			c.Columns = append(c.Columns, st.toks[i].Ident(st.sql))
+		}
+		at = end + 1
+	} else if t != nil {
+		for _, col := range t.Columns {
+			if !col.Generated {
+				c.Columns = append(c.Columns, col.Name)
+			}
+		}
+	}
+	p.Copy = c
+	in := st.is(at, "from")
+	if !in && !st.is(at, "to") {
+		return nil, &wire.Error{Code: wire.CodeSyntaxError, Message: "syntax error in COPY"}
+	}
+	at++
+	stream := st.is(at, "stdin") || st.is(at, "stdout")
+	c.read(st, at+1)
+	var columns []string
+	if t != nil {
+		c.Schema, columns = t.Schema, t.Names()
+	} else if c.Schema == "" && len(pb.path) > 0 {
+		c.Schema = pb.path[0]
+	}
+	place := pb.layout.Find(c.Schema, name, columns)
+	c.Key = typed(place.Key, t)
+	switch {
+	case place.Key != nil && c.Key == nil:
+		p.fixed = refuse("the sharding key of table "+name+" is configured with another type than its column has", "correct the configuration")
+	case !stream:
+		p.fixed = refuse("COPY with a file or program of one server", "use COPY FROM STDIN or TO STDOUT")
+	case place.Pinned:
+		p.refs, p.real = []*ref{{name: name, place: place}}, 1
+	case in && c.Key != nil:
+		for _, k := range c.Key.Columns {
+			at := -1
+			for i, col := range c.Columns {
+				if col == k {
+					at = i
+				}
+			}
+			c.KeyAt = append(c.KeyAt, at)
+			switch {
+			case c.Columns == nil:
+				p.fixed = refuse("the columns of table "+name+" are not known, so that the sharding key cannot be found", "name the columns in the COPY")
+			case at < 0:
+				p.fixed = refuse("a COPY without the sharding key "+k+" has no shard", "add the column "+k)
+			}
+		}
+		p.every = true
+	case in, c.Key != nil:
+		p.every, p.omni = true, in
+	default:
+		p.any = true
+	}
+	if in {
+		p.Class, p.Write = CopyIn, true
+	}
+	return p, nil
+}
+
+// read reads COPY's options, in the form with parentheses and in the old one.
+func (c *Copy) read(st *statement, at int) {
+	if st.is(at, "with") {
+		at++
+	}
+	value := func(i int) string {
+		t := st.toks[i]
+		if t.Kind == lex.String {
+			v, _ := t.AppendValue(nil, st.sql)
+			return string(v)
+		}
+		return t.Ident(st.sql)
+	}
+	if st.is(at, "(") {
+		end := lex.Match(st.sql, st.toks, at)
+		for _, r := range st.split(at+1, max(at+1, end), ",") {
+			if r.Len() == 0 {
+				continue
+			}
+			v := "true"
+			if r.Len() == 2 {
+				v = value(r.From + 1)
+			} else if r.Len() > 2 {
+				v = st.text(r.From+1, r.To)
+			}
+			c.Options[value(r.From)] = v
+		}
+		return
+	}
+	for ; at < len(st.toks); at++ {
+		switch w := lex.Fold(st.toks[at].Text(st.sql)); w {
+		case "binary", "csv":
+			c.Options["format"] = w
+		case "header", "freeze":
+			c.Options[w] = "true"
+		case "delimiter", "null", "quote", "escape", "encoding":
+			if st.is(at+1, "as") {
+				at++
+			}
+			if at+1 < len(st.toks) {
+				at++
+				c.Options[w] = value(at)
+			}
+		}
+	}
+}
+
+// ddl plans what is done on every shard, or on that of the schema it names.
+func (pb *builder) ddl(st *statement, first string) (*Plan, error) {
+	p := &Plan{Class: DDL, st: st, Write: true, every: true, omni: true, ReloadSchema: true, why: "all shards have the same schema"}
+	switch first {
+	case "vacuum", "analyze", "lock", "checkpoint", "load", "do", "truncate", "cluster", "reindex":
+		p.Class, p.ReloadSchema = Utility, first == "do"
+		p.why = "it concerns every shard"
+	case "create", "refresh":
+		if err := pb.createAs(st, p); err != nil {
+			return nil, err
+		}
+	}
+	for i := range st.toks {
+		if !st.is(i+1, ".") || st.toks[i].Kind != lex.Word && st.toks[i].Kind != lex.Quoted {
+			continue
+		}
+		if shard, pinned := pb.layout.Schema(st.toks[i].Ident(st.sql)); pinned {
+			p.every, p.omni = false, false
+			r := &ref{name: st.toks[i].Ident(st.sql), slot: len(p.refs)}
+			r.place.Pinned, r.place.Shard = true, shard
+			p.refs = append(p.refs, r)
+			p.why = "the schema is on one shard"
+		}
+	}
+	if p.real = len(p.refs); p.real > 0 {
+		p.multi = func() (*multi, error) {
+			return nil, refuse("a statement that names schemas of different shards", "do it schema by schema")
+		}
+	}
+	return p, nil
+}
+
+// createAs refuses tables that are made of rows of sharded ones.
+func (pb *builder) createAs(st *statement, p *Plan) error {
+	table := false
+	for i := 1; i < len(st.toks) && i < 6; i++ {
+		table = table || st.is(i, "table") || st.is(i, "materialized")
+		if st.is(i, "view") && !table || st.is(i, "function") || st.is(i, "procedure") || st.is(i, "rule") || st.is(i, "trigger") {
+			return nil
+		}
+	}
+	if !table {
+		return nil
+	}
+	for i := range st.toks {
+		if st.is(i, "as") && i+1 < len(st.toks) && (st.is(i+1, "select") || st.is(i+1, "with") || st.is(i+1, "table") || st.is(i+1, "(")) {
+			end := len(st.toks)
+			if st.has("with", "no", "data") {
+				end -= 3
+			}
+			inner, err := pb.plan(st.sql, st.toks[i+1:end])
+			if err != nil {
+				return err
+			}
+			if inner.real > 0 && pb.layout.Shards > 1 {
+				p.fixed = refuse("a table made of a query on sharded tables would have other rows on every shard",
+					"create the table, list it among the sharded tables, and use INSERT … SELECT")
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// Arguments reads the values that EXECUTE gives, as text; ok is false if one of them is no
+// literal.
+func (p *Plan) Arguments(sql string) (values [][]byte, ok bool) {
+	var s lex.Scanner
+	if p.Class != Execute || s.Scan(sql) != nil {
+		return nil, false
+	}
+	st := &statement{sql: sql, toks: s.Tokens}
+	if len(st.toks) > 0 && st.is(len(st.toks)-1, ";") {
+		st.toks = st.toks[:len(st.toks)-1]
+	}
+	if !st.is(2, "(") {
+		return [][]byte{}, len(st.toks) == 2
+	}
+	end := lex.Match(sql, st.toks, 2)
+	if end < 0 {
+		return nil, false
+	}
+	for _, r := range st.split(3, end, ",") {
+		neg := r.Len() == 2 && st.is(r.From, "-") && st.toks[r.From+1].Kind == lex.Number
+		if neg {
+			r.From++
+		}
+		switch {
+		case r.Len() != 1:
+			return nil, false
+		case st.is(r.From, "null"):
+			values = append(values, nil)
+		case st.toks[r.From].Literal():
+			v := []byte{}
+			if neg {
+				v = append(v, '-')
+			}
+			v, ok := st.toks[r.From].AppendValue(v, sql)
+			if !ok {
+				return nil, false
+			}
+			values = append(values, v)
+		default:
+			return nil, false
+		}
+	}
+	return values, true
+}
