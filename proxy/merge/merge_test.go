@@ -73,7 +73,9 @@ func TestRefused(t *testing.T) {
 		}
 	}
 	for _, spec := range []gather.Spec{
-		{Hidden: 2}, {Kind: gather.Ordered, Order: []gather.Key{{Column: 1}}}, {WithTies: true},
+		{Hidden: 2},
+		{Kind: gather.Ordered, Order: []gather.Key{{Column: 1}}},
+		{WithTies: true},
 		{Kind: gather.Unique, Distinct: []gather.Column{-2}},
 	} {
 		_, err := merge.Compile(&spec, column(23), sortkey.Settings{})

@@ -2,6 +2,7 @@ package merge
 
 import (
 	"context"
+	"errors"
 	"io"
 	"math"
 	"slices"
@@ -154,7 +155,7 @@ func (r *Rows) Next(ctx context.Context) ([]byte, error) {
 		err = io.EOF
 	}
 	r.err = err
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		r.heads.stop(nil)
 	} else {
 		r.heads.stop(err)

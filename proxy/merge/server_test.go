@@ -289,15 +289,23 @@ func TestAggregates(t *testing.T) {
 	one := func(c gather.Combine) []gather.Output { return []gather.Output{{Combine: c}} }
 	avg := []gather.Output{{Combine: gather.Avg, Column: 0, Count: 1}}
 	list := []agg{
-		{"count(*)", "count(*)", one(gather.Count)}, {"count(n)", "count(n)", one(gather.Count)},
-		{"sum(i4)", "sum(i4)", one(gather.Sum)}, {"sum(i8)", "sum(i8)", one(gather.Sum)},
-		{"sum(n)", "sum(n)", one(gather.Sum)}, {"sum(s)", "sum(s)", one(gather.Sum)},
-		{"sum(f8)", "sum(f8)", one(gather.Sum)}, {"sum(f4)", "sum(f4)", one(gather.Sum)},
+		{"count(*)", "count(*)", one(gather.Count)},
+		{"count(n)", "count(n)", one(gather.Count)},
+		{"sum(i4)", "sum(i4)", one(gather.Sum)},
+		{"sum(i8)", "sum(i8)", one(gather.Sum)},
+		{"sum(n)", "sum(n)", one(gather.Sum)},
+		{"sum(s)", "sum(s)", one(gather.Sum)},
+		{"sum(f8)", "sum(f8)", one(gather.Sum)},
+		{"sum(f4)", "sum(f4)", one(gather.Sum)},
 		{"sum(iv)", "sum(iv)", one(gather.Sum)},
-		{"avg(i4)", "sum(i4), count(i4)", avg}, {"avg(i8)", "sum(i8), count(i8)", avg},
-		{"avg(n)", "sum(n), count(n)", avg}, {"avg(s)", "sum(s), count(s)", avg},
-		{"avg(f8)", "sum(f8), count(f8)", avg}, {"avg(iv)", "sum(iv), count(iv)", avg},
-		{"bool_and(b)", "bool_and(b)", one(gather.BoolAnd)}, {"bool_or(b)", "bool_or(b)", one(gather.BoolOr)},
+		{"avg(i4)", "sum(i4), count(i4)", avg},
+		{"avg(i8)", "sum(i8), count(i8)", avg},
+		{"avg(n)", "sum(n), count(n)", avg},
+		{"avg(s)", "sum(s), count(s)", avg},
+		{"avg(f8)", "sum(f8), count(f8)", avg},
+		{"avg(iv)", "sum(iv), count(iv)", avg},
+		{"bool_and(b)", "bool_and(b)", one(gather.BoolAnd)},
+		{"bool_or(b)", "bool_or(b)", one(gather.BoolOr)},
 	}
 	for _, c := range []string{"i2", "i4", "i8", "bits"} {
 		list = append(list, agg{"bit_and(" + c + ")", "bit_and(" + c + ")", one(gather.BitAnd)},

@@ -2,6 +2,7 @@ package merge
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -67,7 +68,7 @@ func (h *heads) next(ctx context.Context, i int) ([]byte, error) {
 	body, err := h.streams[i].Next(ctx)
 	if err != nil {
 		h.ended[i] = true
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil, nil
 		}
 		return nil, err

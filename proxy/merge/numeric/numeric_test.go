@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -133,6 +132,6 @@ func again(t *testing.T, n numeric.Numeric) {
 		t.Fatal(n.String(), err1, err2)
 	}
 	if s := n.String(); fromText.String() != s || fromBinary.String() != s || fromText.Cmp(fromBinary) != 0 {
-		t.Fatal(fmt.Sprintf("%s comes back as %s and %s", s, fromText, fromBinary))
+		t.Fatalf("%s comes back as %s and %s", s, fromText, fromBinary)
 	}
 }

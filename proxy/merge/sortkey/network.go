@@ -5,7 +5,7 @@ import "net/netip"
 // appendInet orders by family, the common bits of both networks, the length of the prefix,
 // the whole address (network_cmp_internal). A byte for each network bit and an end that is
 // below them do that.
-func appendInet(dst []byte, address []byte, bits int) []byte {
+func appendInet(dst, address []byte, bits int) []byte {
 	dst = append(dst, byte(len(address)))
 	for i := range bits {
 		dst = append(dst, 1+address[i/8]>>(7-i%8)&1)
