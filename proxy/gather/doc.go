@@ -15,6 +15,6 @@
 //
 // The types of columns are not in a Spec: the merger takes them from the shards' own
 // RowDescription, which must agree between shards. A merger that cannot compare, equate or
-// add a type exactly as the server does must not guess: it takes the Finish, which lets a
-// server do it, and which is there whenever Order, Distinct or Local are.
+// add a type exactly as the server does must not guess: it lets a server do it, by the
+// Finish that stands beside Local, or by one of its own for Order and Distinct.
 package gather

@@ -10,6 +10,10 @@ package gather
 // the merger's choice: literals in a VALUES list suit few rows, COPY into a temporary table
 // (ON COMMIT DROP, dropped after the statement otherwise) many. It must bound memory, and
 // refuse (54000, with a hint to narrow the query) at its limit.
+//
+// Parameters keep the types that the client's statement gave them, which the ParameterDescription
+// of the client's own text (parsed on any shard) tells. The names of the answer's columns are
+// those that the Finish's RowDescription has.
 type Finish struct {
 	Relations []Relation
 }

@@ -66,8 +66,9 @@ type Spec struct {
 	// equal to the last one in all Order keys.
 	WithTies bool
 
-	// Finish is the same merge done by a server. Set for every Kind but Concat; for Ordered
-	// it may be nil when there is nothing that another server would do better.
+	// Finish is the merge done by a server. Set for Aggregate and Pull. For Ordered and Unique
+	// the merger that cannot compare a type exactly can make its own: the rows in a relation,
+	// SELECT [DISTINCT [ON (Distinct)]] visible columns FROM it ORDER BY Order.
 	Finish *Finish
 
 	// Tag says how the shards' CommandComplete tags become one.

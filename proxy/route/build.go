@@ -166,6 +166,17 @@ func (a *analysis) finish(p *Plan) {
 			p.refs = append(p.refs, r)
 		}
 	}
+	for _, r := range a.refs {
+		if r.target && !r.sharded() && a.writes && a.layout.Shards > 1 && p.fixed == nil {
+			p.fixed = refuse("a WITH query beside the write of an omnisharded table: all shards must do the same", "send the writes as statements of their own")
+		}
+	}
+	if a.into {
+		p.ReloadSchema = true
+		if p.omni = p.real == 0 && len(p.refs) == 0; !p.omni && a.layout.Shards > 1 {
+			p.fixed = refuse("SELECT INTO of rows of sharded tables", "create the table first and use INSERT … SELECT")
+		}
+	}
 	for _, f := range a.calls {
 		p.hasIDs = p.hasIDs || f.schema == "pgdog" && f.name == "unique_id"
 	}

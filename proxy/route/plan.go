@@ -66,7 +66,7 @@ type Plan struct {
 	Move *Move
 	// Notices are warnings for the client.
 	Notices []string
-	// Route asks for an explanation of the routing only: EXPLAIN (ROUTE).
+	// RouteOnly asks for an explanation of the routing only: EXPLAIN (ROUTE).
 	RouteOnly bool
 
 	st      *statement
@@ -157,7 +157,7 @@ type Copy struct {
 	Options map[string]string
 }
 
-// Multi tells whether the plan has a way for several shards, and why not.
+// several tells whether the plan has a way for several shards, and why not.
 func (p *Plan) several() (*multi, error) {
 	if p.multi == nil {
 		return nil, nil

@@ -107,11 +107,9 @@ func Split(sql string) ([]lex.Range, error) {
 			}
 			from++
 		}
-		var to int
+		to := len(sql)
 		if r.To < len(s.Tokens) {
 			to = int(s.Tokens[r.To].Start)
-		} else {
-			to = len(sql)
 		}
 		out[i] = lex.Range{From: from, To: to}
 	}
