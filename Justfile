@@ -80,6 +80,10 @@ release:
         go build -trimpath -ldflags='-s -w' -o dist/pgx-dev-${target%/*}-${target#*/} . || exit 1; \
     done
 
+# Let many kinds of clients work on the wasm engine at once and watch what it takes: nothing may grow.
+soak time='30m':
+    PGX_DEV_SOAK={{time}} go test -run '^TestSoak$' -count=1 -timeout 6h -v ./engines/wasm
+
 # Do what the continuous integration does.
 ci *what:
     .ci/run {{what}}
