@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/pgx-dev/pgx-dev/engines/native"
+	"github.com/pgx-dev/pgx-dev/engines/wasm"
 )
 
 // embedDumpCmd writes a database out.
@@ -29,7 +30,7 @@ func (*embedDumpCmd) takesCommand() {}
 
 // Help is the command's long help.
 func (*embedDumpCmd) Help() string {
-	return `SQL is written by PostgreSQL's pg_dump, of the server's version or a newer one, from PATH or any installed runtime; arguments behind "--" go to it. An archive needs no other program, holds every database of the directory, and is for "embed load" with the same version. A file is replaced when the dump is complete, and not before.`
+	return `SQL is written by PostgreSQL's pg_dump; arguments behind "--" go to it. For the wasm engine it is compiled to WebAssembly too, and fetched once; for the native one it is the server's version or a newer one, from PATH or any installed runtime. An archive holds every database of the directory, and is for "embed load" with the same version. A file is replaced when the dump is complete, and not before.`
 }
 
 // Run dumps it.
@@ -58,6 +59,12 @@ func (c *embedDumpCmd) sql(ctx context.Context, env *Env) error {
 	db, err := openEmbedded(ctx, env, embedding{engine: c.embedEngine, dir: c.Dir, must: true, database: database, asIs: true})
 	if err != nil {
 		return err
+	}
+	if guest, ok := db.Server.(*wasm.Server); ok {
+		err = writeOut(env, c.File, func(w io.Writer) error {
+			return guest.DumpSQL(ctx, database, w, wasm.DumpOptions{Args: env.Command, Warnings: env.UI.Stderr()})
+		})
+		return errors.Join(err, db.close(ctx))
 	}
 	err = func() error {
 		program, err := findPgDump(ctx, env, db.Info().Bindir, db.Info().VersionNum/10000)

@@ -129,7 +129,7 @@ func (c *runtimeLsCmd) wasm(ctx context.Context, env *Env, cfg wasm.Config) ([]r
 	case !there && !c.All:
 		return nil, nil
 	case there && env.globals.Verbose > 0:
-		row.Assets, err = wasmAssets(files)
+		row.Assets, err = wasmAssets(ctx, files)
 	}
 	return []runtimeRow{row}, err
 }

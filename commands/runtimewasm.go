@@ -38,12 +38,15 @@ func wasmFiles(ctx context.Context, cfg wasm.Config) (files pglite.Files, there 
 		return files, false, err
 	}
 	unpacked, err := unpackedIn(store)
-	if err != nil || len(unpacked) == 0 {
+	if err != nil || !slices.ContainsFunc(unpacked, func(dir string) bool { return !isTools(dir) }) {
 		return files, false, err
 	}
 	files, err = pglite.Source{Dir: store, Offline: true}.Open(ctx)
 	return files, err == nil, nil
 }
+
+// isTools reports whether a package's directory is that of pg_dump.
+func isTools(dir string) bool { return strings.HasPrefix(filepath.Base(dir), "tools-") }
 
 // unpackedIn lists the directories of packages in a store.
 func unpackedIn(store string) ([]string, error) {
@@ -100,7 +103,7 @@ func checkPackage(path string) error {
 		return err
 	}
 	err = pglite.Main().Verify(b)
-	if err != nil && pglite.Vector().Verify(b) == nil {
+	if err != nil && (pglite.Vector().Verify(b) == nil || pglite.Tools().Verify(b) == nil) {
 		return nil
 	}
 	if err != nil {
@@ -146,10 +149,13 @@ type asset struct {
 }
 
 // wasmAssets lists the packages and the extensions in them.
-func wasmAssets(files pglite.Files) ([]asset, error) {
-	main, vector := pglite.Main(), pglite.Vector()
+func wasmAssets(ctx context.Context, files pglite.Files) ([]asset, error) {
+	main, vector, tools := pglite.Main(), pglite.Vector(), pglite.Tools()
 	out := []asset{
 		{main.Provides, main.Version, main.License, fmt.Sprintf("%s %s (%s)", main.Name, main.Version, files.Origin)},
+	}
+	if _, from, err := (pglite.Source{Dir: filepath.Dir(files.Dir), Offline: true}).PgDump(ctx); err == nil {
+		out = append(out, asset{tools.Provides, tools.Version, tools.License, fmt.Sprintf("%s %s (%s)", tools.Name, tools.Version, from)})
 	}
 	names, err := files.Extensions()
 	if err != nil {

@@ -156,6 +156,13 @@ func (e *Engine) source(dir string, complete bool) pglite.Source {
 	return pglite.Source{Dir: dir, Tarballs: e.cfg.Packages, Offline: e.cfg.Offline, Complete: complete, Progress: e.cfg.Progress}
 }
 
+// localSource is the source of what is in the store or named by the configuration.
+func (e *Engine) localSource(dir string) pglite.Source {
+	s := e.source(dir, false)
+	s.Offline = true
+	return s
+}
+
 func noRuntime(err error) error {
 	if errors.Is(err, pglite.ErrNotFetched) {
 		return fmt.Errorf("%w: %w", engines.ErrNoRuntime, err)
@@ -225,6 +232,10 @@ func (e *Engine) Install(ctx context.Context, progress func(module string, done,
 		if _, err := e.source(store, true).Open(ctx); err != nil {
 			return noRuntime(err)
 		}
+		if _, _, err := e.source(store, true).PgDump(ctx); err != nil {
+			// Of use without it, and there are other ways to get a dump: said when one is wanted.
+			e.log.Warn("pg_dump for WebAssembly cannot be had", "error", err)
+		}
 	}
 	l, err := e.load(ctx)
 	if err != nil {
@@ -245,6 +256,11 @@ func (e *Engine) Install(ctx context.Context, progress func(module string, done,
 			continue
 		}
 		if err := l.rt.Compile(ctx, lib); err != nil {
+			return err
+		}
+	}
+	if program, _, err := e.localSource(store).PgDump(ctx); err == nil && e.cfg.cached() {
+		if err := l.rt.CompileDump(ctx, program); err != nil {
 			return err
 		}
 	}

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 // temp starts a temporary server that ends with the test.
-func temp(t testing.TB, e *wasm.Engine, spec engines.Spec) engines.Server {
+func temp(t testing.TB, e engines.Engine, spec engines.Spec) engines.Server {
 	t.Helper()
 	srv, err := e.Start(context.Background(), spec)
 	if err != nil {

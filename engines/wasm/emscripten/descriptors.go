@@ -19,15 +19,9 @@ func descriptorCalls() map[string]Call {
 		},
 		"__syscall_fcntl64": func(p *Process, s []uint64) { p.fcntl(s) },
 		"__syscall_ioctl":   func(_ *Process, s []uint64) { result(s, -eNOTTY) },
-		"__syscall_pipe2": func(p *Process, s []uint64) {
-			buf := &bytes.Buffer{}
-			r := p.install(&description{dev: pipeRead, pipe: buf, path: "pipe"}, 0)
-			w := p.install(&description{dev: pipeWrite, pipe: buf, path: "pipe", flags: 1}, 0)
-			p.putU32(uint32(s[0]), uint32(r))
-			p.putU32(uint32(s[0])+4, uint32(w))
-			result(s, 0)
-		},
-		"__syscall_poll": func(p *Process, s []uint64) { p.poll(s) },
+		"__syscall_pipe2":   pipe,
+		"__syscall_pipe":    pipe,
+		"__syscall_poll":    func(p *Process, s []uint64) { p.poll(s) },
 		"fd_fdstat_get": func(p *Process, s []uint64) {
 			d := p.fd(s[0])
 			if d == nil {
@@ -43,6 +37,15 @@ func descriptorCalls() map[string]Call {
 			result(s, 0)
 		},
 	}
+}
+
+func pipe(p *Process, s []uint64) {
+	buf := &bytes.Buffer{}
+	r := p.install(&description{dev: pipeRead, pipe: buf, path: "pipe"}, 0)
+	w := p.install(&description{dev: pipeWrite, pipe: buf, path: "pipe", flags: 1}, 0)
+	p.putU32(uint32(s[0]), uint32(r))
+	p.putU32(uint32(s[0])+4, uint32(w))
+	result(s, 0)
 }
 
 func (p *Process) dup(s []uint64, least int) {

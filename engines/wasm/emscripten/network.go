@@ -3,7 +3,8 @@ package emscripten
 import "net"
 
 // networkCalls knows numeric addresses, which pg_hba.conf is read with, and no sockets:
-// clients reach the guest through its read and write callbacks.
+// servers and clients talk through their read and write callbacks. A Process that is a
+// client gets descriptors that pass for sockets.
 func networkCalls() map[string]Call {
 	const eaiNoname, eaiSystem = -2, -11
 	calls := map[string]Call{
@@ -46,7 +47,14 @@ func networkCalls() map[string]Call {
 		},
 		"getnameinfo": func(_ *Process, s []uint64) { result(s, eaiNoname) },
 	}
-	for _, name := range []string{"socket", "bind", "listen", "accept4", "connect", "recvfrom", "sendto"} {
+	calls["__syscall_socket"] = func(p *Process, s []uint64) {
+		if !p.Client {
+			nosys(p, s)
+			return
+		}
+		result(s, int32(p.install(&description{dev: null, path: "socket"}, 0)))
+	}
+	for _, name := range []string{"bind", "listen", "accept4", "connect", "recvfrom", "sendto"} {
 		calls["__syscall_"+name] = nosys
 	}
 	return calls

@@ -57,6 +57,8 @@ type Process struct {
 	HeapMax uint64
 	// NoSync leaves out fsync.
 	NoSync bool
+	// Client says that the program connects to a server, through its callbacks.
+	Client bool
 
 	fds    []*description
 	start  time.Time

@@ -18,7 +18,7 @@ const (
 
 // newBackend links a fresh pglite.wasm and runs its constructors.
 func (rt *Runtime) newBackend(ctx context.Context, f *guestfs.FS) (*Instance, error) {
-	in, err := rt.newInstance(ctx, f, environment(), rt.pg)
+	in, err := rt.newInstance(ctx, f, environment(), rt.postgres())
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func callback(name string) func(in *Instance, s []uint64) {
 // that calls the host. It is a function of a wasm module that is put there, not the host's
 // own: wazero's LookupFunction finds the wrong function for a slot that holds an import.
 func (in *Instance) installCallbacks() error {
-	main := map[string]api.Module{"pg": in.main}
+	main := map[string]api.Module{"pg": in.table}
 	var w wasmbin.Builder
 	w.ImportTable("pg", "__indirect_function_table", 1)
 	w.Export("grow", wasmbin.KindFunc, w.TableGrow())

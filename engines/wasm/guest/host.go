@@ -18,6 +18,7 @@ const (
 	hostMain      = "host.main"
 	hostInitdb    = "host.initdb"
 	hostCallbacks = "host.callbacks"
+	hostDump      = "host.dump"
 	hostExtra     = "host.extra."
 	wasi          = "wasi_snapshot_preview1"
 )
@@ -98,6 +99,10 @@ func instanceCalls(name string) (func(in *Instance, s []uint64), bool) {
 		return (*Instance).dlopen, true
 	case "_dlsym_js":
 		return (*Instance).dlsym, true
+	case "pg_encoding_to_char":
+		return (*Instance).encodingName, true
+	case "emscripten_exit_with_live_runtime":
+		return func(*Instance, []uint64) { panic(&emscripten.Exit{Code: exitAlive}) }, true
 	case hookImport:
 		return func(in *Instance, _ []uint64) {
 			if in.OnInterrupts != nil {

@@ -42,6 +42,7 @@ type Instance struct {
 	rt       *Runtime
 	ctx      context.Context
 	main     api.Module
+	table    api.Module // which exports __indirect_function_table
 	sp       api.MutableGlobal
 	mem      *reservation
 	funcs    map[string]api.Function
@@ -57,9 +58,27 @@ type Instance struct {
 	scratch, scratchN uint32
 }
 
-// newInstance links a module: pglite.wasm with the memory that env defines, or
-// initdb.wasm, which has its own.
-func (rt *Runtime) newInstance(ctx context.Context, fs *guestfs.FS, env []string, mod *wasmbin.Module) (in *Instance, err error) {
+// A program is a module that can be run, and what it finds at its imports.
+type program struct {
+	mod  *wasmbin.Module
+	code wazero.CompiledModule
+	host string                                        // name of the host module with its functions
+	env  func(w *wasmbin.Builder, mod *wasmbin.Module) // defines what is no function; nil: nothing is
+}
+
+// postgres is pglite.wasm, which is given its memory.
+func (rt *Runtime) postgres() program {
+	return program{rt.pg, rt.main, hostMain, func(w *wasmbin.Builder, _ *wasmbin.Module) {
+		w.Memory(minPages, maxPages)
+		w.Export("memory", wasmbin.KindMemory, 0)
+	}}
+}
+
+// bootstrapper is initdb.wasm, which has a memory of its own.
+func (rt *Runtime) bootstrapper() program { return program{rt.init, rt.initdb, hostInitdb, nil} }
+
+// newInstance links a program.
+func (rt *Runtime) newInstance(ctx context.Context, fs *guestfs.FS, env []string, p program) (in *Instance, err error) {
 	in = &Instance{rt: rt, Proc: emscripten.New(fs, env), funcs: map[string]api.Function{}, slots: map[string]uint32{}, mem: &reservation{}}
 	in.Proc.Guest = in
 	defer func() {
@@ -73,20 +92,22 @@ func (rt *Runtime) newInstance(ctx context.Context, fs *guestfs.FS, env []string
 	}()
 	// The instance outlives the context it is made in; only its values are wanted.
 	in.ctx = context.WithValue(context.WithoutCancel(ctx), instanceKey{}, in)
-	host, compiled := hostMain, rt.main
-	if mod == rt.init {
-		host, compiled = hostInitdb, rt.initdb
-	}
-	envMod, err := in.link(withModules(experimental.WithMemoryAllocator(in.ctx, in.mem), nil), envModule(mod, host, mod == rt.pg))
+	envMod, err := in.link(withModules(experimental.WithMemoryAllocator(in.ctx, in.mem), nil), envModule(p))
 	if err != nil {
 		return in, err
 	}
-	mctx := withModules(experimental.WithMemoryAllocator(in.ctx, in.mem), map[string]api.Module{"env": envMod})
-	if in.main, err = rt.wz.InstantiateModule(mctx, compiled, anonymous()); err != nil {
+	mctx := withModules(experimental.WithMemoryAllocator(in.ctx, in.mem), map[string]api.Module{"env": envMod, "GOT.mem": envMod})
+	if in.main, err = rt.wz.InstantiateModule(mctx, p.code, anonymous()); err != nil {
 		return in, fmt.Errorf("instantiate: %w", err)
 	}
 	in.mods = append(in.mods, in.main)
-	in.sp = in.main.ExportedGlobal("__stack_pointer").(api.MutableGlobal)
+	// Position independent code is given its stack and table; other code has them.
+	in.table = in.main
+	sp := in.main.ExportedGlobal("__stack_pointer")
+	if sp == nil {
+		sp, in.table = envMod.ExportedGlobal("__stack_pointer"), envMod
+	}
+	in.sp = sp.(api.MutableGlobal)
 	in.latch = in.Addr("MyLatch")
 	in.threw, in.threwValue = in.Addr("__THREW__"), in.Addr("__threwValue")
 	return in, in.installCallbacks()
@@ -96,23 +117,22 @@ func anonymous() wazero.ModuleConfig {
 	return wazero.NewModuleConfig().WithName("").WithStartFunctions()
 }
 
-// envModule re-exports the host's functions under the names that mod imports from env,
-// with a memory.
-func envModule(mod *wasmbin.Module, host string, memory bool) []byte {
+// envModule re-exports the host's functions under the names that a program imports from
+// env, with what else it imports.
+func envModule(p program) []byte {
 	var w wasmbin.Builder
 	var names []string
-	for _, im := range mod.Imports {
+	for _, im := range p.mod.Imports {
 		if im.Module == "env" && im.Kind == wasmbin.KindFunc {
-			w.ImportFunc(host, im.Name, mod.Types[im.Type])
+			w.ImportFunc(p.host, im.Name, p.mod.Types[im.Type])
 			names = append(names, im.Name)
 		}
 	}
 	for i, n := range names {
 		w.Export(n, wasmbin.KindFunc, uint32(i))
 	}
-	if memory {
-		w.Memory(minPages, maxPages)
-		w.Export("memory", wasmbin.KindMemory, 0)
+	if p.env != nil {
+		p.env(&w, p.mod)
 	}
 	return w.Bytes()
 }

@@ -37,6 +37,9 @@ type Runtime struct {
 	calls  map[string]emscripten.Call
 	marks  string // directory of the marks of compiled side modules; "" without a disk cache
 
+	dumpMu sync.Mutex
+	dumper program // pg_dump, once it was wanted
+
 	mu    sync.Mutex
 	small map[[32]byte]wazero.CompiledModule
 	side  map[[32]byte]*sideModule

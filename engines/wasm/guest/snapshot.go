@@ -105,7 +105,7 @@ func (rt *Runtime) Restore(ctx context.Context, f *guestfs.FS, dir string) (*Ins
 	if fi, err := img.Stat(); err != nil || fi.Size() != int64(st.Size) {
 		return nil, fmt.Errorf("the snapshot is damaged: %w", errors.Join(err, errors.New("its size is wrong")))
 	}
-	in, err := rt.newInstance(ctx, f, environment(), rt.pg)
+	in, err := rt.newInstance(ctx, f, environment(), rt.postgres())
 	if err != nil {
 		return nil, err
 	}

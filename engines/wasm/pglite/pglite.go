@@ -52,6 +52,16 @@ func Vector() Package {
 	}
 }
 
+// Tools is pg_dump, of the same major version as Main.
+func Tools() Package {
+	return Package{
+		Name: "@electric-sql/pglite-tools", Version: "0.4.8",
+		Integrity: "sha512-WjgS8US6xfuE0wLYn5m9WrZ/+8dQWoQuQSRkpe7eYcxxx1UjZjvq30rpYSHfGrGtTke/zNiCd9ijVGeRUD8ukg==",
+		License:   "Apache-2.0 AND PostgreSQL",
+		Provides:  "pg_dump 18.3 for WebAssembly",
+	}
+}
+
 // ServerVersion is the version of the PostgreSQL in Main: as server_version,
 // server_version_num, and the contents of PG_VERSION.
 func ServerVersion() (version string, num int, major string) { return "18.6", 180006, "18" }

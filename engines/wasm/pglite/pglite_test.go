@@ -163,3 +163,47 @@ func TestSource(t *testing.T) {
 		t.Errorf("without npm: %v", err)
 	}
 }
+
+// TestPgDump goes through the places where pg_dump can be.
+func TestPgDump(t *testing.T) {
+	cache, err := place.Cache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := Source{Dir: filepath.Join(cache, "wasm")}
+	good, _, err := kept.tarball(t.Context(), Tools())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "tools.tgz")
+	if err := os.WriteFile(file, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	store := filepath.Join(dir, "store")
+	program, origin, err := Source{Dir: store, Tarballs: []string{file}, Offline: true}.PgDump(t.Context())
+	if err != nil || origin != file {
+		t.Fatalf("from a file: %s, %v", origin, err)
+	}
+	if fi, err := os.Stat(program); err != nil || fi.Mode().Perm() != 0o500 {
+		t.Errorf("the program: %v, %v", fi, err)
+	}
+	if again, _, err := (Source{Dir: store, Offline: true}).PgDump(t.Context()); err != nil || again != program {
+		t.Errorf("the second time: %s, %v", again, err)
+	}
+	if err := os.WriteFile(file, good[:len(good)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(dir, "other")
+	if _, _, err := (Source{Dir: other, Tarballs: []string{file}, Offline: true}).PgDump(t.Context()); !errors.Is(err, ErrNotFetched) {
+		t.Errorf("half a tarball: %v", err)
+	}
+	if entries, err := os.ReadDir(other); err != nil || len(entries) != 1 { // the lock
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+	for name, b := range map[string][]byte{"nothing": archive(t, nil), "others": archive(t, map[string]string{"package/dist/evil.wasm": "x"}), "half": good[:1000]} {
+		if err := unpackTools(b, t.TempDir()); err == nil {
+			t.Errorf("%s in it: it was unpacked", name)
+		}
+	}
+}

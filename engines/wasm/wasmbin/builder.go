@@ -1,7 +1,7 @@
 package wasmbin
 
 // A Builder writes a small module: imports first, then globals, functions and at most one
-// memory and one element segment. Imports of functions must come before functions, those
+// table, one memory and one element segment. Imports of functions must come before functions, those
 // of globals before globals. The zero value is ready for use.
 type Builder struct {
 	types   []FuncType
@@ -11,6 +11,7 @@ type Builder struct {
 	funcs   []uint32
 	bodies  [][]byte
 	globals [][]byte
+	table   []byte
 	memory  []byte
 	elem    []byte
 
@@ -55,6 +56,9 @@ func (w *Builder) ImportGlobal(module, name string, mutable bool) uint32 {
 	w.nGlobals++
 	return w.nGlobals - 1
 }
+
+// Table defines the module's table of functions, of at least size slots.
+func (w *Builder) Table(size uint32) { w.table = cat([]byte{0x70, 0}, leb(size)) }
 
 // Memory defines the module's memory of size to limit pages.
 func (w *Builder) Memory(size, limit uint32) { w.memory = cat([]byte{1}, leb(size), leb(limit)) }
@@ -153,6 +157,7 @@ func (w *Builder) Bytes() []byte {
 	section(1, types)
 	section(2, w.imports)
 	section(3, funcs)
+	section(4, one(w.table))
 	section(5, one(w.memory))
 	section(6, w.globals)
 	section(7, w.exports)
