@@ -56,17 +56,7 @@ func (d *DB) Clone(ctx context.Context) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = d.srv.eachFile(ctx, func(name string, st guestfs.Stat, read func(w io.Writer) error) error {
-		p := filepath.Join(tmp, filepath.FromSlash(name))
-		if st.Mode.IsDir() {
-			return os.Mkdir(p, 0o700)
-		}
-		f, err := os.OpenFile(p, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err != nil {
-			return err
-		}
-		return errors.Join(read(f), f.Close())
-	})
+	err = d.srv.copyData(ctx, tmp)
 	clone := &DB{options: d.options, database: d.database, cleanup: []func() error{func() error { return os.RemoveAll(tmp) }}}
 	if err == nil {
 		var srv engines.Server

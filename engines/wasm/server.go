@@ -29,6 +29,8 @@ type Server struct {
 	info engines.Info
 	temp bool // nothing outlives Close
 
+	params map[string]string // of the Spec
+
 	madeControl, madeDir string       // what a Start that fails takes away again
 	wasEmpty             bool         // madeDir was an empty directory before
 	freeTemplate         func() error // gives a template back
@@ -46,21 +48,25 @@ type Server struct {
 // Start implements engines.Engine. Spec.Params may be any parameter of the server; those
 // that need more processes have no effect.
 func (e *Engine) Start(ctx context.Context, spec engines.Spec) (engines.Server, error) {
-	srv, err := e.start(ctx, spec)
+	srv, err := e.start(ctx, spec, nil)
 	if err != nil {
 		return nil, fmt.Errorf("start the WebAssembly engine: %w", err)
 	}
 	return srv, nil
 }
 
-func (e *Engine) start(ctx context.Context, spec engines.Spec) (_ *Server, err error) {
+// start starts a server as spec says, or, where that is not nil, from what was frozen.
+func (e *Engine) start(ctx context.Context, spec engines.Spec, from *frozen) (_ *Server, err error) {
 	version, num, major := pglite.ServerVersion()
 	if v := spec.Version; v != "" && v != major && v != version {
 		return nil, fmt.Errorf("%w: version %q is wanted, and this engine has %s only", engines.ErrNoRuntime, v, version)
 	}
-	user := spec.User
+	user, database := spec.User, "postgres"
 	if user == "" {
 		user = "postgres"
+	}
+	if from != nil {
+		database = from.Database
 	}
 	if err := checkUser(user); err != nil {
 		return nil, err
@@ -72,8 +78,8 @@ func (e *Engine) start(ctx context.Context, spec engines.Spec) (_ *Server, err e
 	if err != nil {
 		return nil, err
 	}
-	srv := &Server{e: e, l: l, temp: spec.Dir == "", done: make(chan struct{}), info: engines.Info{
-		Engine: "wasm", Version: version, VersionNum: num, User: user, Database: "postgres", MaxConns: e.cfg.limits().maxClients,
+	srv := &Server{e: e, l: l, temp: spec.Dir == "", params: spec.Params, done: make(chan struct{}), info: engines.Info{
+		Engine: "wasm", Version: version, VersionNum: num, User: user, Database: database, MaxConns: e.cfg.limits().maxClients,
 	}}
 	var in *guest.Instance
 	defer func() {
@@ -87,21 +93,24 @@ func (e *Engine) start(ctx context.Context, spec engines.Spec) (_ *Server, err e
 			err = errors.Join(err, srv.undo())
 		}
 	}()
-	o := guest.Options{User: user, Database: "postgres", NoSync: srv.temp || spec.Fast, Params: e.params(spec.Params, srv.temp || spec.Fast, e.buffers(srv.temp))}
+	o := guest.Options{User: user, Database: database, NoSync: srv.temp || spec.Fast, Params: e.params(spec.Params, srv.temp || spec.Fast, e.buffers(srv.temp))}
 	o.Setup = func(p *emscripten.Process) {
 		p.HeapMax = uint64(e.cfg.MaxMemory) << 20
 		p.Stderr = &logWriter{log: e.log, keep: p.Stderr.Write}
 	}
-	if srv.temp {
+	switch {
+	case from != nil:
+		in, err = srv.thaw(ctx, from)
+	case srv.temp:
 		in, err = srv.startTemp(ctx, spec, user, o)
-	} else {
+	default:
 		in, err = srv.startDir(ctx, spec, user, o)
 	}
 	if err != nil {
 		return nil, err
 	}
 	limits := e.cfg.limits()
-	if srv.b, err = newBackend(in, "postgres", srv.info.User, limits, e.log); err != nil {
+	if srv.b, err = newBackend(in, database, srv.info.User, limits, e.log); err != nil {
 		return nil, err
 	}
 	srv.b.reboot = func(ctx context.Context, database string) (*guest.Instance, error) {
@@ -154,14 +163,9 @@ func (s *Server) startTemp(ctx context.Context, spec engines.Spec, user string, 
 		return nil, err
 	}
 	if len(spec.Params) == 0 && e.cfg.SharedBuffers == "" {
-		if err := s.openMounts("", t.live()); err != nil {
-			return nil, err
-		}
-		in, err := s.l.rt.Restore(ctx, s.m.fs, t.snapshot())
-		if err == nil {
-			in.Proc.HeapMax = uint64(e.cfg.MaxMemory) << 20
-			in.Proc.Stderr = &logWriter{log: e.log}
-			return in, nil
+		in, err := s.restore(ctx, t)
+		if err == nil || s.m == nil {
+			return in, err
 		}
 		e.log.Warn("the snapshot cannot be used; booting instead", "error", err)
 		if err := s.m.close(); err != nil {

@@ -85,26 +85,28 @@ func (e *Engine) makeTemplate(ctx context.Context, l *loaded, t template, user s
 	if err := copyDir(ctx, t.data(), t.live()); err != nil {
 		return err
 	}
-	return e.makeSnapshot(ctx, l, t, user)
+	return e.makeSnapshot(ctx, l, t, guest.Options{User: user, Database: "postgres", NoSync: true, Params: e.params(nil, true, "8MB")})
 }
 
-func (e *Engine) makeSnapshot(ctx context.Context, l *loaded, t template, user string) error {
+// makeSnapshot boots a backend on the template's live data, and saves its memory once it
+// is warm.
+func (e *Engine) makeSnapshot(ctx context.Context, l *loaded, t template, o guest.Options) error {
 	m, err := e.mount(l, t.live(), "")
 	if err != nil {
 		return err
 	}
 	defer m.close() //nolint:errcheck // temporary files
-	in, err := l.rt.Boot(ctx, m.fs, guest.Options{User: user, Database: "postgres", NoSync: true, Params: e.params(nil, true, "8MB")})
+	in, err := l.rt.Boot(ctx, m.fs, o)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	b, err := newBackend(in, "postgres", user, e.cfg.limits(), e.log)
+	b, err := newBackend(in, o.Database, o.User, e.cfg.limits(), e.log)
 	if err != nil {
 		return err
 	}
 	// Fill the caches with what the first client will want to know.
-	if _, err := b.roleSettings(&startup{user: user}); err != nil {
+	if _, err := b.roleSettings(&startup{user: o.User}); err != nil {
 		return err
 	}
 	for _, sql := range []string{"SELECT 1", "SELECT typname FROM pg_type WHERE oid = 'int4'::regtype", "CHECKPOINT"} {
