@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 
@@ -150,25 +149,6 @@ func urlIn(env []string) string {
 		}
 	}
 	return ""
-}
-
-// environWith returns an environment in which only env leads to a server.
-func environWith(environ, env []string, bindir string) []string {
-	if environ == nil {
-		environ = os.Environ()
-	}
-	var out []string
-	for _, kv := range environ {
-		name, value, _ := strings.Cut(kv, "=")
-		switch {
-		case name == "PATH" && bindir != "":
-			out = append(out, "PATH="+bindir+string(os.PathListSeparator)+value)
-		case name == "DATABASE_URL", strings.HasPrefix(name, "PG") && !strings.HasPrefix(name, "PGX_DEV_"):
-		default:
-			out = append(out, kv)
-		}
-	}
-	return append(out, env...)
 }
 
 var errNoTLS = errors.New("the server does not speak TLS")

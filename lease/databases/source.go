@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgx-dev/pgx-dev/lease"
+	"github.com/pgx-dev/pgx-dev/lease/recipe"
 )
 
 // Config says what a Source makes.
@@ -42,7 +43,7 @@ type Source struct {
 	cfg    Config
 	open   Opener
 	log    *slog.Logger
-	digest *digest
+	digest *recipe.Digest
 	tag    string // of this process's databases
 	next   atomic.Int64
 	epoch  atomic.Int64
@@ -75,7 +76,7 @@ func New(cfg Config, open Opener) *Source {
 	var b [3]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return &Source{
-		cfg: cfg, open: open, log: log.With("pool", cfg.Pool.Name), digest: newDigest(cfg.Pool, cfg.Dir),
+		cfg: cfg, open: open, log: log.With("pool", cfg.Pool.Name), digest: recipe.NewDigest(cfg.Pool, cfg.Dir),
 		tag: hex.EncodeToString(b[:]), opening: make(chan struct{}, 1),
 		known: map[string]bool{}, states: map[string]*state{}, notify: func() {},
 	}
@@ -90,7 +91,7 @@ func (s *Source) Notify(f func()) {
 
 // Version changes with the migrations, and when the server is lost.
 func (s *Source) Version() string {
-	return s.digest.version() + "/" + strconv.FormatInt(s.epoch.Load(), 10)
+	return s.digest.Version() + "/" + strconv.FormatInt(s.epoch.Load(), 10)
 }
 
 // Describe names the server.
@@ -117,7 +118,7 @@ func (s *Source) ready(ctx context.Context) (*life, *template, string, error) {
 		return nil, nil, "", context.Cause(ctx)
 	}
 	defer func() { <-s.opening }()
-	r, err := s.digest.current()
+	r, err := s.digest.Recipe()
 	if err != nil {
 		return nil, nil, "", hopeless(err)
 	}
@@ -125,16 +126,16 @@ func (s *Source) ready(ctx context.Context) (*life, *template, string, error) {
 	if err != nil {
 		return nil, nil, "", err
 	}
-	version := r.key + "/" + strconv.FormatInt(s.epoch.Load(), 10)
+	version := r.Key + "/" + strconv.FormatInt(s.epoch.Load(), 10)
 	l.mu.Lock()
-	t := l.templates[r.key]
+	t := l.templates[r.Key]
 	l.mu.Unlock()
 	if t == nil {
 		if t, err = s.makeTemplate(ctx, l, r); err != nil {
 			return nil, nil, "", err
 		}
 		l.mu.Lock()
-		l.templates[r.key] = t
+		l.templates[r.Key] = t
 		l.mu.Unlock()
 	}
 	return l, t, version, nil

@@ -1,21 +1,16 @@
 package databases
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgx-dev/pgx-dev/engines/script"
-	"github.com/pgx-dev/pgx-dev/lease"
+	"github.com/pgx-dev/pgx-dev/lease/recipe"
 )
 
 const (
@@ -33,28 +28,14 @@ type template struct {
 	baseline *baseline // nil until the first copy was looked at
 }
 
-// A BuildError says why a template could not be made. It wraps [lease.ErrHopeless].
-type BuildError struct {
-	Step string
-	Err  error
-}
-
-func (e *BuildError) Error() string { return "the template: " + e.Step + ": " + e.Err.Error() }
-
-// Unwrap returns the cause and lease.ErrHopeless.
-func (e *BuildError) Unwrap() []error { return []error{e.Err, lease.ErrHopeless} }
-
 // makeTemplate finds or builds the template of a recipe. Other processes that want the
 // same one wait for it; s.opening keeps our own goroutines apart.
-func (s *Source) makeTemplate(ctx context.Context, l *life, r *recipe) (*template, error) {
-	if r.key == "" {
-		base := s.cfg.Pool.Base
-		if base == "" {
-			base = "template1"
-		}
+func (s *Source) makeTemplate(ctx context.Context, l *life, r *recipe.Recipe) (*template, error) {
+	if r.Key == "" {
+		base := cmp.Or(r.Base, "template1")
 		return &template{name: base}, nil
 	}
-	t := &template{key: r.key, name: templatePrefix + r.key}
+	t := &template{key: r.Key, name: templatePrefix + r.Key}
 	conn, err := l.connect(ctx, "")
 	if err != nil {
 		return nil, err
@@ -67,7 +48,7 @@ func (s *Source) makeTemplate(ctx context.Context, l *life, r *recipe) (*templat
 	return t, nil
 }
 
-func (s *Source) buildOnce(ctx context.Context, l *life, conn *pgx.Conn, t *template, r *recipe) error {
+func (s *Source) buildOnce(ctx context.Context, l *life, conn *pgx.Conn, t *template, r *recipe.Recipe) error {
 	id := lockID("template", t.key)
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1, $2)", lockClass, lockID("build", t.key)); err != nil {
 		return err
@@ -95,7 +76,7 @@ func (s *Source) buildOnce(ctx context.Context, l *life, conn *pgx.Conn, t *temp
 }
 
 // build makes the template where nobody sees it, and renames it when all is done.
-func (s *Source) build(ctx context.Context, l *life, t *template, r *recipe) error {
+func (s *Source) build(ctx context.Context, l *life, t *template, r *recipe.Recipe) error {
 	began := time.Now()
 	name := buildPrefix + t.key
 	if err := s.fill(ctx, l, name, r); err != nil {
@@ -113,17 +94,17 @@ func (s *Source) build(ctx context.Context, l *life, t *template, r *recipe) err
 }
 
 // fill makes a database by a recipe. What a killed builder left of it is removed.
-func (s *Source) fill(ctx context.Context, l *life, name string, r *recipe) error {
+func (s *Source) fill(ctx context.Context, l *life, name string, r *recipe.Recipe) error {
 	if s.cfg.Progress != nil {
 		s.cfg.Progress("build the template of pool " + s.cfg.Pool.Name)
 	}
 	if err := l.remove(ctx, name); err != nil {
 		return err
 	}
-	base := s.cfg.Pool.Base
+	base := r.Base
 	if base == "" {
 		base = "template1"
-		if r.dump != "" {
+		if r.HasDump() {
 			base = "template0" // as pg_restore's manual asks
 		}
 	}
@@ -133,117 +114,32 @@ func (s *Source) fill(ctx context.Context, l *life, name string, r *recipe) erro
 		}
 		return err
 	}
-	if r.dump != "" {
-		if err := s.restore(ctx, l, name, r.dump); err != nil {
-			return s.buildError(ctx, l, "dump "+filepath.Base(r.dump), err)
-		}
+	return s.buildError(ctx, l, r.Fill(ctx, s.kitchen(l, name)))
+}
+
+// kitchen says how to reach a database in which a recipe is carried out.
+func (s *Source) kitchen(l *life, name string) recipe.Kitchen {
+	k := recipe.Kitchen{
+		Connect: func(ctx context.Context) (*pgx.Conn, error) { return l.connect(ctx, name) },
+		Env:     l.host.Env(name), Environ: s.cfg.Environ,
 	}
-	for _, path := range r.migrations {
-		if err := l.runScript(ctx, name, path, r.texts[path]); err != nil {
-			return s.buildError(ctx, l, "migration", err)
-		}
+	if h, ok := l.host.(interface{ bindir() string }); ok {
+		k.Bindir = h.bindir()
 	}
-	if argv := s.cfg.Pool.Command; len(argv) > 0 {
-		if err := s.run(ctx, l, name, argv); err != nil {
-			return s.buildError(ctx, l, "command "+argv[0], err)
-		}
-	}
-	return nil
+	return k
 }
 
 // buildError tells what is wrong with a recipe from what is wrong with the server.
-func (s *Source) buildError(ctx context.Context, l *life, step string, err error) error {
-	if ctx.Err() != nil || !l.alive() || l.exec(ctx, "SELECT 1") != nil || hasCode(err, "53100", "57P01", "57P02", "57P03") {
-		return fmt.Errorf("the template: %s: %w", step, err)
-	}
-	return &BuildError{step, err}
-}
-
-// runScript uses a connection of its own, so that no file's settings reach the next one.
-func (l *life) runScript(ctx context.Context, database, path, text string) error {
-	conn, err := l.connect(ctx, database)
-	if err != nil {
+func (s *Source) buildError(ctx context.Context, l *life, err error) error {
+	var step *recipe.StepError
+	if !errors.As(err, &step) || ctx.Err() == nil && l.alive() && l.exec(ctx, "SELECT 1") == nil && !hasCode(err, serverCodes()...) {
 		return err
 	}
-	defer closeConn(conn)
-	return script.Run(ctx, conn.PgConn(), path, text)
+	return fmt.Errorf("the template: %s: %w", step.Step, step.Err)
 }
 
-// restore fills a database from pg_dump's output. The custom, directory and tar formats
-// need pg_restore.
-func (s *Source) restore(ctx context.Context, l *life, database, path string) error {
-	fi, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if !fi.IsDir() {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		isTar := len(b) > 262 && string(b[257:262]) == "ustar"
-		if !bytes.HasPrefix(b, []byte("PGDMP")) && !isTar {
-			return l.runScript(ctx, database, path, script.NoTransaction+"\n"+string(b))
-		}
-	}
-	return s.run(ctx, l, database, []string{"pg_restore", "--exit-on-error", "--no-owner", "-d", database, path})
-}
-
-// run runs a program that fills a database.
-func (s *Source) run(ctx context.Context, l *life, database string, argv []string) error {
-	bindir := ""
-	if h, ok := l.host.(interface{ bindir() string }); ok {
-		bindir = h.bindir()
-	}
-	env := environWith(s.cfg.Environ, l.host.Env(database), bindir)
-	path := argv[0]
-	if !strings.ContainsRune(path, '/') {
-		for _, kv := range env {
-			if list, ok := strings.CutPrefix(kv, "PATH="); ok {
-				path = lookIn(list, argv[0])
-			}
-		}
-	}
-	cmd := exec.CommandContext(ctx, path, argv[1:]...)
-	cmd.Args[0] = argv[0]
-	cmd.Env, cmd.Dir = env, s.cfg.Dir
-	cmd.WaitDelay = 5 * time.Second
-	var out tail
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%w%s", err, out.text())
-	}
-	return nil
-}
-
-// lookIn finds a program in a PATH that is not our own; what it does not find is left for
-// the error of starting it.
-func lookIn(list, name string) string {
-	for _, dir := range filepath.SplitList(list) {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil && filepath.IsAbs(dir) {
-			return path
-		}
-	}
-	return name
-}
-
-// A tail keeps the end of what is written to it.
-type tail struct{ b []byte }
-
-func (t *tail) Write(b []byte) (int, error) {
-	const most = 4 << 10
-	t.b = append(t.b, b...)
-	if over := len(t.b) - most; over > 0 {
-		t.b = append(t.b[:0], t.b[over:]...)
-	}
-	return len(b), nil
-}
-
-func (t *tail) text() string {
-	s := strings.TrimSpace(string(t.b))
-	if s == "" {
-		return ""
-	}
-	lines := strings.Split(s, "\n")
-	return "\n" + strings.Join(lines[max(0, len(lines)-20):], "\n")
+// serverCodes are of errors for which a recipe is not to blame: disk_full,
+// out_of_memory, too_many_connections, admin_shutdown, crash_shutdown, cannot_connect_now.
+func serverCodes() []string {
+	return []string{"53100", "53200", "53300", "57P01", "57P02", "57P03"}
 }

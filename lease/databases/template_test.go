@@ -16,6 +16,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/native"
 	"github.com/pgx-dev/pgx-dev/lease"
+	"github.com/pgx-dev/pgx-dev/lease/recipe"
 )
 
 // TestTemplate builds once for everybody, and again when a file changes.
@@ -184,7 +185,7 @@ func TestVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := newSource(t, cfg, opener(srv)).Create(t.Context())
-	var build *BuildError
+	var build *recipe.StepError
 	if !errors.As(err, &build) || !strings.Contains(err.Error(), "+ r public.other") {
 		t.Errorf("verify: %v", err)
 	}

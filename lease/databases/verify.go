@@ -2,18 +2,16 @@ package databases
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/pgx-dev/pgx-dev/lease/recipe"
 )
 
 // verify builds the template once more and compares it with the one that is there: a
 // migration that only works on a database where it has been run before would else stay
 // hidden until the template is lost.
-func (s *Source) verify(ctx context.Context, l *life, t *template, r *recipe) error {
+func (s *Source) verify(ctx context.Context, l *life, t *template, r *recipe.Recipe) error {
 	fresh, copied := buildPrefix+t.key, s.newName()
 	defer func() {
 		for _, name := range []string{fresh, copied} {
@@ -34,73 +32,16 @@ func (s *Source) verify(ctx context.Context, l *life, t *template, r *recipe) er
 		if err != nil {
 			return err
 		}
-		lists[i], err = outline(ctx, conn)
+		lists[i], err = recipe.Outline(ctx, conn)
 		closeConn(conn)
 		if err != nil {
 			return err
 		}
 	}
-	if diff := compare(lists[0], lists[1]); len(diff) > 0 {
-		return &BuildError{"verify", fmt.Errorf("%s is not what its migrations make today; drop it to build it again:\n%s",
+	if diff := recipe.Compare(lists[0], lists[1]); len(diff) > 0 {
+		return &recipe.StepError{Step: "verify", Err: fmt.Errorf("%s is not what its migrations make today; drop it to build it again:\n%s",
 			t.name, strings.Join(diff[:min(len(diff), 20)], "\n"))}
 	}
 	s.log.Info("template verified", "template", t.name)
 	return nil
-}
-
-// outline lists what is in a database, one thing a line: its objects with their
-// definitions, and how many rows each table has.
-func outline(ctx context.Context, conn *pgx.Conn) ([]string, error) {
-	const user = `NOT IN ('pg_catalog', 'information_schema', 'pg_toast')`
-	lines, err := column(ctx, conn, `
-		SELECT format('%s %I.%I', c.relkind, n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-			WHERE n.nspname `+user+`
-		UNION ALL SELECT format('column %I.%I.%I %s %s %s', n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
-				CASE WHEN a.attnotnull THEN 'not null' END, pg_get_expr(d.adbin, d.adrelid))
-			FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-			LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-			WHERE n.nspname `+user+` AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
-		UNION ALL SELECT format('constraint %s %s', conrelid::regclass, pg_get_constraintdef(c.oid)) FROM pg_constraint c
-			JOIN pg_namespace n ON n.oid = c.connamespace WHERE n.nspname `+user+`
-		UNION ALL SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-			JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname `+user+`
-		UNION ALL SELECT format('function %s %s', p.oid::regprocedure, md5(prosrc)) FROM pg_proc p
-			JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname `+user+`
-		UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
-		UNION ALL SELECT format('type %s %s %s', t.oid::regtype, t.typtype, (SELECT string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid))
-			FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE n.nspname `+user+`
-		UNION ALL SELECT format('view %s %s', c.oid::regclass, md5(pg_get_viewdef(c.oid))) FROM pg_class c
-			JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname `+user+` AND c.relkind IN ('v', 'm')
-		UNION ALL SELECT format('extension %s %s', extname, extversion) FROM pg_extension`)
-	if err != nil {
-		return nil, err
-	}
-	tables, err := column(ctx, conn, `SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.relkind = 'r' AND n.nspname `+user)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range tables {
-		var n int64
-		err = errors.Join(err, conn.QueryRow(ctx, "SELECT count(*) FROM ONLY "+name).Scan(&n))
-		lines = append(lines, fmt.Sprintf("%d rows in %s", n, name))
-	}
-	slices.Sort(lines)
-	return lines, err
-}
-
-// compare lists what is in only one of two sorted lists.
-func compare(a, b []string) []string {
-	var out []string
-	for len(a) > 0 || len(b) > 0 {
-		switch {
-		case len(b) == 0 || len(a) > 0 && a[0] < b[0]:
-			out, a = append(out, "- "+a[0]), a[1:]
-		case len(a) == 0 || b[0] < a[0]:
-			out, b = append(out, "+ "+b[0]), b[1:]
-		default:
-			a, b = a[1:], b[1:]
-		}
-	}
-	return out
 }

@@ -1,4 +1,4 @@
-package databases
+package recipe
 
 import (
 	"crypto/sha256"
@@ -15,17 +15,17 @@ import (
 	"github.com/pgx-dev/pgx-dev/lease"
 )
 
-// A digest knows what a template is made from, and its hash. Files are looked at again when
+// A Digest knows what a template is made from, and its hash. Files are looked at again when
 // they are asked for, but not more often than every lookAgain; they are read again when
 // their size or time has changed. It is safe for concurrent use.
-type digest struct {
+type Digest struct {
 	cfg lease.PoolConfig
 	dir string // what paths are relative to
 
 	mu     sync.Mutex
 	looked time.Time
 	stamps []stamp
-	recipe *recipe
+	recipe *Recipe
 	err    error
 }
 
@@ -38,21 +38,34 @@ type stamp struct {
 	time time.Time
 }
 
-// A recipe is what a template is made from.
-type recipe struct {
-	key        string // 16 hex digits; "" where there is nothing to make
+// A Recipe is what a template is made from, as the files were at one time.
+type Recipe struct {
+	// Key is the hash of all of it, 16 hex digits; "" where there is nothing to make.
+	Key string
+	// Base is the database to begin with, "" being the server's choice.
+	Base string
+
 	dump       string // path
 	migrations []string
 	texts      map[string]string // of migrations
+	command    []string
+	dir        string // where the command runs
 }
+
+// HasDump reports whether the recipe begins with a dump, which wants an empty database.
+func (r *Recipe) HasDump() bool { return r.dump != "" }
 
 // layout is part of every key, so that a change in how templates are made makes new ones.
 const layout = "pgx-dev template 1"
 
-func newDigest(cfg lease.PoolConfig, dir string) *digest { return &digest{cfg: cfg, dir: dir} }
+// NewDigest returns the digest of a pool's template. dir is what paths are relative to, and
+// where the pool's command runs.
+func NewDigest(cfg lease.PoolConfig, dir string) *Digest {
+	return &Digest{cfg: cfg, dir: dir}
+}
 
-// current returns the recipe as the files are now.
-func (d *digest) current() (*recipe, error) {
+// Recipe returns the recipe as the files are now.
+func (d *Digest) Recipe() (*Recipe, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if time.Since(d.looked) < lookAgain {
@@ -72,17 +85,17 @@ func (d *digest) current() (*recipe, error) {
 	return d.recipe, d.err
 }
 
-// version is current's key, or a text that no item has.
-func (d *digest) version() string {
-	r, err := d.current()
+// Version is the key of the recipe of now, or a text that is no key.
+func (d *Digest) Version() string {
+	r, err := d.Recipe()
 	if err != nil {
 		return "?" + err.Error()
 	}
-	return r.key
+	return r.Key
 }
 
 // stat finds all files and their stamps.
-func (d *digest) stat() ([]stamp, error) {
+func (d *Digest) stat() ([]stamp, error) {
 	var out []stamp
 	add := func(paths []string) error {
 		for _, path := range paths {
@@ -112,7 +125,7 @@ func (d *digest) stat() ([]stamp, error) {
 }
 
 // find resolves patterns, in their order; a directory means the SQL files in it.
-func (d *digest) find(patterns []string) ([]string, error) {
+func (d *Digest) find(patterns []string) ([]string, error) {
 	var out []string
 	for _, pattern := range patterns {
 		path := d.abs(pattern)
@@ -132,7 +145,7 @@ func (d *digest) find(patterns []string) ([]string, error) {
 	return out, nil
 }
 
-func (d *digest) abs(path string) string {
+func (d *Digest) abs(path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
@@ -140,8 +153,8 @@ func (d *digest) abs(path string) string {
 }
 
 // read hashes everything. d.mu is held.
-func (d *digest) read() (*recipe, error) {
-	r := &recipe{texts: map[string]string{}}
+func (d *Digest) read() (*Recipe, error) {
+	r := &Recipe{texts: map[string]string{}, Base: d.cfg.Base, command: d.cfg.Command, dir: d.dir}
 	if !d.cfg.HasTemplate() {
 		return r, nil
 	}
@@ -171,11 +184,11 @@ func (d *digest) read() (*recipe, error) {
 			return nil, err
 		}
 	}
-	r.key = hex.EncodeToString(h.Sum(nil)[:8])
+	r.Key = hex.EncodeToString(h.Sum(nil)[:8])
 	return r, nil
 }
 
-func (d *digest) hashFile(h hash.Hash, kind, path string) (string, error) {
+func (d *Digest) hashFile(h hash.Hash, kind, path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("read what the template is made from: %w", err)
