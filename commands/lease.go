@@ -15,8 +15,10 @@ import (
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
 	"github.com/pgx-dev/pgx-dev/engines/place"
+	"github.com/pgx-dev/pgx-dev/engines/wasm"
 	"github.com/pgx-dev/pgx-dev/lease"
 	"github.com/pgx-dev/pgx-dev/lease/databases"
+	"github.com/pgx-dev/pgx-dev/lease/servers"
 )
 
 // leaseCommands lend databases to test processes.
@@ -211,12 +213,22 @@ func (f *leaseFlags) source(env *Env, c *config.Config, p lease.PoolConfig) (lea
 	if p.NamesOnly() {
 		return lease.NewNames(p.Prefix), nil
 	}
-	if p.Engine == "wasm" {
-		return nil, &ExitError{ExitUsage, fmt.Errorf("pool %s: the WASM engine cannot lease yet; use native: %w", p.Name, engines.ErrUnsupported)}
-	}
 	dir := "."
 	if c.Path != "" {
 		dir = filepath.Dir(c.Path)
+	}
+	progress := func(text string) { env.Log.Info("working", "on", text) }
+	if p.Engine == "wasm" {
+		cache, err := place.Cache()
+		if err != nil {
+			return nil, err
+		}
+		wcfg := c.Embed
+		wcfg.Log, wcfg.Progress = env.Log, progress
+		return servers.New(servers.Config{
+			Pool: p, Dir: absolute(dir), Environ: env.Environ(), Verify: f.VerifyTemplate, Logger: env.Log, Progress: progress,
+			Engine: func() servers.Engine { return wasm.New(wcfg) }, Store: filepath.Join(cache, "lease"),
+		}), nil
 	}
 	open := f.clusterOpener(env, p)
 	if p.URL != "" {
@@ -227,7 +239,7 @@ func (f *leaseFlags) source(env *Env, c *config.Config, p lease.PoolConfig) (lea
 	}
 	return databases.New(databases.Config{
 		Pool: p, Dir: absolute(dir), Environ: env.Environ(), Verify: f.VerifyTemplate, Logger: env.Log,
-		Progress: func(text string) { env.Log.Info("working", "on", text) },
+		Progress: progress,
 	}, open), nil
 }
 

@@ -19,6 +19,9 @@ func unknownEnv(t reflect.Type, names []string) []error {
 	}
 	var errs []error
 	for _, name := range slices.Sorted(slices.Values(names)) {
+		if slices.Contains(forChildren(), name) {
+			continue
+		}
 		for f := range fields(t) {
 			prefix := envName([]string{f.name}) + "_"
 			if !strings.HasPrefix(name, prefix) {
@@ -39,6 +42,12 @@ func unknownEnv(t reflect.Type, names []string) []error {
 		}
 	}
 	return errs
+}
+
+// forChildren lists the variables that look like keys of a section and tell something else:
+// to the processes that lease a database, and, the last one, to the Go package leasetest.
+func forChildren() []string {
+	return []string{"PGX_DEV_LEASE_ID", "PGX_DEV_LEASE_PID", "PGX_DEV_LEASE_URL"}
 }
 
 // namedEnv lists the variables of a section whose name is the user's choice, for the name

@@ -28,14 +28,17 @@ type PoolConfig struct {
 	// Name names the pool: lower-case letters, digits, "-" and "_". Default: "default".
 	Name string `toml:"name"`
 	// Engine is "native" (databases on a cluster of ours), "wasm" (each lease a whole
-	// server) or "none" (names only). Default: native, or, with a URL, none of these.
+	// server inside the lease server's process) or "none" (names only). Default: native,
+	// or, with a URL, none of these.
 	Engine string `toml:"engine"`
 	// Cluster names the project's cluster to make databases on; it is started on demand.
 	// Default: a temporary one that lease servers of this project share.
 	Cluster string `toml:"cluster"`
-	// PG constrains the temporary cluster's version, as cluster.pg does.
+	// PG constrains the temporary cluster's version, as cluster.pg does, or that of the
+	// WASM engine.
 	PG string `toml:"pg"`
-	// Settings are the temporary cluster's settings, as cluster.settings.
+	// Settings are the temporary cluster's settings, as cluster.settings, or those of every
+	// server of the WASM engine.
 	Settings map[string]string `toml:"settings"`
 	// URL is a server to make databases on instead. Its role needs CREATEDB; to look at
 	// what a test left behind, superuser.
@@ -155,6 +158,12 @@ func (c PoolConfig) Validate() error {
 	}
 	if c.Engine == "none" && (c.HasTemplate() || c.Cluster != "" || c.Listen != "" || c.Warm != nil) {
 		add("engine = \"none\" lends names only: leave the template, cluster, warm and listen out")
+	}
+	if c.Engine == "wasm" && (c.Cluster != "" || c.Base != "") {
+		add("engine = \"wasm\" makes every lease a server of its own: leave cluster and base out")
+	}
+	if c.Engine == "wasm" && c.Reset != "" && c.Reset != ResetRecreate && c.Reset != ResetNone {
+		add("engine = \"wasm\" has a new server within milliseconds: reset is recreate or none, not %s", c.Reset)
 	}
 	if c.Engine == "none" && c.Reset != "" && c.Reset != ResetNone {
 		add("engine = \"none\" lends names only: it cannot reset anything")

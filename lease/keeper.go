@@ -118,7 +118,7 @@ func (p *Pool) trim(version string, target int, now time.Time) {
 	for range p.ready.len() {
 		it := p.ready.pop()
 		switch {
-		case it.Version != version:
+		case !p.good(it, version):
 			p.discard(it)
 		case surplus > 0:
 			surplus--

@@ -20,6 +20,8 @@ type Pool struct {
 	src Source
 	log *slog.Logger
 
+	checker Checker // src, or nil
+
 	ctx    context.Context
 	cancel context.CancelFunc
 	wake   chan struct{}  // something changed for the keeper
@@ -62,6 +64,7 @@ func NewPool(cfg PoolConfig, src Source, logger *slog.Logger) *Pool {
 		wake: make(chan struct{}, 1), slots: make(chan struct{}, cfg.Parallel), ended: make(chan struct{}),
 		leases: map[string]*Lease{}, demand: newDemand(cfg),
 	}
+	p.checker, _ = src.(Checker)
 	if n, ok := src.(Notifier); ok {
 		n.Notify(p.poke)
 	}
@@ -145,7 +148,7 @@ func (p *Pool) version() string {
 func (p *Pool) match(version string) {
 	for p.queued > 0 && p.ready.len() > 0 {
 		it := p.ready.pop()
-		if it.Version != version {
+		if !p.good(it, version) {
 			p.discard(it)
 			continue
 		}
@@ -164,6 +167,11 @@ func (p *Pool) match(version string) {
 		}
 		r.settle(l, nil)
 	}
+}
+
+// good reports whether a ready item may be lent.
+func (p *Pool) good(it *Item, version string) bool {
+	return it.Version == version && (p.checker == nil || p.checker.Alive(it))
 }
 
 // discard removes a ready item in the background. p.mu is held.

@@ -48,6 +48,13 @@ type Notifier interface {
 	Notify(f func())
 }
 
+// A Checker is a source whose items can be lost one by one. It is asked at every grant, so
+// it has to answer in microseconds.
+type Checker interface {
+	// Alive reports whether an item can still be lent.
+	Alive(it *Item) bool
+}
+
 // A Keeper is a source that has something to do for an item that is kept after its lease.
 type Keeper interface {
 	Keep(ctx context.Context, it *Item, reason string) error

@@ -30,6 +30,16 @@ const frozenFile = "frozen.json"
 // pack names the program that a snapshot is good for.
 func (l *loaded) pack() string { return filepath.Base(l.files.Dir) + " " + layout }
 
+// Package names the program that the engine runs, with what of its configuration goes into
+// a frozen server: what was frozen under another name cannot be thawed, or would be unlike.
+func (e *Engine) Package(ctx context.Context) (string, error) {
+	l, err := e.load(ctx)
+	if err != nil {
+		return "", err
+	}
+	return l.pack() + " " + e.buffers(true), nil
+}
+
 // Freeze writes what this server is into dir, which must not exist: its data, as they are
 // between two transactions, and the memory of a backend that was booted on a copy of them
 // in a database ("" is postgres). Sessions are not copied. [Engine.Thaw] starts servers

@@ -7,8 +7,8 @@
 //
 // Where a lease server runs (PGM_SOCKET or PGMANAGER_SOCKET names its socket, as
 // "pgx-dev lease wrap -- go test ./..." does), databases come from there. Otherwise the
-// process serves a pool itself, on a temporary cluster that ends with it; call [Main] from
-// TestMain to end it in good order.
+// process serves a pool itself, on a temporary cluster that ends with it, or with [WASM] on
+// servers inside it; call [Main] from TestMain to end it in good order.
 //
 // After a test its database is given back, and made as new for the next one. When the test
 // has failed, the database stays, and its URL is logged; in a process that serves its own
@@ -57,6 +57,12 @@ func Command(argv []string, key ...string) Option {
 // recreate.
 func Reset(policy string) Option {
 	return func(c *lease.PoolConfig) { c.Reset = policy }
+}
+
+// WASM makes every database a whole PostgreSQL 18 server inside this process, where nothing
+// needs to be installed; see package servers. A lease server has its own mind about it.
+func WASM() Option {
+	return func(c *lease.PoolConfig) { c.Engine = "wasm" }
 }
 
 // Named chooses a pool of the lease server by its name; a process that serves itself has

@@ -53,6 +53,22 @@ func TestDB(t *testing.T) {
 	}
 }
 
+// TestWASM has servers inside this process.
+func TestWASM(t *testing.T) {
+	for i := range 3 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			pool := leasetest.Pool(t, migrated(), leasetest.WASM())
+			var id int
+			var version string
+			err := pool.QueryRow(t.Context(), "INSERT INTO users (name) VALUES ('x') RETURNING id, version()").Scan(&id, &version)
+			if err != nil || id != 1 || !strings.Contains(version, "wasm32") {
+				t.Errorf("id %d, %s, %v", id, version, err)
+			}
+		})
+	}
+}
+
 // A fakeT is a test that can fail without us.
 type fakeT struct {
 	testing.TB

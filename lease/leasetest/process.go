@@ -6,14 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
 	"github.com/pgx-dev/pgx-dev/engines/native"
+	"github.com/pgx-dev/pgx-dev/engines/place"
+	"github.com/pgx-dev/pgx-dev/engines/wasm"
 	"github.com/pgx-dev/pgx-dev/lease"
 	"github.com/pgx-dev/pgx-dev/lease/databases"
+	"github.com/pgx-dev/pgx-dev/lease/servers"
 )
 
 // shared is what the tests of this process have in common. It is the one thing that has
@@ -44,20 +48,33 @@ func (p *process) pool(ctx context.Context, cfg lease.PoolConfig) (*lease.Pool, 
 	if pool := p.pools[string(key)]; pool != nil {
 		return pool, nil
 	}
-	open, err := p.opener()
-	if err != nil {
-		return nil, err
-	}
 	if n := len(p.pools); n > 0 { // databases of two pools are told apart by their prefix
 		cfg.Prefix = "lease_" + cfg.Name + "_" + strconv.Itoa(n) + "_"
 	}
-	pool := lease.NewPool(cfg, databases.New(databases.Config{Pool: cfg, Dir: "."}, open), nil)
+	src, err := p.source(cfg)
+	if err != nil {
+		return nil, err
+	}
+	pool := lease.NewPool(cfg, src, nil)
 	pool.Start()
 	if p.pools == nil {
 		p.pools = map[string]*lease.Pool{}
 	}
 	p.pools[string(key)] = pool
 	return pool, nil
+}
+
+// source returns what makes a pool's databases.
+func (p *process) source(cfg lease.PoolConfig) (lease.Source, error) {
+	if cfg.Engine == "wasm" {
+		cache, err := place.Cache()
+		return servers.New(servers.Config{
+			Pool: cfg, Dir: ".", Store: filepath.Join(cache, "lease"),
+			Engine: func() servers.Engine { return wasm.New(wasm.DefaultConfig()) },
+		}), err
+	}
+	open, err := p.opener()
+	return databases.New(databases.Config{Pool: cfg, Dir: "."}, open), err
 }
 
 // opener makes databases on the server of PGX_DEV_LEASE_URL, or on a temporary one.
