@@ -54,7 +54,7 @@ func floors() []floor {
 		{"commands", []string{"commands/ui"}, []string{lipgloss, termenv}, "how things look is the business of commands/ui"},
 		{"", []string{"engines/wasm", "proxy/plugin"}, []string{wazero}, "WebAssembly is run by the wasm engine and routing plugins only"},
 		{"", []string{"engines/dirlock", "engines/native", "engines/wasm"}, []string{flock}, "locks go through dirlock"},
-		{"", []string{"config", "proxy/pgdogconf"}, []string{toml}, "files are decoded in one place"},
+		{"", []string{"config"}, []string{toml}, "files are decoded in one place"},
 		{"", []string{"proxy/route", "proxy/reshard"}, []string{sqlParser}, "SQL is parsed to route it, nowhere else"},
 	}
 }

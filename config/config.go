@@ -10,13 +10,16 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
 	"github.com/pgx-dev/pgx-dev/engines/native"
 	"github.com/pgx-dev/pgx-dev/engines/wasm"
 	"github.com/pgx-dev/pgx-dev/lease"
+	"github.com/pgx-dev/pgx-dev/proxy/conf"
 )
 
 // File is the format of pgx-dev.toml: one section for each subsystem. Every field's zero
@@ -30,11 +33,12 @@ type File struct {
 	// complete: what they leave out is as in Cluster.
 	Clusters map[string]cluster.Config `toml:"clusters"`
 	Lease    lease.Config              `toml:"lease"`
+	Proxy    conf.Config               `toml:"proxy"`
 }
 
 // Default returns the configuration that an empty file and environment give.
 func Default() File {
-	return File{Runtime: native.DefaultConfig(), Embed: wasm.DefaultConfig()}
+	return File{Runtime: native.DefaultConfig(), Embed: wasm.DefaultConfig(), Proxy: conf.DefaultConfig()}
 }
 
 // A Config is a loaded configuration. It is read-only once loaded, and then safe for
@@ -50,6 +54,7 @@ type Config struct {
 	layers  [3][]assignment // file, environment, flags
 	environ lookup
 	origins map[string]Origin
+	lines   func(key string) Origin // of the file
 }
 
 // Cluster returns the configuration of the cluster called name: [cluster], overlaid by
@@ -103,6 +108,9 @@ type Error struct {
 
 // Error returns "ORIGIN: KEY: what is wrong".
 func (e *Error) Error() string {
+	if e.Origin.Kind == FromDefault && e.Key != "" {
+		return fmt.Sprintf("%s: %s", e.Key, e.Msg)
+	}
 	if e.Key == "" || e.Origin.Kind == FromFlag && e.Origin.Name == e.Key {
 		return fmt.Sprintf("%s: %s", e.Origin, e.Msg)
 	}
@@ -113,27 +121,62 @@ func (e *Error) Error() string {
 // does not.
 type validator interface{ Validate() error }
 
-// validate asks each section that can to check itself.
-func validate(root reflect.Value, prefix string) []error {
+// validate asks each section that can to check itself. at says where a key was set.
+func validate(root reflect.Value, prefix string, at func(key string) Origin) []error {
 	var errs []error
+	check := func(v reflect.Value, name string) {
+		valid, ok := reflect.TypeAssert[validator](v)
+		if !ok {
+			return
+		}
+		for _, err := range parts(valid.Validate()) {
+			if m, ok := errors.AsType[*conf.Mistake](err); ok {
+				key := name + "." + m.Key
+				errs = append(errs, &Error{Origin: at(key), Key: key, Msg: m.Msg})
+				continue
+			}
+			errs = append(errs, fmt.Errorf("[%s]: %w", name, err))
+		}
+	}
 	for i := range root.NumField() {
 		name := root.Type().Field(i).Tag.Get("toml")
 		switch f := root.Field(i); {
 		case f.Kind() == reflect.Struct:
-			if v, ok := reflect.TypeAssert[validator](f); ok {
-				if err := v.Validate(); err != nil {
-					errs = append(errs, fmt.Errorf("[%s%s]: %w", prefix, name, err))
-				}
-			}
+			check(f, prefix+name)
 		case f.Kind() == reflect.Map && f.Type().Elem().Kind() == reflect.Struct:
 			for _, key := range sortedKeys(f) {
-				if v, ok := reflect.TypeAssert[validator](f.MapIndex(key)); ok {
-					if err := v.Validate(); err != nil {
-						errs = append(errs, fmt.Errorf("[%s%s]: %w", prefix, joinKey(name, key.String()), err))
-					}
-				}
+				check(f.MapIndex(key), prefix+joinKey(name, key.String()))
 			}
 		}
 	}
 	return errs
+}
+
+// parts takes a joined error apart.
+func parts(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+// at returns where a key, or the nearest table around it, was set.
+func (c *Config) at(key string) Origin {
+	for k := key; k != ""; {
+		if o, ok := c.origins[k]; ok {
+			if o.Kind == FromFile && c.lines != nil {
+				return c.lines(key)
+			}
+			return o
+		}
+		i := max(strings.LastIndexByte(k, '.'), strings.LastIndexByte(k, '['))
+		if i < 0 {
+			break
+		}
+		k = k[:i]
+	}
+	return Origin{}
 }

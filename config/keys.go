@@ -16,9 +16,18 @@ type key struct {
 
 // seedEnv are names from before pgx-dev that stay valid for a key.
 func seedEnv(path string) []string {
-	switch path {
-	case "cluster.database":
+	if path == "cluster.database" {
 		return []string{"PGDATABASE"}
+	}
+	if key, ok := strings.CutPrefix(path, "proxy.general."); ok {
+		names := []string{"PGDOG_" + strings.ToUpper(key)}
+		switch key { // PgDog's names for these two are others
+		case "client_login_timeout":
+			names = append(names, "PGDOG_CLIENT_LOG_TIMEOUT")
+		case "reload_schema_on_ddl":
+			names = append(names, "PGDOG_SCHEMA_RELOAD_ON_DDL")
+		}
+		return names
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ type assignment struct {
 	value  any      // as TOML has it, or text
 	origin Origin
 	lines  func(key string) Origin // where a part of value stands; nil: origin
+	proxy  bool                    // the value is the proxy's, in a file of its own
 }
 
 // text is a value that comes from the environment or a flag rather than from TOML.
@@ -27,7 +28,7 @@ type text string
 // apply sets the field of root that path names, and notes where its value comes from.
 func (a assignment) apply(root reflect.Value, path []string, origins map[string]Origin) []error {
 	key := joinKey(path...)
-	s := setter{fail: func(sub, msg string) *Error {
+	s := setter{proxy: a.proxy || a.path[0] == "proxy", fail: func(sub, msg string) *Error {
 		o := a.origin
 		if a.lines != nil && sub != "" {
 			o = a.lines(joinKey(a.path...) + sub)
@@ -191,6 +192,15 @@ func unknown(t reflect.Type, path []string, name string) string {
 		}
 	}
 	return fmt.Sprintf("%s; known here: %s", what, strings.Join(names, ", "))
+}
+
+// unknownIn words it for an element of an array of tables.
+func unknownIn(t reflect.Type, name string) string {
+	names := fieldNames(t)
+	if near := spell.Nearest(name, names); near != "" {
+		return fmt.Sprintf("unknown key; did you mean %s?", joinKey(near))
+	}
+	return fmt.Sprintf("unknown key; known here: %s", strings.Join(names, ", "))
 }
 
 // sortErrors puts errors in the order of the file.

@@ -72,7 +72,8 @@ const envIndex = 1
 // load lays the file, the environment and flags over the defaults.
 func (c *Config) load(src, name string, variables, options []string) error {
 	root := reflect.ValueOf(&c.File).Elem()
-	file, errs := fileLayer(src, name, root.Type())
+	file, at, errs := fileLayer(src, name, root.Type())
+	c.lines = at
 	env := envLayer(root.Type(), c.environ)
 	set := slices.DeleteFunc(slices.Clone(variables), func(name string) bool {
 		value, _ := c.environ(name)
@@ -106,8 +107,9 @@ func (c *Config) load(src, name string, variables, options []string) error {
 			c.origins[joinKey("clusters", name)+"."+key] = o
 		}
 	}
+	c.Proxy.Normalize()
 	if len(errs) == 0 {
-		errs = validate(root, "")
+		errs = validate(root, "", c.at)
 	}
 	return joined(errs)
 }
@@ -151,19 +153,19 @@ func (c *Config) cluster(name string) (cluster.Config, map[string]Origin, []erro
 	return cfg, own, errs
 }
 
-// fileLayer parses a file into assignments.
-func fileLayer(src, name string, t reflect.Type) ([]assignment, []error) {
+// fileLayer parses a file into assignments. at says where its keys stand.
+func fileLayer(src, name string, t reflect.Type) (out []assignment, at func(key string) Origin, errs []error) {
 	var table map[string]any
 	if _, err := toml.Decode(src, &table); err != nil {
 		if parse, ok := errors.AsType[toml.ParseError](err); ok {
-			return nil, []error{&Error{Origin: Origin{FromFile, name, parse.Position.Line}, Msg: parse.Message}}
+			return nil, nil, []error{&Error{Origin: Origin{FromFile, name, parse.Position.Line}, Msg: parse.Message}}
 		}
-		return nil, []error{fmt.Errorf("%s: %w", name, err)}
+		return nil, nil, []error{fmt.Errorf("%s: %w", name, err)}
 	}
 	lines := lineIndex(src)
 	f := flattener{origin: func(key string) Origin { return Origin{FromFile, name, lines.of(key)} }}
 	f.flatten(table, t, nil)
-	return f.out, f.errs
+	return f.out, f.origin, f.errs
 }
 
 // displayPath shortens path to what a person in dir would type.

@@ -42,7 +42,7 @@ func TestMistakes(t *testing.T) {
 				"pgx-dev.toml:5: runtime.auto: want true or false, have the number 0",
 				`$PGX_DEV_CLUSTER_TCP: cluster.tcp: want true or false, have "perhaps"`,
 				"-o cluster.idle: want KEY=VALUE",
-				"-o nosuch: unknown section; known here: runtime, embed, cluster, wire, clusters, lease",
+				"-o nosuch: unknown section; known here: runtime, embed, cluster, wire, clusters, lease, proxy",
 				"-o cluster.x: unknown key; known here: engine, pg, database, fast, tcp, port, settings, init, idle, spare",
 				"-o clusters.main: is a section; its keys are clusters.main.engine, clusters.main.pg, clusters.main.database, clusters.main.fast, clusters.main.tcp, clusters.main.port, clusters.main.settings, clusters.main.init, clusters.main.idle, clusters.main.spare",
 				`-o cluster.port: want a number, have "y"`,

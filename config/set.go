@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -17,6 +18,9 @@ import (
 type setter struct {
 	fail func(sub, msg string) *Error // sub is the part within the value: "[1].host"
 	errs []error
+	// proxy takes what PgDog's files and variables say: durations are numbers of
+	// milliseconds, and variables may say yes and no.
+	proxy bool
 }
 
 func (s *setter) errorf(sub, format string, args ...any) {
@@ -29,6 +33,12 @@ func (s *setter) set(v reflect.Value, value any, sub string) {
 		s.setText(v, string(t), sub)
 		return
 	}
+	if u, ok := reflect.TypeAssert[toml.Unmarshaler](v.Addr()); ok {
+		if err := u.UnmarshalTOML(value); err != nil {
+			s.errorf(sub, "%v", err)
+		}
+		return
+	}
 	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		str, ok := value.(string)
 		if !ok {
@@ -39,9 +49,16 @@ func (s *setter) set(v reflect.Value, value any, sub string) {
 		return
 	}
 	if v.Type() == reflect.TypeFor[time.Duration]() {
-		if str, ok := value.(string); ok {
+		str, isString := value.(string)
+		n, isNumber := value.(int64)
+		switch {
+		case isString:
 			s.setText(v, str, sub)
-		} else {
+		case isNumber && s.proxy:
+			s.setMillis(v, n, sub)
+		case s.proxy:
+			s.errorf(sub, "want a number of milliseconds or a duration such as \"90s\", have %s", describe(value))
+		default:
 			s.errorf(sub, "want a duration such as \"90s\" or \"5m\", have %s", describe(value))
 		}
 		return
@@ -96,8 +113,23 @@ func (s *setter) set(v reflect.Value, value any, sub string) {
 		s.setMap(v, value)
 	case reflect.Struct:
 		s.setStruct(v, value, sub)
+	case reflect.Interface: // in a section that nobody reads
+		v.Set(reflect.ValueOf(value))
 	default:
 		panic("config: no conversion to " + v.Type().String())
+	}
+}
+
+// setMillis sets a duration from a number of milliseconds. PgDog writes "without limit" as
+// the greatest number there is.
+func (s *setter) setMillis(v reflect.Value, n int64, sub string) {
+	switch {
+	case n < 0:
+		s.errorf(sub, "want a number of milliseconds, have %d", n)
+	case n > math.MaxInt64/int64(time.Millisecond):
+		v.SetInt(math.MaxInt64)
+	default:
+		v.SetInt(n * int64(time.Millisecond))
 	}
 }
 
@@ -123,7 +155,7 @@ func (s *setter) setStruct(v reflect.Value, value any, sub string) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(table)) {
 		if _, ok := fieldType(v.Type(), name); !ok {
-			s.errorf(sub+"."+joinKey(name), "%s", unknown(v.Type(), []string{"…"}, name))
+			s.errorf(sub+"."+joinKey(name), "%s", unknownIn(v.Type(), name))
 			continue
 		}
 		s.set(fieldByName(v, name), table[name], sub+"."+joinKey(name))
@@ -176,11 +208,17 @@ func (s *setter) setEntry(v reflect.Value, name string, value any) {
 
 // setText converts a value from the environment or a flag.
 func (s *setter) setText(v reflect.Value, str, sub string) {
-	if _, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
+	_, isTOML := reflect.TypeAssert[toml.Unmarshaler](v.Addr())
+	_, isText := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr())
+	if isTOML || isText {
 		s.set(v, str, sub)
 		return
 	}
 	if v.Type() == reflect.TypeFor[time.Duration]() {
+		if n, err := strconv.ParseInt(str, 10, 64); err == nil && s.proxy {
+			s.setMillis(v, n, sub)
+			return
+		}
 		d, err := time.ParseDuration(str)
 		if err != nil || d < 0 {
 			s.errorf(sub, "want a duration such as 90s or 5m, have %q", str)
@@ -192,6 +230,9 @@ func (s *setter) setText(v reflect.Value, str, sub string) {
 	switch v.Kind() {
 	case reflect.Bool:
 		b, err := strconv.ParseBool(str)
+		if word := strings.ToLower(str); s.proxy && slices.Contains([]string{"yes", "on", "no", "off"}, word) {
+			b, err = word == "yes" || word == "on", nil
+		}
 		if err != nil {
 			s.errorf(sub, "want true or false, have %q", str)
 			return

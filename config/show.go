@@ -76,6 +76,11 @@ func plain(name string, v reflect.Value) any {
 			return nil
 		}
 		return plain(name, v.Elem())
+	case reflect.Interface:
+		if v.IsNil() {
+			return nil
+		}
+		return plain(name, v.Elem())
 	case reflect.String:
 		return redacted(name, v.String())
 	case reflect.Slice:
@@ -112,7 +117,7 @@ func redacted(name, s string) string {
 }
 
 var (
-	secretName = regexp.MustCompile(`(?i)(^|_)(password|passwd|passphrase|secret|token|private_key)$`)
+	secretName = regexp.MustCompile(`(?i)(^|_)(passwords?|password_hash|passwd|passphrase|secret|token|private_key|api_key)$`)
 	secretPair = regexp.MustCompile(`(?i)((?:password|passwd|secret|token|sslpassword)\s*=\s*)('[^']*'|[^\s,"'}]+)`)
 	secretURL  = regexp.MustCompile(`([a-z]+://[^:/@\s"]*:)[^@\s"]*@`)
 )

@@ -1,6 +1,10 @@
 package conf
 
-import "time"
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
 
 // PgBouncer is what PgBouncer has and PgDog has not, under PgBouncer's names.
 type PgBouncer struct {
@@ -69,4 +73,16 @@ func defaultPgBouncer() PgBouncer {
 		AuthQuery:          "SELECT usename, passwd FROM pg_shadow WHERE usename=$1",
 		UnixSocketMode:     "0600",
 	}
+}
+
+// SocketMode returns the permissions of the Unix socket.
+func (p *PgBouncer) SocketMode() (uint32, error) {
+	if p.UnixSocketMode == "" {
+		return 0o600, nil
+	}
+	n, err := strconv.ParseUint(p.UnixSocketMode, 8, 32)
+	if err != nil || n > 0o777 {
+		return 0, fmt.Errorf("want permissions in octal such as 0600, have %q", p.UnixSocketMode)
+	}
+	return uint32(n), nil
 }

@@ -140,15 +140,17 @@ type TLSVerify string
 
 // The modes.
 const (
-	TLSDisabled   TLSVerify = "disabled"
-	TLSPrefer     TLSVerify = "prefer"
+	TLSDisabled TLSVerify = "disabled"
+	TLSPrefer   TLSVerify = "prefer"
+	// TLSRequire encrypts or fails, without verification. PgBouncer has it, PgDog has not.
+	TLSRequire    TLSVerify = "require"
 	TLSVerifyCA   TLSVerify = "verify_ca"
 	TLSVerifyFull TLSVerify = "verify_full"
 )
 
 // UnmarshalText takes the mode's name.
 func (t *TLSVerify) UnmarshalText(text []byte) error {
-	return known(t, text, TLSDisabled, TLSPrefer, TLSVerifyCA, TLSVerifyFull)
+	return known(t, text, TLSDisabled, TLSPrefer, TLSRequire, TLSVerifyCA, TLSVerifyFull)
 }
 
 // A PreparedMode says which prepared statements are shared between clients.

@@ -103,8 +103,8 @@ type General struct {
 	// TLSClientCACertificate is a file with the authorities of client certificates in PEM.
 	// Default: none are asked for.
 	TLSClientCACertificate string `toml:"tls_client_ca_certificate"`
-	// TLSVerify is how connections to servers are encrypted: disabled, prefer, verify_ca or
-	// verify_full. Default: prefer.
+	// TLSVerify is how connections to servers are encrypted: disabled, prefer, require (not
+	// PgDog's), verify_ca or verify_full. Default: prefer.
 	TLSVerify TLSVerify `toml:"tls_verify"`
 	// TLSServerCACertificate is a file with the authorities of servers' certificates in PEM.
 	// Default: those of the system.

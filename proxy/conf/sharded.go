@@ -1,5 +1,7 @@
 package conf
 
+import "slices"
+
 // A ShardedTable says which column decides on which shard a table's rows are.
 type ShardedTable struct {
 	// Database is the database that is sharded.
@@ -112,7 +114,7 @@ func (c *Config) Mappings(t *ShardedTable) []Mapping {
 	out := t.Mapping
 	for i := range c.ShardedMappings {
 		if m := &c.ShardedMappings[i]; m.belongs(t) {
-			out = append(out[:len(out):len(out)], m.mapping())
+			out = append(slices.Clip(out), m.mapping())
 		}
 	}
 	return out
