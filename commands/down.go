@@ -2,8 +2,10 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/pgx-dev/pgx-dev/commands/ui"
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
 )
@@ -11,7 +13,8 @@ import (
 // downCmd stops a cluster.
 type downCmd struct {
 	target
-	IfIdle bool `help:"Only if nobody uses it; else exit with 3."`
+	IfIdle bool `xor:"whom" help:"Only if nobody uses it; else exit with 3."`
+	Force  bool `xor:"whom" help:"Also if its supervisor does not answer: end that, in the end by SIGKILL."`
 }
 
 // Run stops it; a temporary one is destroyed by that.
@@ -28,7 +31,7 @@ func (c *downCmd) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	users, err := m.Stop(ctx, dir, "down", c.IfIdle)
+	users, err := m.Stop(ctx, dir, cluster.StopOptions{OnlyIdle: c.IfIdle, Kill: c.Force})
 	if err != nil {
 		return notThere(err, name)
 	}
@@ -47,7 +50,7 @@ func (c *downCmd) Run(ctx context.Context, env *Env) error {
 type destroyCmd struct {
 	target
 	Yes   bool `short:"y" help:"Do not ask."`
-	Force bool `help:"Even while others use it."`
+	Force bool `help:"Even while others use it, or its supervisor does not answer."`
 }
 
 // Run asks first on a terminal, and wants --yes elsewhere.
@@ -67,7 +70,10 @@ func (c *destroyCmd) Run(ctx context.Context, env *Env) error {
 		return notThere(fmt.Errorf("destroy %s: %w", name, engines.ErrNotExist), name)
 	}
 	if !c.Yes {
-		yes, err := env.UI.Confirm(fmt.Sprintf("Delete cluster %s in %s with all its data?", name, dir))
+		yes, err := env.UI.Confirm(ctx, fmt.Sprintf("Delete cluster %s in %s with all its data?", name, dir))
+		if err != nil && !errors.Is(err, ui.ErrNoTerminal) {
+			return err
+		}
 		if err != nil {
 			return usageError("destroy deletes all data of %s; say --yes to do it without being asked", dir)
 		}

@@ -97,7 +97,7 @@ func TestConfirm(t *testing.T) {
 		if _, err := master.WriteString(answer); err != nil {
 			t.Fatal(err)
 		}
-		got, err := u.Confirm("destroy main?")
+		got, err := u.Confirm(t.Context(), "destroy main?")
 		if err != nil || got != want {
 			t.Errorf("%q: %v, %v; want %v", answer, got, err, want)
 		}

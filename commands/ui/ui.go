@@ -7,6 +7,7 @@ package ui
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -189,8 +190,8 @@ func (u *UI) Bold(s string) string { return u.out.bold(s) }
 var ErrNoTerminal = errors.New("not a terminal")
 
 // Confirm asks a question that defaults to no. It returns ErrNoTerminal unless both stdin
-// and stderr are terminals.
-func (u *UI) Confirm(question string) (bool, error) {
+// and stderr are terminals, and the cause of ctx's end should that come before the answer.
+func (u *UI) Confirm(ctx context.Context, question string) (bool, error) {
 	in, ok := u.in.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return false, ErrNoTerminal
@@ -199,7 +200,11 @@ func (u *UI) Confirm(question string) (bool, error) {
 		return false, ErrNoTerminal
 	}
 	fmt.Fprintf(u.Stderr(), "%s [y/N] ", question)
-	answer, err := bufio.NewReader(in).ReadString('\n')
+	answer, err := readLine(ctx, in)
+	if ctx.Err() != nil {
+		fmt.Fprintln(u.Stderr())
+		return false, context.Cause(ctx)
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("read the answer: %w", err)
 	}
@@ -211,4 +216,24 @@ func (u *UI) Confirm(question string) (bool, error) {
 		return true, nil
 	}
 	return false, nil
+}
+
+// readLine reads a line until ctx ends. The read itself cannot be interrupted: it goes on in
+// a goroutine, and the process is about to end.
+func readLine(ctx context.Context, in io.Reader) (string, error) {
+	type answer struct {
+		line string
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		line, err := bufio.NewReader(in).ReadString('\n')
+		got <- answer{line, err}
+	}()
+	select {
+	case a := <-got:
+		return a.line, a.err
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
 }

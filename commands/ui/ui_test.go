@@ -59,7 +59,7 @@ func TestPlain(t *testing.T) {
 	if got := out.String(); got != "result x\n" {
 		t.Errorf("stdout: %q", got)
 	}
-	if _, err := u.Confirm("sure?"); !errors.Is(err, ErrNoTerminal) {
+	if _, err := u.Confirm(t.Context(), "sure?"); !errors.Is(err, ErrNoTerminal) {
 		t.Errorf("Confirm without a terminal: %v", err)
 	}
 	if u.Out() || u.Err() || u.Width() != 80 {

@@ -33,8 +33,8 @@ func StartAlone(ctx context.Context, spec engines.Spec, engine string, start fun
 	}
 	defer func() { _ = trans.Unlock() }()
 	err = f.startAlone(engine, start)
-	if err != nil && fresh && !f.exists() {
-		err = errors.Join(err, os.RemoveAll(f.control))
+	if err != nil && fresh {
+		err = errors.Join(err, f.leaveNothing())
 	}
 	return err
 }

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -175,12 +178,12 @@ func TestKilledSupervisor(t *testing.T) {
 func TestStop(t *testing.T) {
 	dir := newDir(t)
 	m := manager()
-	if _, err := m.Stop(t.Context(), dir, "down", false); !errors.Is(err, engines.ErrNotExist) {
+	if _, err := m.Stop(t.Context(), dir, cluster.StopOptions{}); !errors.Is(err, engines.ErrNotExist) {
 		t.Errorf("stop what is not there: %v", err)
 	}
 	u := startUser(t, fake(dir))
 	u.expect("open")
-	if n, err := m.Stop(t.Context(), dir, "down", false); n != 1 || err != nil {
+	if n, err := m.Stop(t.Context(), dir, cluster.StopOptions{}); n != 1 || err != nil {
 		t.Errorf("stop: %d users, %v", n, err)
 	}
 	if st := inspect(t, dir); st.State != cluster.Stopped {
@@ -188,7 +191,7 @@ func TestStop(t *testing.T) {
 	}
 	u.expect("ended why=down err=false")
 	u.expect("closed")
-	if n, err := m.Stop(t.Context(), dir, "down", false); n != 0 || err != nil {
+	if n, err := m.Stop(t.Context(), dir, cluster.StopOptions{}); n != 0 || err != nil {
 		t.Errorf("stop what is stopped: %d users, %v", n, err)
 	}
 }
@@ -229,7 +232,7 @@ func TestPin(t *testing.T) {
 	}
 	other := startUser(t, fake(dir))
 	other.expect("open")
-	if _, err := m.Stop(t.Context(), dir, "down", true); !errors.Is(err, engines.ErrLocked) {
+	if _, err := m.Stop(t.Context(), dir, cluster.StopOptions{OnlyIdle: true}); !errors.Is(err, engines.ErrLocked) {
 		t.Errorf("stop only if idle, beside a user: %v", err)
 	}
 	other.kill()
@@ -237,7 +240,7 @@ func TestPin(t *testing.T) {
 	if st.State != cluster.Running || !st.Pinned {
 		t.Fatalf("a pinned cluster without users is %+v", st)
 	}
-	if _, err := m.Stop(t.Context(), dir, "down", false); err != nil {
+	if _, err := m.Stop(t.Context(), dir, cluster.StopOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -336,12 +339,104 @@ func TestUnreachableSupervisor(t *testing.T) {
 	if err := os.RemoveAll(run); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Stop(t.Context(), dir, "down", false); err != nil {
+	if _, err := m.Stop(t.Context(), dir, cluster.StopOptions{}); err != nil {
 		t.Errorf("stop without a socket: %v", err)
 	}
 	u.expect("ended why=terminated err=false")
 	if st := inspect(t, dir); st.State != cluster.Stopped {
 		t.Errorf("it is %s", st.State)
+	}
+}
+
+// A frozen supervisor, and one that cannot end, give way to force only.
+func TestSilentSupervisor(t *testing.T) {
+	for name, config := range map[string]string{"frozen": "", "stubborn": stubborn} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := newDir(t)
+			m := manager()
+			req := fake(dir)
+			if config != "" {
+				req.EngineConfigs = map[string]json.RawMessage{"fake": json.RawMessage(config)}
+			}
+			startUser(t, req).expect("open")
+			b, err := os.ReadFile(filepath.Join(dir, "starts"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			pid := atoi(t, string(b))
+			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			awaitStopped(t, pid)
+			if _, err := m.Stop(t.Context(), dir, cluster.StopOptions{}); !errors.Is(err, engines.ErrLocked) || !strings.Contains(err.Error(), strconv.Itoa(pid)) {
+				t.Errorf("stop without force: %v", err)
+			}
+			if _, err := m.Stop(t.Context(), dir, cluster.StopOptions{Kill: true}); err != nil {
+				t.Errorf("stop by force: %v", err)
+			}
+			if st := inspect(t, dir); st.State != cluster.Stopped {
+				t.Errorf("it is %s", st.State)
+			}
+		})
+	}
+}
+
+// awaitStopped returns when SIGSTOP has reached a process, as ps sees it on every system.
+func awaitStopped(t *testing.T, pid int) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		out, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(string(out), "T") {
+			return
+		}
+	}
+	t.Fatal("it does not stop")
+}
+
+// A first start that fails leaves nothing of the cluster.
+func TestFailedStartLeavesNothing(t *testing.T) {
+	dir := newDir(t)
+	req := fake(dir)
+	req.Engine = "none"
+	if _, err := manager().Open(t.Context(), req); err == nil {
+		t.Fatal("opened")
+	}
+	if left := entries(t, filepath.Dir(dir)); len(left) != 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+// A cluster that archives its log is not started with a setting that would end that.
+func TestArchiveContradicted(t *testing.T) {
+	dir := newDir(t)
+	m := manager()
+	if err := m.RunAndStop(t.Context(), fake(dir), func(context.Context, *cluster.Server) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SetArchive(t.Context(), dir, &cluster.Archive{Dir: "/backups", Command: "archive %p"}); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{"archive_mode": "off", "archive_command": "true", "archive_library": "basic_archive"} {
+		req := fake(dir)
+		req.Spec.Params = map[string]string{name: value}
+		_, err := m.Open(t.Context(), req)
+		if err == nil || !strings.Contains(err.Error(), "/backups") || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s = %s: %v", name, value, err)
+		}
+	}
+	req := fake(dir)
+	req.Spec.Params = map[string]string{"archive_mode": "on"}
+	if err := m.RunAndStop(t.Context(), req, func(_ context.Context, srv *cluster.Server) error {
+		if got := srv.Spec().Params["archive_command"]; got != "archive %p" {
+			t.Errorf("archive_command is %q", got)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
 	}
 }
 

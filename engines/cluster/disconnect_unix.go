@@ -14,5 +14,5 @@ func isDisconnect(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
 }
 
-// signalSupervisor asks a supervisor to end. It holds its lock, so the number is still its.
-func signalSupervisor(pid int) error { return syscall.Kill(pid, syscall.SIGTERM) }
+// signalSupervisor signals a supervisor. It holds its lock, so the number is still its.
+func signalSupervisor(pid int, sig syscall.Signal) error { return syscall.Kill(pid, sig) }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/dirlock"
 	"github.com/pgx-dev/pgx-dev/engines/place"
 )
 
@@ -78,6 +80,18 @@ type Archive struct {
 	Command string `json:"command"` // archive_command
 }
 
+// contradicted returns an error if settings ask for another archive than a.
+func (a *Archive) contradicted(params map[string]string) error {
+	for _, name := range []string{"archive_mode", "archive_command", "archive_library"} {
+		value, set := params[name]
+		if !set || name == "archive_mode" && value == "on" || name == "archive_command" && value == a.Command {
+			continue
+		}
+		return fmt.Errorf("it archives its log to %s, and %s = %q would end that unsaid; leave the setting out, or end archiving by \"pgx-dev backup --stop --into %s\"", a.Dir, name, value, a.Dir)
+	}
+	return nil
+}
+
 func readJSON(path string, v any) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -121,8 +135,14 @@ func (f files) readRecord() (record, error) {
 	return r, err
 }
 
-// updateRecord changes the record; the caller holds trans.lock or the init lock.
-func (f files) updateRecord(change func(*record)) error {
+// updateRecord changes the record. Callers hold trans.lock or init.lock, which do not
+// exclude each other.
+func (f files) updateRecord(change func(*record)) (err error) {
+	lock, err := dirlock.Exclusive(context.Background(), filepath.Join(f.control, "record.lock")) // held for an instant
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	r, err := f.readRecord()
 	if err != nil {
 		return err

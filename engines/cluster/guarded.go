@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/engines"
@@ -83,23 +84,61 @@ func (f files) endBroken(ctx context.Context, run *running) error {
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if err := signalSupervisor(run.PID); err != nil {
+		if err := signalSupervisor(run.PID, syscall.SIGTERM); err != nil {
 			return fmt.Errorf("its supervisor (process %d) cannot be reached: %w", run.PID, err)
 		}
 	}
-	return fmt.Errorf("its supervisor (process %d) neither answers nor ends; kill it: %w", run.PID, engines.ErrLocked)
+	return &silentError{run.PID}
+}
+
+// A silentError reports a supervisor that does not answer.
+type silentError struct{ pid int }
+
+func (e *silentError) Error() string {
+	return fmt.Sprintf("its supervisor (process %d) does not answer; it may be stopped: let it go on by kill -CONT %d, or end it by --force of down or destroy", e.pid, e.pid)
+}
+
+func (e *silentError) Unwrap() error { return engines.ErrLocked }
+
+// killSupervisor ends a supervisor that does not answer: politely, should it only have been
+// stopped, then by SIGKILL, which takes its server along.
+func (f files) killSupervisor(ctx context.Context, run *running) error {
+	polite, cancel := context.WithTimeout(ctx, answerWithin)
+	err := errors.Join(signalSupervisor(run.PID, syscall.SIGTERM), signalSupervisor(run.PID, syscall.SIGCONT))
+	if err == nil {
+		err = f.awaitEnd(polite)
+	}
+	cancel()
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if err := signalSupervisor(run.PID, syscall.SIGKILL); err != nil {
+		return fmt.Errorf("kill its supervisor (process %d): %w", run.PID, err)
+	}
+	if err := f.awaitEnd(ctx); err != nil {
+		return err
+	}
+	if err := os.Remove(f.run()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return f.unoccupied(ctx)
 }
 
 // answerWithin is how long a supervisor may take to answer what needs no work.
 const answerWithin = 5 * time.Second
 
-// ask asks what a supervisor answers at once, and says which one it is that does not.
+// ask asks a supervisor, and says which one it is that does not answer in time: at once, but
+// for a stop.
 func (r *running) ask(ctx context.Context, c *controlConn, req request) (response, error) {
-	waiting, cancel := context.WithTimeout(ctx, answerWithin)
+	patience := answerWithin
+	if req.Cmd == "stop" {
+		patience += stopGrace
+	}
+	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	resp, err := c.ask(waiting, req)
 	if waiting.Err() != nil && ctx.Err() == nil {
-		err = fmt.Errorf("its supervisor (process %d) does not answer; it may be stopped: kill -CONT %d, or kill -9 %d: %w", r.PID, r.PID, r.PID, engines.ErrLocked)
+		err = &silentError{r.PID}
 	}
 	return resp, err
 }

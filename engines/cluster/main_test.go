@@ -74,8 +74,10 @@ func manager() *cluster.Manager {
 
 // A fakeEngine serves a socket on which nobody answers, in a directory that holds only
 // PG_VERSION and a line for each start. If its configuration names a fifo, Start waits
-// until that is opened for writing.
+// until that is opened for writing; if it is "stubborn", Close never returns.
 type fakeEngine struct{ config string }
+
+const stubborn = `"stubborn"`
 
 type fakeServer struct {
 	dir  string
@@ -84,6 +86,8 @@ type fakeServer struct {
 	info engines.Info
 	once sync.Once
 	done chan struct{}
+
+	stubborn bool
 }
 
 func (e fakeEngine) Create(_ context.Context, spec engines.Spec) error {
@@ -98,7 +102,7 @@ func (e fakeEngine) Create(_ context.Context, spec engines.Spec) error {
 }
 
 func (e fakeEngine) Start(ctx context.Context, spec engines.Spec) (engines.Server, error) {
-	if gate := strings.Trim(e.config, `"`); gate != "" {
+	if gate := strings.Trim(e.config, `"`); gate != "" && e.config != stubborn {
 		opened := make(chan struct{})
 		go func() {
 			_, _ = os.ReadFile(gate)
@@ -138,7 +142,7 @@ func (e fakeEngine) Start(ctx context.Context, spec engines.Spec) (engines.Serve
 		return nil, err
 	}
 	return &fakeServer{
-		dir: spec.Dir, l: l, lock: lock, done: make(chan struct{}),
+		dir: spec.Dir, l: l, lock: lock, done: make(chan struct{}), stubborn: e.config == stubborn,
 		info: engines.Info{Engine: "fake", Version: "17.0", Dir: spec.Dir, Socket: run, Port: 5432, User: "postgres", Database: "postgres"},
 	}, nil
 }
@@ -150,6 +154,9 @@ func (s *fakeServer) Info() engines.Info    { return s.info }
 func (s *fakeServer) Done() <-chan struct{} { return s.done }
 func (s *fakeServer) Err() error            { return nil }
 func (s *fakeServer) Close(context.Context) error {
+	if s.stubborn {
+		select {}
+	}
 	s.once.Do(func() {
 		_ = s.l.Close()
 		_ = s.lock.Unlock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/place"
@@ -51,10 +52,22 @@ func (m *Manager) Make(ctx context.Context, dir, engine string, fill func(ctx co
 	if err == nil {
 		err = os.Rename(tmp, f.dir)
 	}
+	if err == nil {
+		err = syncDir(filepath.Dir(f.dir))
+	}
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(tmp), os.RemoveAll(f.control))
 	}
 	return nil
+}
+
+// syncDir makes a rename in dir outlast a crash of the machine.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // WhileStopped calls fn while nobody can start the cluster in dir. The error wraps
@@ -120,7 +133,7 @@ func (m *Manager) Restart(ctx context.Context, srv *Server, req Request) (*Serve
 	if n := len(status.Users); n > 1 {
 		return nil, fmt.Errorf("restart cluster %s: %d others use it: %w", f.dir, n-1, engines.ErrLocked)
 	}
-	if _, err := m.stopLocked(ctx, f, "restart"); err != nil {
+	if _, err := m.stopLocked(ctx, f, StopOptions{Why: "restart"}); err != nil {
 		return nil, err
 	}
 	if err := srv.Close(ctx); err != nil {

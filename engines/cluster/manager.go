@@ -84,12 +84,27 @@ func (m *Manager) Open(ctx context.Context, req Request) (*Server, error) {
 			return nil, fmt.Errorf("open cluster %s: %w", f.dir, engines.ErrNotExist)
 		}
 	}
+	_, err = os.Lstat(f.control)
+	fresh := errors.Is(err, fs.ErrNotExist)
 	trans, err := m.lockTrans(ctx, f)
 	if err != nil {
 		return nil, fmt.Errorf("open cluster %s: %w", f.dir, err)
 	}
 	defer func() { _ = trans.Unlock() }()
-	return m.openLocked(ctx, f, req, job{Spec: req.Spec})
+	srv, err := m.openLocked(ctx, f, req, job{Spec: req.Spec})
+	if err != nil && fresh {
+		err = errors.Join(err, f.leaveNothing())
+	}
+	return srv, err
+}
+
+// leaveNothing removes the control directory of a cluster that could not be made, unless its
+// supervisor has not quite ended. The caller holds trans.lock.
+func (f files) leaveNothing() error {
+	if alive, err := f.supervised(); err != nil || alive || f.exists() {
+		return err
+	}
+	return os.RemoveAll(f.control)
 }
 
 // openLocked is Open under trans.lock. j says what is special about a new supervisor.
@@ -151,6 +166,9 @@ func (m *Manager) start(ctx context.Context, f files, req Request, j job) (*runn
 	j.EngineConfig = req.EngineConfigs[j.Engine]
 	j.Spec.TCP = tcpOr(j.Spec.TCP, r.Port)
 	if r.Archive != nil {
+		if err := r.Archive.contradicted(j.Spec.Params); err != nil {
+			return nil, fmt.Errorf("start cluster %s: %w", f.dir, err)
+		}
 		j.Spec.Params = maps.Clone(j.Spec.Params)
 		if j.Spec.Params == nil {
 			j.Spec.Params = map[string]string{}
@@ -221,13 +239,25 @@ func (m *Manager) attach(ctx context.Context, f files, run *running, req Request
 	return newServer(m, f, run, c), nil
 }
 
-// Stop stops a running cluster, whoever uses it; why is what its users are told. It
-// returns how many users were cut off, and an error wrapping engines.ErrNotExist where
-// there is no cluster. Stopping a stopped cluster does nothing.
+// StopOptions say whom a Stop may harm. The zero value cuts off the users of a cluster whose
+// supervisor answers.
+type StopOptions struct {
+	// Why is what the users are told. Default: "down".
+	Why string
+	// OnlyIdle leaves a cluster alone that has users.
+	OnlyIdle bool
+	// Kill ends a supervisor that does not answer, in the end by SIGKILL: the server then
+	// recovers from its write-ahead log at the next start.
+	Kill bool
+}
+
+// Stop stops a running cluster, whoever uses it. It returns how many users were cut off,
+// and an error wrapping engines.ErrNotExist where there is no cluster. Stopping a stopped
+// cluster does nothing.
 //
-// A server that pgx-dev did not start, and, if onlyIdle is set, one that has users, is left
-// alone: the error wraps engines.ErrLocked.
-func (m *Manager) Stop(ctx context.Context, dir, why string, onlyIdle bool) (users int, err error) {
+// A server that pgx-dev did not start, and what opts do not allow, is left alone: the error
+// wraps engines.ErrLocked.
+func (m *Manager) Stop(ctx context.Context, dir string, opts StopOptions) (users int, err error) {
 	f, err := at(dir)
 	if err != nil {
 		return 0, err
@@ -240,12 +270,13 @@ func (m *Manager) Stop(ctx context.Context, dir, why string, onlyIdle bool) (use
 		return 0, fmt.Errorf("stop cluster %s: %w", dir, err)
 	}
 	defer func() { _ = trans.Unlock() }()
-	if onlyIdle {
+	if opts.OnlyIdle {
 		if err := m.checkUnused(ctx, f); err != nil {
 			return 0, fmt.Errorf("stop cluster %s: %w", dir, err)
 		}
 	}
-	users, err = m.stopLocked(ctx, f, why)
+	opts.Why = cmp.Or(opts.Why, "down")
+	users, err = m.stopLocked(ctx, f, opts)
 	if err == nil && f.exists() {
 		err = f.unoccupied(ctx)
 	}
@@ -270,7 +301,7 @@ func (m *Manager) checkUnused(ctx context.Context, f files) error {
 }
 
 // stopLocked is Stop under trans.lock.
-func (m *Manager) stopLocked(ctx context.Context, f files, why string) (users int, err error) {
+func (m *Manager) stopLocked(ctx context.Context, f files, opts StopOptions) (users int, err error) {
 	run, err := m.current(ctx, f)
 	if err != nil || run == nil {
 		return 0, err
@@ -278,13 +309,16 @@ func (m *Manager) stopLocked(ctx context.Context, f files, why string) (users in
 	status, err := run.askOnce(ctx, request{Cmd: "status"})
 	if err == nil {
 		users = len(status.Users)
-		_, err = askOnce(ctx, run.Socket, request{Cmd: "stop", Why: why}) // for as long as a shutdown takes
+		_, err = run.askOnce(ctx, request{Cmd: "stop", Why: opts.Why})
 	}
 	switch {
 	case err == nil:
 		err = f.awaitEnd(ctx)
 	case gone(err):
 		err = f.endBroken(ctx, run)
+	}
+	if _, silent := errors.AsType[*silentError](err); silent && opts.Kill {
+		err = f.killSupervisor(ctx, run)
 	}
 	if err != nil {
 		return users, fmt.Errorf("stop cluster %s: %w", f.dir, err)
@@ -293,7 +327,8 @@ func (m *Manager) stopLocked(ctx context.Context, f files, why string) (users in
 }
 
 // Destroy stops a cluster and removes its data directory and all that goes with it. While
-// it has users it does so only if force is set, else the error wraps engines.ErrLocked.
+// it has users, or its supervisor does not answer, it does so only if force is set, else the
+// error wraps engines.ErrLocked.
 func (m *Manager) Destroy(ctx context.Context, dir string, force bool) error {
 	f, err := at(dir)
 	if err != nil {
@@ -319,7 +354,7 @@ func (m *Manager) destroyLocked(ctx context.Context, f files, force bool) error 
 			return fmt.Errorf("destroy cluster %s: %w", f.dir, err)
 		}
 	}
-	if _, err := m.stopLocked(ctx, f, "destroy"); err != nil {
+	if _, err := m.stopLocked(ctx, f, StopOptions{Why: "destroy", Kill: force}); err != nil {
 		return err
 	}
 	if err := f.unoccupied(ctx); err != nil {

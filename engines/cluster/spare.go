@@ -77,14 +77,17 @@ func (m *Manager) claimSpare(ctx context.Context, root string, req Request) (fil
 	return files{}, nil, nil
 }
 
-// prepareSpare makes a spare of the kind that j was, unless one waits already. It is run
+// prepareSpare makes a spare of the kind that j was, unless one waits already or none is
+// wanted, and sweeps what killed ones left. It is run
 // in the background of a supervisor, which ends only when it is done.
 func (m *Manager) prepareSpare(ctx context.Context, j job, log *slog.Logger) {
-	if j.Spare == "" || j.Spare == "none" {
+	if j.Spare == "" {
 		return
 	}
-	if err := m.makeSpare(ctx, j); err != nil {
-		log.Warn("prepare a spare", "err", err)
+	if j.Spare != "none" {
+		if err := m.makeSpare(ctx, j); err != nil {
+			log.Warn("prepare a spare", "err", err)
+		}
 	}
 	if n, err := SweepTemp(); n > 0 || err != nil {
 		log.Info("sweep", "removed", n, "err", err)
@@ -131,7 +134,7 @@ func (m *Manager) makeSpare(ctx context.Context, j job) error {
 		err = os.WriteFile(filepath.Join(dir, filepath.Base(f.dir)), nil, 0o600)
 	}
 	if err != nil {
-		_, stopErr := m.stopLocked(context.WithoutCancel(ctx), f, "destroy")
+		_, stopErr := m.stopLocked(context.WithoutCancel(ctx), f, StopOptions{Why: "destroy", Kill: true})
 		return errors.Join(err, stopErr, removeCluster(f))
 	}
 	return nil

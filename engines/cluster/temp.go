@@ -14,6 +14,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
+	"github.com/pgx-dev/pgx-dev/engines/occupant"
 	"github.com/pgx-dev/pgx-dev/engines/place"
 )
 
@@ -132,15 +133,21 @@ func FindTemp(project, name string) (string, error) {
 	return "", fmt.Errorf("temporary cluster %s: %w", name, engines.ErrNotExist)
 }
 
+// busy reports whether somebody holds trans.lock: a maker or remover of the cluster, be it
+// in another process namespace, where its number says nothing.
+func (f files) busy() bool {
+	l, err := dirlock.TryExclusive(f.trans())
+	_ = l.Unlock()
+	return errors.Is(err, dirlock.ErrHeld)
+}
+
 // live reports whether somebody runs a temporary cluster, or starts or stops it. What is not
 // live is left over from a kill, and stands for nothing.
 func (f files) live() bool {
 	if alive, err := f.supervised(); err == nil && alive {
 		return true
 	}
-	l, err := dirlock.TryExclusive(f.trans())
-	_ = l.Unlock()
-	return errors.Is(err, dirlock.ErrHeld)
+	return f.busy()
 }
 
 // tempClusters yields every temporary cluster's directory and record, spares included.
@@ -189,7 +196,10 @@ func SweepTemp() (removed int, err error) {
 			continue
 		}
 		for _, e := range entries {
-			if pid, ok := unfinished(e.Name()); ok && !alive(pid) {
+			if base, pid, ok := unfinished(e.Name()); ok {
+				if alive(pid) || filesOf(filepath.Join(root, base)).busy() {
+					continue
+				}
 				errs = append(errs, os.RemoveAll(filepath.Join(root, e.Name())))
 				continue
 			}
@@ -226,17 +236,19 @@ func sweepOne(f files) (bool, error) {
 		return false, nil //nolint:nilerr // held, or gone meanwhile
 	}
 	defer func() { _ = owner.Unlock() }()
+	occupant.FreeMemory(f.dir)
 	return true, removeCluster(f)
 }
 
-// unfinished returns the process that makes or removes a directory of this name.
-func unfinished(name string) (pid int, ok bool) {
+// unfinished returns the directory in whose place one of this name is to be, or was, and the
+// process that makes or removes it.
+func unfinished(name string) (base string, pid int, ok bool) {
 	i := strings.LastIndex(name, ".tmp-")
 	if i < 0 {
-		return 0, false
+		return "", 0, false
 	}
 	pid, err := strconv.Atoi(name[i+len(".tmp-"):])
-	return pid, err == nil
+	return name[:i], pid, err == nil
 }
 
 func alive(pid int) bool {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
+	"github.com/pgx-dev/pgx-dev/engines/occupant"
 	"github.com/pgx-dev/pgx-dev/engines/place"
 )
 
@@ -157,7 +158,7 @@ func (d *directory) close() error {
 	if d.temp == "" {
 		return d.lock.Unlock()
 	}
-	removeMemory(d.path)
+	occupant.FreeMemory(d.path)
 	return errors.Join(removeAll(d.temp), d.lock.Unlock())
 }
 

@@ -23,6 +23,9 @@ func (f *startFailure) Error() string {
 	if fatal := f.fatal(); fatal != "" {
 		b.WriteString(": " + fatal)
 	}
+	if portDenied.MatchString(f.log) {
+		b.WriteString("; a TCP port below 1024 needs a privilege: choose another")
+	}
 	if tail := logTail(f.log); tail != "" {
 		b.WriteString("\n" + indent(tail))
 	}
@@ -60,6 +63,8 @@ func (f *startFailure) fatal() string {
 }
 
 var portTaken = regexp.MustCompile(`could not bind IPv[46] (address|socket).*(Address already in use|in use)`)
+
+var portDenied = regexp.MustCompile(`could not bind IPv[46] (address|socket).*Permission denied`)
 
 // portTaken reports that another program listens on the TCP port.
 func (f *startFailure) portTaken() bool { return portTaken.MatchString(f.log) }

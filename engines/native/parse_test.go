@@ -111,5 +111,8 @@ func TestStartFailure(t *testing.T) {
 		if !strings.Contains(err.Error(), logFile) || !strings.Contains(err.Error(), "exit status 1") {
 			t.Errorf("%q: error is %v", tt.log, err)
 		}
+		if denied := strings.Contains(tt.log, "Permission denied"); strings.Contains(err.Error(), "choose another") != denied {
+			t.Errorf("%q: error is %v", tt.log, err)
+		}
 	}
 }

@@ -125,7 +125,7 @@ func (e *Engine) Remove(ctx context.Context, constraint string) (Runtime, error)
 	}
 	switch {
 	case len(match) == 0:
-		return Runtime{}, fmt.Errorf("remove runtime %s: %w; the store %s has %s", constraint, engines.ErrNotExist, s.dir, versionList(have))
+		return Runtime{}, fmt.Errorf("remove runtime %s: %w; the store %s has %s", constraint, errNotInstalled{}, s.dir, versionList(have))
 	case len(match) > 1:
 		return Runtime{}, fmt.Errorf("remove runtime %s: that is %s; name one", constraint, versionList(match))
 	}
@@ -170,3 +170,9 @@ func (s store) ensure() error {
 	}
 	return nil
 }
+
+// errNotInstalled reports a runtime that is not in the store.
+type errNotInstalled struct{}
+
+func (errNotInstalled) Error() string { return "it is not installed there" }
+func (errNotInstalled) Unwrap() error { return engines.ErrNotExist }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
+	"github.com/pgx-dev/pgx-dev/engines/occupant"
 	"github.com/pgx-dev/pgx-dev/engines/place"
 )
 
@@ -56,7 +57,7 @@ func sweepTemporary(root string) {
 			continue
 		}
 		if f, err := readPIDFile(data); err != nil || !f.serves(data) {
-			removeMemory(data)
+			occupant.FreeMemory(data)
 			_ = os.RemoveAll(dir)
 			if run, err := place.Run(data); err == nil {
 				_ = os.RemoveAll(run) // sockets of any port

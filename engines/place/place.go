@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -53,12 +54,19 @@ func Key(path string) string {
 }
 
 // Cache returns the cache directory: $PGX_DEV_CACHE, else pgx-dev in the user's cache
-// directory. It is not created; everything in it may be deleted at any time.
+// directory, which without $HOME, as services and some containers run, is that of the home
+// directory in the user database. It is not created; everything in it may be deleted at any
+// time.
 func Cache() (string, error) {
 	if dir := os.Getenv("PGX_DEV_CACHE"); dir != "" {
 		return filepath.Abs(dir)
 	}
 	dir, err := os.UserCacheDir()
+	if err != nil {
+		if u, uerr := user.Current(); uerr == nil && filepath.IsAbs(u.HomeDir) {
+			dir, err = filepath.Join(u.HomeDir, ".cache"), nil
+		}
+	}
 	if err != nil {
 		return "", fmt.Errorf("find the cache directory (set PGX_DEV_CACHE to choose one): %w", err)
 	}
@@ -124,9 +132,18 @@ func checkOwned(dir string) error {
 		return fmt.Errorf("%s is not a directory (a %s); move it away", dir, fi.Mode().Type())
 	}
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Getuid() {
-		return fmt.Errorf("%s belongs to user %d, not to you; refusing to put sockets there", dir, st.Uid)
+		return fmt.Errorf("%s belongs to %s, not to you; run pgx-dev as that user, or choose another directory", dir, userName(st.Uid))
 	}
 	return nil
+}
+
+// userName names a user for people.
+func userName(uid uint32) string {
+	id := strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(id); err == nil {
+		return "user " + u.Username
+	}
+	return "user " + id
 }
 
 // Temp makes and returns the private directory for temporary clusters: on /dev/shm where
