@@ -100,6 +100,24 @@ func (e *silentError) Error() string {
 
 func (e *silentError) Unwrap() error { return engines.ErrLocked }
 
+// killSilent kills a supervisor that does not answer. It may have been frozen with trans.lock
+// in its hands, which is why the caller need not hold that.
+func (f files) killSilent(ctx context.Context) error {
+	alive, err := f.supervised()
+	if err != nil || !alive {
+		return err
+	}
+	run, err := readRunning(f)
+	if err != nil || run == nil {
+		return err // it starts or stops just now
+	}
+	_, err = run.askOnce(ctx, request{Cmd: "status"})
+	if _, silent := errors.AsType[*silentError](err); silent {
+		return f.killSupervisor(ctx, run)
+	}
+	return nil // what else is wrong, whoever holds trans.lock will see
+}
+
 // killSupervisor ends a supervisor that does not answer: politely, should it only have been
 // stopped, then by SIGKILL, which takes its server along.
 func (f files) killSupervisor(ctx context.Context, run *running) error {

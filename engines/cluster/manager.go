@@ -265,6 +265,11 @@ func (m *Manager) Stop(ctx context.Context, dir string, opts StopOptions) (users
 	if !f.exists() {
 		return 0, fmt.Errorf("stop cluster %s: %w", dir, engines.ErrNotExist)
 	}
+	if opts.Kill {
+		if err := f.killSilent(ctx); err != nil {
+			return 0, fmt.Errorf("stop cluster %s: %w", dir, err)
+		}
+	}
 	trans, err := m.lockTrans(ctx, f)
 	if err != nil {
 		return 0, fmt.Errorf("stop cluster %s: %w", dir, err)
@@ -339,6 +344,11 @@ func (m *Manager) Destroy(ctx context.Context, dir string, force bool) error {
 	}
 	if _, err := os.Lstat(f.control); err != nil && !f.exists() {
 		return fmt.Errorf("destroy cluster %s: %w", dir, engines.ErrNotExist)
+	}
+	if force {
+		if err := f.killSilent(ctx); err != nil {
+			return fmt.Errorf("destroy cluster %s: %w", dir, err)
+		}
 	}
 	trans, err := m.lockTrans(ctx, f)
 	if err != nil {

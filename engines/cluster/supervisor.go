@@ -81,6 +81,9 @@ type supervisor struct {
 	claimed   chan struct{}      // closed when a temporary cluster got its user
 	stop      chan stopRequest   // somebody who holds trans.lock wants the end
 
+	asking    sync.WaitGroup // what waits for trans.lock
+	endAsking context.CancelFunc
+
 	mu      sync.Mutex
 	users   map[*controlConn]*User
 	leaving map[*controlConn]bool // released last, waiting for the stop
@@ -177,6 +180,8 @@ func (s *supervisor) serve(ctx context.Context, starterGone <-chan struct{}) err
 	// server any more; its holder may meanwhile attach, or ask for a stop.
 	trans := make(chan *dirlock.Lock)
 	asking := false
+	askCtx, endAsking := context.WithCancel(bg)
+	s.endAsking = endAsking
 	for {
 		select {
 		case <-s.srv.Done():
@@ -208,9 +213,12 @@ func (s *supervisor) serve(ctx context.Context, starterGone <-chan struct{}) err
 				continue
 			}
 			asking = true
-			background.Go(func() { s.takeTrans(bg, trans) })
+			s.asking.Go(func() { s.takeTrans(askCtx, trans) })
 		case l := <-trans:
 			asking = false
+			if l == nil {
+				continue
+			}
 			if s.needed() {
 				s.stayAfterAll()
 				_ = l.Unlock()
@@ -224,12 +232,12 @@ func (s *supervisor) serve(ctx context.Context, starterGone <-chan struct{}) err
 }
 
 func (s *supervisor) takeTrans(ctx context.Context, trans chan<- *dirlock.Lock) {
-	l, err := s.f.lockTrans(ctx)
-	if err != nil {
-		return // ctx ended, or the disk did: then the next change tries again
+	l, err := dirlock.Exclusive(ctx, s.f.trans()) // not made again, should it be gone
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("lock", "err", err) // the next change tries again
 	}
 	select {
-	case trans <- l:
+	case trans <- l: // nil after an error
 	case <-ctx.Done():
 		_ = l.Unlock()
 	}
@@ -310,6 +318,9 @@ func (s *supervisor) end(why Ended, locked bool) {
 		}
 		defer func() { _ = os.RemoveAll(doomed) }() // nobody need wait for it
 	}
+	// Nothing of ours touches the control directory after this.
+	s.endAsking()
+	s.asking.Wait()
 	if err := s.lock.Unlock(); err != nil {
 		s.log.Error("unlock", "err", err)
 	}
