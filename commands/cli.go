@@ -19,6 +19,7 @@ func newCLI() *CLI {
 		&embedCommands{},
 		&runtimeCommands{},
 		&leaseCommands{},
+		&proxyCommands{},
 		&wireCommands{},
 		&houseCommands{},
 	}}
@@ -63,6 +64,7 @@ func groups() []kong.Group {
 	return []kong.Group{
 		{Key: "clusters", Title: "Clusters and runtimes:"},
 		{Key: "leases", Title: "Test databases:"},
+		{Key: "proxy", Title: "The proxy:"},
 		{Key: "wire", Title: "The protocol:"},
 		{Key: "house", Title: "pgx-dev itself:"},
 		{Key: "globals", Title: "Flags of every command:"},

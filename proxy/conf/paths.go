@@ -14,6 +14,7 @@ func (c *Config) RelativeTo(dir string) {
 		paths = append(paths, &c.ShardedTables[i].CentroidsPath)
 	}
 	for i := range c.Plugins {
+		c.Plugins[i].Path = c.Plugins[i].File()
 		paths = append(paths, &c.Plugins[i].Path)
 	}
 	for _, path := range paths {

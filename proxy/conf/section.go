@@ -131,3 +131,11 @@ type ManualQuery struct {
 	// Fingerprint is PgDog's fingerprint of the query.
 	Fingerprint string `toml:"fingerprint"`
 }
+
+// File returns the module's file.
+func (p *Plugin) File() string {
+	if p.Path != "" {
+		return p.Path
+	}
+	return p.Name + ".wasm"
+}

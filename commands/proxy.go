@@ -1,0 +1,48 @@
+package commands
+
+import (
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/pgx-dev/pgx-dev/config"
+)
+
+// proxyCommands put a pooler in front of PostgreSQL servers.
+type proxyCommands struct {
+	Proxy struct {
+		Check proxyCheckCmd `cmd:"" help:"Check a configuration: read its files, log in at every server."`
+		Hash  proxyHashCmd  `cmd:"" help:"Make the SCRAM verifier of a password, for password_hash."`
+	} `cmd:"" group:"proxy" help:"Pool, balance and route connections to PostgreSQL servers."`
+}
+
+// proxyFlags say which configuration the proxy has.
+type proxyFlags struct {
+	PgDog       string   `name:"pgdog" placeholder:"FILE" complete:"file" help:"Read this pgdog.toml instead of [proxy] in the config file."`
+	Users       string   `placeholder:"FILE" complete:"file" help:"Its users.toml (default: the one beside it)."`
+	PgBouncer   string   `name:"pgbouncer" placeholder:"FILE" complete:"file" help:"Read this pgbouncer.ini instead."`
+	DatabaseURL []string `short:"d" name:"database-url" sep:"none" placeholder:"URL" help:"Add a server and its user: postgres://USER:PASSWORD@HOST:PORT/DATABASE; repeatable."`
+}
+
+// load reads the configuration. Warnings are printed.
+func (f *proxyFlags) load(env *Env) (*config.Proxy, error) {
+	p, err := config.LoadProxy(config.ProxyOptions{
+		Options: config.Options{
+			Path:    env.globals.Config,
+			Environ: env.LookupEnv,
+			Names:   slices.Sorted(maps.Keys(env.environ)),
+			Set:     env.options(),
+		},
+		PgDog: f.PgDog, Users: f.Users, PgBouncer: f.PgBouncer, URLs: f.DatabaseURL,
+	})
+	switch {
+	case errors.Is(err, config.ErrNoFile):
+		return nil, &ExitError{Code: ExitNotExist, Err: err}
+	case err != nil:
+		return nil, &ExitError{Code: ExitUsage, Err: err}
+	}
+	for _, w := range p.Warnings {
+		env.UI.Warn("%s", w)
+	}
+	return p, nil
+}
