@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"testing"
 
@@ -16,7 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/pgx-dev/pgx-dev/wire/auth"
-	"github.com/pgx-dev/pgx-dev/wire/wiretest/oracle"
+	"github.com/pgx-dev/pgx-dev/wire/internal/testpg"
+	"github.com/pgx-dev/pgx-dev/wire/wiretest"
 )
 
 const liveHBA = `local all postgres trust
@@ -25,26 +25,9 @@ host all plainrole 127.0.0.1/32 password
 host all all 127.0.0.1/32 scram-sha-256
 `
 
-func startOracle(t *testing.T, opts oracle.Options) *oracle.Server {
-	t.Helper()
-	pg, err := oracle.Start(t.Context(), opts)
-	if errors.Is(err, oracle.ErrNoPostgreSQL) && os.Getenv("CI") == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := pg.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return pg
-}
-
 // Our verifiers are taken by PostgreSQL, its verifiers by us, and our client logs in to it.
 func TestAgainstPostgreSQL(t *testing.T) {
-	pg := startOracle(t, oracle.Options{TLS: true, HBA: liveHBA})
+	pg := testpg.NewWith(t, testpg.Options{TLS: true, HBA: liveHBA})
 	admin, err := pgx.Connect(t.Context(), pg.URL("postgres"))
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +100,7 @@ func mustExec(t *testing.T, conn *pgx.Conn, sql string) {
 }
 
 // login drives our client machine against a server with pgproto3's frames.
-func login(t *testing.T, pg *oracle.Server, role string, c *auth.SCRAMClient, withTLS bool) (bound bool, err error) {
+func login(t *testing.T, pg *testpg.Server, role string, c *auth.SCRAMClient, withTLS bool) (bound bool, err error) {
 	t.Helper()
 	conn, err := net.Dial("tcp", pg.Addr())
 	if err != nil {
@@ -184,7 +167,7 @@ func login(t *testing.T, pg *oracle.Server, role string, c *auth.SCRAMClient, wi
 
 // pgx's own SCRAM client against our server machine, password after password.
 func TestAgainstPgxClient(t *testing.T) {
-	cert, _, _, err := oracle.SelfSigned("localhost")
+	cert, err := wiretest.Certificate("localhost")
 	if err != nil {
 		t.Fatal(err)
 	}

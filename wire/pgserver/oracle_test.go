@@ -1,8 +1,6 @@
 package pgserver_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -10,13 +8,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgx-dev/pgx-dev/wire/wiretest/oracle"
+	"github.com/pgx-dev/pgx-dev/wire/internal/testpg"
 )
 
 // shared is the PostgreSQL that all tests of this package compare with.
 type shared struct {
 	once sync.Once
-	pg   *oracle.Server
+	pg   *testpg.Server
 	err  error
 }
 
@@ -25,7 +23,7 @@ var sharedOracle shared
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if sharedOracle.pg != nil {
-		if err := sharedOracle.pg.Stop(); err != nil {
+		if err := sharedOracle.pg.Close(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
@@ -34,14 +32,11 @@ func TestMain(m *testing.M) {
 }
 
 // postgres returns the shared PostgreSQL, with TLS, started by the first test that asks.
-func postgres(t testing.TB) *oracle.Server {
+func postgres(t testing.TB) *testpg.Server {
 	t.Helper()
 	sharedOracle.once.Do(func() {
-		sharedOracle.pg, sharedOracle.err = oracle.Start(context.Background(), oracle.Options{TLS: true})
+		sharedOracle.pg, sharedOracle.err = testpg.Launch(testpg.Options{TLS: true})
 	})
-	if errors.Is(sharedOracle.err, oracle.ErrNoPostgreSQL) && os.Getenv("CI") == "" {
-		t.Skip(sharedOracle.err)
-	}
 	if sharedOracle.err != nil {
 		t.Fatal(sharedOracle.err)
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"net"
-	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -15,26 +14,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgx-dev/pgx-dev/wire"
+	"github.com/pgx-dev/pgx-dev/wire/internal/testpg"
 	"github.com/pgx-dev/pgx-dev/wire/session"
-	"github.com/pgx-dev/pgx-dev/wire/wiretest/oracle"
 )
 
 // The tracker sits between pgx and PostgreSQL, and in the end must know the statements that
 // PostgreSQL says there are.
 func TestAgainstPostgreSQL(t *testing.T) {
-	pg, err := oracle.Start(t.Context(), oracle.Options{})
-	if errors.Is(err, oracle.ErrNoPostgreSQL) && os.Getenv("CI") == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := pg.Stop(); err != nil {
-			t.Error(err)
-		}
-	}()
-
+	pg := testpg.New(t, 15, nil)
 	var mu sync.Mutex
 	tr := &session.Tracker{}
 	cfg, err := pgx.ParseConfig(pg.URL("postgres"))

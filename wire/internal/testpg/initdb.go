@@ -16,15 +16,23 @@ const SegmentSize = 1 << 20
 // that initdb has made once and that stays in the user's cache directory.
 func Init(t testing.TB, bin string) (dir string) {
 	t.Helper()
-	template, err := template(bin)
+	dir, err := initIn(bin, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir = filepath.Join(t.TempDir(), "data")
-	if out, err := exec.Command("cp", "-a", template, dir).CombinedOutput(); err != nil {
-		t.Fatalf("copy %s: %v\n%s", template, err, out)
-	}
 	return dir
+}
+
+func initIn(bin, parent string) (dir string, err error) {
+	template, err := template(bin)
+	if err != nil {
+		return "", err
+	}
+	dir = filepath.Join(parent, "data")
+	if out, err := exec.Command("cp", "-a", template, dir).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("copy %s: %w\n%s", template, err, out)
+	}
+	return dir, nil
 }
 
 // template returns a data directory that nobody runs a server in.

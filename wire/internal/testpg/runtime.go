@@ -27,14 +27,22 @@ func packageVersion(major int) (string, bool) {
 // directory. A fetched one has initdb, pg_ctl and postgres only.
 func Bin(t testing.TB, major int) string {
 	t.Helper()
+	bin, err := find(major)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+func find(major int) (string, error) {
 	if bin := Installed(major); bin != "" {
-		return bin
+		return bin, nil
 	}
 	bin, err := fetch(major)
 	if err != nil {
-		t.Fatalf("PostgreSQL %d: %v", major, err)
+		return "", fmt.Errorf("PostgreSQL %d: %w", major, err)
 	}
-	return bin
+	return bin, nil
 }
 
 // Installed returns the directory of an installed PostgreSQL's programs, or "".

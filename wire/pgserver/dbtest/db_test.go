@@ -20,7 +20,6 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 	"github.com/pgx-dev/pgx-dev/wire/wiretest"
-	"github.com/pgx-dev/pgx-dev/wire/wiretest/oracle"
 )
 
 func connect(t testing.TB, url string) *pgx.Conn {
@@ -206,7 +205,7 @@ func TestDB(t *testing.T) {
 
 // psql is the client that people try first.
 func TestPsql(t *testing.T) {
-	bin, err := oracle.Bin()
+	psql, err := exec.LookPath("psql")
 	if err != nil {
 		if os.Getenv("CI") == "" {
 			t.Skip(err)
@@ -232,10 +231,10 @@ listen c;
 notify c, 'hello';
 show server_version;
 `
-	if v, err := exec.Command(filepath.Join(bin, "psql"), "--version").Output(); err != nil || strings.Contains(string(v), " 15.") {
+	if v, err := exec.Command(psql, "--version").Output(); err != nil || strings.Contains(string(v), " 15.") {
 		script = strings.Replace(script, "select $1 || $2 as joined \\bind 'a' 'b' \\g\n", "", 1) // psql 16's
 	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "psql"), "-X", "-At", "-P", "null=NULL", url)
+	cmd := exec.CommandContext(t.Context(), psql, "-X", "-At", "-P", "null=NULL", url)
 	cmd.Stdin = strings.NewReader(script)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
