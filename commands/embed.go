@@ -32,6 +32,7 @@ type embedRunCmd struct {
 	Init      []string          `sep:"none" placeholder:"FILE" complete:"file" help:"Run this SQL file in a new database, first; repeatable."`
 	Set       map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A server setting for this run."`
 	Fast      bool              `help:"Trade durability for speed, this time only (temporary ones always do)."`
+	detachFlag
 	Listen    listenFlag        `placeholder:"WHERE" help:"Serve any client and print the URL: unix, unix:DIR, tcp, tcp:HOST:PORT."`
 	Format    string            `placeholder:"FORMAT" enum:",table,csv,json,jsonl" default:"" help:"Show results as table, csv, json or jsonl."`
 	Timing    bool              `help:"Show how long each statement takes."`
@@ -50,6 +51,11 @@ func (*embedRunCmd) Help() string {
 func (c *embedRunCmd) Run(ctx context.Context, env *Env) error {
 	if err := c.check(env); err != nil {
 		return err
+	}
+	if background, err := c.detaches(env); err != nil {
+		return err
+	} else if background {
+		return detach(ctx, env)
 	}
 	init, err := readInit(c.Init)
 	if err != nil {
@@ -74,6 +80,8 @@ func (c *embedRunCmd) check(env *Env) error {
 		return usageError("--listen and a command behind -- serve clients; put SQL that is to run before into --init FILE")
 	case serves && (c.Format != "" || c.Timing || c.Quiet || c.KeepGoing):
 		return usageError("--format, --timing, --quiet and --keep-going are about SQL that is run here; --listen and a command behind -- serve clients")
+	case c.Detach && c.Listen.network == "":
+		return usageError("--detach is for a server; --listen makes it one")
 	case slices.Contains(c.Command, ""):
 		return usageError("-c wants SQL")
 	}

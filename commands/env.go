@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pgx-dev/pgx-dev/commands/ui"
 	"github.com/pgx-dev/pgx-dev/config"
@@ -35,7 +36,11 @@ type Env struct {
 	ClusterNames    func() []string
 	RuntimeVersions func() []string
 
-	environ map[string]string
+	environ     map[string]string
+	detached    bool   // this process was left in the background
+	detachedLog string // where its stderr goes
+	hangup      atomic.Pointer[chan struct{}]
+
 	globals Globals
 	config  func() (*config.Config, error)
 	level   slog.LevelVar
@@ -49,6 +54,7 @@ func newEnv(stdin io.Reader, stdout, stderr io.Writer, environ []string) *Env {
 			e.environ[name] = value
 		}
 	}
+	e.takeDetached()
 	e.ClusterNames = e.listClusters
 	e.RuntimeVersions = runtimeVersions
 	e.level.Set(slog.LevelWarn)

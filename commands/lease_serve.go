@@ -1,14 +1,11 @@
 package commands
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/lease"
@@ -18,7 +15,7 @@ import (
 // leaseServeCmd serves pools.
 type leaseServeCmd struct {
 	leaseFlags
-	Detach bool `short:"d" help:"Leave it running in the background."`
+	detachFlag
 }
 
 func (*leaseServeCmd) takesCommand() {}
@@ -31,60 +28,12 @@ func (*leaseServeCmd) Help() string {
 // Run serves until interrupted, until a client asks it to end, or as long as the command
 // behind "--" runs.
 func (c *leaseServeCmd) Run(ctx context.Context, env *Env) error {
-	switch {
-	case c.Detach && env.Command != nil:
-		return usageError("--detach leaves the server running, a command behind -- ends it: choose one")
-	case c.Detach:
-		return c.detach(ctx, env)
+	if background, err := c.detaches(env); err != nil {
+		return err
+	} else if background {
+		return detach(ctx, env)
 	}
 	return serveLeases(ctx, env, &c.leaseFlags, env.Command)
-}
-
-// detach starts the same command in the background, and ends when that is ready.
-func (c *leaseServeCmd) detach(ctx context.Context, env *Env) error {
-	exe, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find our own program: %w", err)
-	}
-	args := []string{}
-	for _, arg := range os.Args[1:] {
-		if arg != "-d" && arg != "--detach" {
-			args = append(args, arg)
-		}
-	}
-	cmd := exec.Command(exe, args...) // not CommandContext: it outlives us
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.Stderr = nil
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	logPath, err := leaseRun(env)
-	if err != nil {
-		return err
-	}
-	logPath += "/serve.log"
-	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = logFile.Close() }()
-	cmd.Stderr = logFile
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start the lease server: %w", err)
-	}
-	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
-	defer stop()
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		err := ChildError(cmd.Wait())
-		if text, readErr := os.ReadFile(logPath); readErr == nil {
-			_, _ = env.Stderr.Write(text)
-		}
-		return err
-	}
-	env.UI.Printf("%s", line)
-	return nil
 }
 
 // leaseWrapCmd serves around a command.

@@ -28,10 +28,10 @@ import (
 // process's own environment is what child processes and subsystems see, so the two should
 // agree.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
-	ctx, stop := withSignals(context.Background())
+	env := newEnv(stdin, stdout, stderr, environ)
+	ctx, stop := withSignals(context.Background(), env.hungUp)
 	defer stop()
 
-	env := newEnv(stdin, stdout, stderr, environ)
 	err := run(ctx, env, args)
 	if err == nil {
 		err = env.UI.Failed()
@@ -39,6 +39,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, environ []st
 	env.close()
 	if err != nil {
 		report(env.UI, err)
+	} else if env.detachedLog != "" {
+		_ = os.Remove(env.detachedLog) // all went well: nobody will ask
 	}
 	return exitCode(ctx, err)
 }
@@ -147,8 +149,8 @@ func split(err error) []error {
 // withSignals returns a context that SIGINT, SIGTERM or SIGHUP cancels, with the signal as
 // its cause. After the first one the next has its usual effect, so that a second Ctrl-C
 // ends a pgx-dev that is slow to end. A signal that was ignored when the process started
-// (nohup) stays ignored.
-func withSignals(parent context.Context) (context.Context, func()) {
+// (nohup) stays ignored; a SIGHUP that hungUp takes has no other effect.
+func withSignals(parent context.Context, hungUp func() bool) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
@@ -159,11 +161,17 @@ func withSignals(parent context.Context) (context.Context, func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		select {
-		case sig := <-signals:
-			signal.Stop(signals)
-			cancel(signalError{sig})
-		case <-ctx.Done():
+		for {
+			select {
+			case sig := <-signals:
+				if sig == syscall.SIGHUP && hungUp() {
+					continue
+				}
+				signal.Stop(signals)
+				cancel(signalError{sig})
+			case <-ctx.Done():
+			}
+			return
 		}
 	}()
 	return ctx, func() {

@@ -14,7 +14,7 @@ import (
 // TestSignals checks that a signal cancels the context and is its cause.
 func TestSignals(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
-		ctx, stop := withSignals(t.Context())
+		ctx, stop := withSignals(t.Context(), func() bool { return false })
 		if err := syscall.Kill(syscall.Getpid(), sig); err != nil {
 			t.Fatal(err)
 		}

@@ -26,6 +26,11 @@ func (*wireCsvCmd) Help() string {
 
 // Run serves until interrupted, or as long as the command behind "--" runs.
 func (c *wireCsvCmd) Run(ctx context.Context, env *Env) (err error) {
+	if background, err := c.detaches(env); err != nil {
+		return err
+	} else if background {
+		return detach(ctx, env)
+	}
 	files, dir, err := csvFiles(c.Path)
 	if err != nil {
 		return err

@@ -27,6 +27,11 @@ func (*wireSqliteCmd) Help() string {
 
 // Run serves until interrupted, or as long as the command behind "--" runs.
 func (c *wireSqliteCmd) Run(ctx context.Context, env *Env) (err error) {
+	if background, err := c.detaches(env); err != nil {
+		return err
+	} else if background {
+		return detach(ctx, env)
+	}
 	path, key := c.File, fmt.Sprintf("/sqlite/%d", os.Getpid())
 	if path != sqlited.Memory {
 		if path, err = filepath.Abs(path); err != nil {

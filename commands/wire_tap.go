@@ -14,12 +14,13 @@ import (
 // wireTapCmd shows what clients and a server say to each other.
 type wireTapCmd struct {
 	To         string     `placeholder:"WHERE" help:"The server: a URL, HOST:PORT, a socket's path, or a cluster that runs (default: main)."`
-	Listen     wireListen `placeholder:"WHERE" help:"unix[:DIR] or tcp[:[HOST:]PORT] (default: unix, in a private directory)."`
+	Listen     listenFlag `placeholder:"WHERE" help:"unix[:DIR] or tcp[:[HOST:]PORT] (default: unix, in a private directory)."`
 	TLS        string     `name:"tls" placeholder:"WHAT" enum:",decline,pass" default:"" help:"What to do when a client asks for TLS: decline it, or pass it on, unread (default: decline)."`
 	JSON       bool       `help:"Print JSON lines."`
 	HideValues bool       `help:"Show of rows, parameters, COPY data and literals only that they are there."`
 	Full       bool       `help:"Show values in full length."`
 	Output     string     `short:"w" placeholder:"FILE" complete:"file" help:"Write the messages to this file, not to stdout."`
+	detachFlag
 }
 
 func (*wireTapCmd) takesCommand() {}
@@ -31,6 +32,13 @@ func (*wireTapCmd) Help() string {
 
 // Run serves until interrupted, or as long as the command behind "--" runs.
 func (c *wireTapCmd) Run(ctx context.Context, env *Env) error {
+	if background, err := c.detaches(env); err != nil {
+		return err
+	} else if c.Detach && c.Output == "" {
+		return usageError("in the background nobody sees the messages: give --detach a file, by -w FILE")
+	} else if background {
+		return detach(ctx, env)
+	}
 	to, err := wireTargetOf(ctx, env, c.To, "wire tap")
 	if err != nil {
 		return err
@@ -52,7 +60,7 @@ func (c *wireTapCmd) serve(ctx context.Context, env *Env, to *wireTarget) (err e
 	case env.Command != nil:
 		out, colour = env.UI.Stderr(), env.UI.Err() && env.UI.Out()
 	}
-	front, err := c.Listen.open(fmt.Sprintf("/tap/%d", os.Getpid()))
+	front, err := c.Listen.front(fmt.Sprintf("/tap/%d", os.Getpid()))
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func wireTargetOf(ctx context.Context, env *Env, text, label string) (*wireTarge
 		return remoteTarget(text)
 	case strings.HasPrefix(text, "/"):
 		dir, port := text, "5432"
-		if m := wireSocketName.FindStringSubmatch(filepath.Base(text)); m != nil {
+		if m := socketName.FindStringSubmatch(filepath.Base(text)); m != nil {
 			dir, port = filepath.Dir(text), m[1]
 		}
 		return remoteTarget(fmt.Sprintf("host='%s' port=%s", strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(dir), port))

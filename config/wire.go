@@ -29,6 +29,8 @@ type Wire struct {
 	RequireTLS bool `toml:"require_tls"`
 	// MaxConns limits the connections at one time. Default: 0, no limit.
 	MaxConns int `toml:"max_conns"`
+	// MaxConnsPerAddr limits the connections of one address on TCP. Default: 0, no limit.
+	MaxConnsPerAddr int `toml:"max_conns_per_addr"`
 	// MaxMessage limits a message of a client, in bytes. Default: 0, which is 64 MiB.
 	MaxMessage int `toml:"max_message"`
 	// StartupTimeout is how long a client may take to be authenticated. Default: 0, which is
@@ -56,7 +58,7 @@ func (w Wire) Validate() error {
 	if w.Ident != "" && w.HBA == "" {
 		errs = append(errs, errors.New("ident is for the rules of hba"))
 	}
-	if w.MaxConns < 0 || w.MaxMessage < 0 || w.StartupTimeout < 0 || w.IdleTimeout < 0 || w.WriteTimeout < 0 {
+	if w.MaxConns < 0 || w.MaxConnsPerAddr < 0 || w.MaxMessage < 0 || w.StartupTimeout < 0 || w.IdleTimeout < 0 || w.WriteTimeout < 0 {
 		errs = append(errs, errors.New("limits must not be negative"))
 	}
 	return errors.Join(errs...)
