@@ -33,11 +33,11 @@ type embedRunCmd struct {
 	Set       map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A server setting for this run."`
 	Fast      bool              `help:"Trade durability for speed, this time only (temporary ones always do)."`
 	detachFlag
-	Listen    listenFlag        `placeholder:"WHERE" help:"Serve any client and print the URL: unix, unix:DIR, tcp, tcp:HOST:PORT."`
-	Format    string            `placeholder:"FORMAT" enum:",table,csv,json,jsonl" default:"" help:"Show results as table, csv, json or jsonl."`
-	Timing    bool              `help:"Show how long each statement takes."`
-	Quiet     bool              `short:"q" help:"No command tags (CREATE TABLE)."`
-	KeepGoing bool              `help:"Go on after an error; the exit code still tells of it."`
+	Listen    listenFlag `placeholder:"WHERE" help:"Serve any client and print the URL: unix, unix:DIR, tcp, tcp:HOST:PORT."`
+	Format    string     `placeholder:"FORMAT" enum:",table,csv,json,jsonl" default:"" help:"Show results as table, csv, json or jsonl."`
+	Timing    bool       `help:"Show how long each statement takes."`
+	Quiet     bool       `short:"q" help:"No command tags (CREATE TABLE)."`
+	KeepGoing bool       `help:"Go on after an error; the exit code still tells of it."`
 }
 
 func (*embedRunCmd) takesCommand() {}
