@@ -1,0 +1,374 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// A Pool keeps connections to one backend. It is safe for concurrent use. It does nothing
+// until somebody wants a connection; Close ends it.
+type Pool struct {
+	backend *Backend
+	cfg     Config
+	log     *slog.Logger
+	ctx     context.Context // ends with Close
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
+
+	cleaned, rollbacks, connects, errors, checkouts atomic.Int64
+	waitTime, connectTime                           atomic.Int64 // nanoseconds
+	received, sent                                  atomic.Int64 // of connections that are closed
+
+	mu      sync.Mutex
+	closed  bool
+	paused  bool
+	wave    int // connections of an older one are replaced
+	all     map[*Conn]struct{}
+	idle    []*Conn // the last one is used first
+	dialing int
+	first   *waiter // of those who wait
+	last    *waiter
+	waiting int
+	used    bool // somebody wanted a connection, so that Min holds
+	drained chan struct{}
+	keeper  *time.Timer
+	lastErr error // of the last attempt to connect, nil after one that succeeded
+}
+
+// New makes a pool. It connects when there is a need.
+func New(b *Backend, cfg Config, log *slog.Logger) *Pool {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	p := &Pool{backend: b, cfg: cfg.withDefaults(), log: log.With("server", b.Name, "login", b.Login.String()), all: map[*Conn]struct{}{}}
+	p.ctx, p.stop = context.WithCancel(context.Background())
+	return p
+}
+
+// Backend returns what the pool connects to.
+func (p *Pool) Backend() *Backend { return p.backend }
+
+// Config returns the configuration with its defaults.
+func (p *Pool) Config() Config { return p.cfg }
+
+// Get returns a connection, which the caller holds until he calls Release. It waits behind
+// those who came before for at most CheckoutTimeout, and then returns an error with code
+// 53300; or ctx's cause, if that ends first.
+func (p *Pool) Get(ctx context.Context) (*Conn, error) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil, ErrClosed
+	}
+	p.used = true
+	if !p.paused && p.first == nil {
+		if c := p.takeIdle(); c != nil {
+			p.mu.Unlock()
+			p.lend(c)
+			return c, nil
+		}
+	}
+	w := newWaiter()
+	p.enqueue(w)
+	p.grow(0)
+	p.mu.Unlock()
+	return p.wait(ctx, w)
+}
+
+func (p *Pool) lend(c *Conn) {
+	c.refs.Store(1)
+	p.checkouts.Add(1)
+}
+
+// takeIdle returns the connection that was used last and can be used on.
+func (p *Pool) takeIdle() *Conn {
+	now := time.Now()
+	for len(p.idle) > 0 {
+		c := p.idle[len(p.idle)-1]
+		p.idle = p.idle[:len(p.idle)-1]
+		c.resting = false
+		if p.fit(c, now) {
+			return c
+		}
+		p.forget(c, "too old")
+	}
+	return nil
+}
+
+// fit says whether a connection can be used on.
+func (p *Pool) fit(c *Conn, now time.Time) bool {
+	return !c.Broken() && c.wave == p.wave && (c.expires.IsZero() || now.Before(c.expires))
+}
+
+// forget closes a connection that nobody holds.
+func (p *Pool) forget(c *Conn, why string) {
+	if _, ok := p.all[c]; !ok {
+		return
+	}
+	delete(p.all, c)
+	p.received.Add(c.BytesIn.Load())
+	p.sent.Add(c.BytesOut.Load())
+	if c.resting {
+		p.idle = slices.DeleteFunc(p.idle, func(o *Conn) bool { return o == c })
+		c.resting = false
+	}
+	if !c.Broken() {
+		// A polite goodbye, as far as it can be said at once.
+		_ = c.nc.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		if b, err := wire.Append(nil, &wire.Terminate{}); err == nil {
+			_, _ = c.nc.Write(b)
+		}
+		c.Break(why)
+	}
+	p.settle()
+}
+
+// settle tells who waits for the end of all connections.
+func (p *Pool) settle() {
+	if p.drained != nil && len(p.all) == 0 && p.dialing == 0 {
+		close(p.drained)
+		p.drained = nil
+	}
+}
+
+// put takes back a connection that nobody holds any more.
+func (p *Pool) put(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if p.closed || !p.fit(c, now) {
+		p.forget(c, "too old")
+		p.grow(0)
+		return
+	}
+	if w := p.first; w != nil && !p.paused {
+		p.dequeue(w)
+		p.lend(c)
+		w.answer <- result{conn: c}
+		return
+	}
+	c.idleSince, c.resting = now, true
+	p.idle = append(p.idle, c)
+	p.schedule()
+}
+
+// lost notes that a connection has ended. Whoever holds it still releases it.
+func (p *Pool) lost(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.resting {
+		p.log.Info("an idle server connection ended", "reason", c.Why())
+		p.forget(c, "")
+		p.grow(0)
+	}
+}
+
+// grow opens connections for those who wait, as far as there is room; extra is room beyond
+// Size.
+func (p *Pool) grow(extra int) {
+	if p.closed || p.paused {
+		return
+	}
+	want := p.waiting
+	if p.used && p.cfg.Min > 0 {
+		want = max(want, p.cfg.Min-len(p.all))
+	}
+	for p.dialing < want && len(p.all)+p.dialing < p.cfg.Size+extra {
+		p.dialing++
+		p.wg.Go(p.open)
+	}
+}
+
+// open opens one connection and gives it to who waits longest.
+func (p *Pool) open() {
+	c, err := p.connect()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dialing--
+	p.lastErr = err
+	if err != nil {
+		p.errors.Add(1)
+		p.settle()
+		if p.closed {
+			return
+		}
+		p.log.Warn("connect to a server", "error", err)
+		if w := p.first; w != nil {
+			p.dequeue(w)
+			w.answer <- result{err: connectError(p.backend.Name, err)}
+		}
+		p.schedule()
+		return
+	}
+	p.all[c] = struct{}{}
+	if p.closed {
+		p.forget(c, "the pool is closed")
+		return
+	}
+	if w := p.first; w != nil && !p.paused {
+		p.dequeue(w)
+		p.lend(c)
+		w.answer <- result{conn: c}
+		return
+	}
+	c.idleSince, c.resting = time.Now(), true
+	p.idle = append(p.idle, c)
+	p.schedule()
+}
+
+func (p *Pool) connect() (c *Conn, err error) {
+	for attempt := range p.cfg.ConnectAttempts {
+		if attempt > 0 && p.cfg.ConnectDelay > 0 {
+			select {
+			case <-time.After(p.cfg.ConnectDelay):
+			case <-p.ctx.Done():
+				return nil, ErrClosed
+			}
+		}
+		if c, err = p.connectOnce(); err == nil || p.ctx.Err() != nil {
+			return c, err
+		}
+	}
+	return nil, err
+}
+
+func (p *Pool) connectOnce() (*Conn, error) {
+	ctx, cancel := p.ctx, func() {}
+	if d := p.cfg.ConnectTimeout; d > 0 {
+		ctx, cancel = context.WithTimeoutCause(ctx, d, errors.New("it took longer than connect_timeout"))
+	}
+	defer cancel()
+	p.mu.Lock()
+	wave := p.wave
+	p.mu.Unlock()
+	start := time.Now()
+	nc, key, reported, rest, err := Open(ctx, p.backend, nil)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	p.connects.Add(1)
+	p.connectTime.Add(int64(now.Sub(start)))
+	c := &Conn{
+		pool: p, nc: nc, pid: key.PID, key: key.Key, Status: wire.TxIdle, Reported: reported,
+		born: now, checked: now, wave: wave,
+	}
+	if d := p.cfg.Lifetime; d > 0 {
+		if j := int64(p.cfg.LifetimeJitter); j > 0 {
+			d += time.Duration(rand.Int64N(2*j+1) - j)
+		}
+		c.expires = now.Add(d)
+	}
+	p.wg.Go(func() { c.read(rest) })
+	return c, nil
+}
+
+// work runs f in the background, unless the pool is closed.
+func (p *Pool) work(f func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.wg.Go(f)
+	return true
+}
+
+// Pause lets nobody have a connection until Resume, and returns once all are idle or ctx ends,
+// when it stays paused all the same.
+func (p *Pool) Pause(ctx context.Context) error {
+	p.mu.Lock()
+	p.paused = true
+	p.mu.Unlock()
+	for tick := time.NewTicker(10 * time.Millisecond); ; {
+		p.mu.Lock()
+		busy := len(p.all) - len(p.idle)
+		p.mu.Unlock()
+		if busy == 0 {
+			tick.Stop()
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			tick.Stop()
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Resume ends Pause.
+func (p *Pool) Resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.paused = false
+	for w := p.first; w != nil; w = p.first {
+		c := p.takeIdle()
+		if c == nil {
+			break
+		}
+		p.dequeue(w)
+		p.lend(c)
+		w.answer <- result{conn: c}
+	}
+	p.grow(0)
+}
+
+// Reconnect replaces all connections: idle ones now, the others when they come back.
+func (p *Pool) Reconnect() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wave++
+	for len(p.idle) > 0 {
+		p.forget(p.idle[len(p.idle)-1], errReplaced.Error())
+	}
+	p.grow(0)
+}
+
+// Close refuses whoever wants a connection from now on, and those who wait. It returns when
+// all connections have come back and are closed; when ctx ends, it breaks those that have not.
+func (p *Pool) Close(ctx context.Context) {
+	p.mu.Lock()
+	if !p.closed {
+		p.closed = true
+		if p.keeper != nil {
+			p.keeper.Stop()
+		}
+		for w := p.first; w != nil; w = p.first {
+			p.dequeue(w)
+			w.answer <- result{err: ErrClosed}
+		}
+		for len(p.idle) > 0 {
+			p.forget(p.idle[len(p.idle)-1], "the pool is closed")
+		}
+	}
+	var done chan struct{}
+	if len(p.all)+p.dialing > 0 {
+		if p.drained == nil {
+			p.drained = make(chan struct{})
+		}
+		done = p.drained
+	}
+	p.mu.Unlock()
+	if done != nil {
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	}
+	p.stop()
+	p.mu.Lock()
+	for c := range p.all {
+		c.Break("the pool is closed")
+	}
+	p.mu.Unlock()
+	p.wg.Wait()
+}

@@ -1,0 +1,119 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy/setting"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// Abandoned says in what state a client has left a connection.
+type Abandoned struct {
+	// Readies is how many ReadyForQuery are still to come.
+	Readies int
+	// Skip is how many bytes are to come of a message that has begun.
+	Skip int
+	// Sync says that the server waits for a Sync, which will bring one more ReadyForQuery.
+	Sync bool
+	// CopyIn says that the server waits for COPY data; it may, if it is not known.
+	CopyIn bool
+	// Reset says that the session's state has to go too.
+	Reset bool
+	// Cancel says that what runs is of no use to anybody any more.
+	Cancel bool
+}
+
+var errClean = errors.New("cleaning took too long")
+
+// Recover takes a connection that a client has left in the middle of something, ends that,
+// rolls back and gives the connection to the next one; or closes it, if that takes longer than
+// CleanTimeout. It returns at once.
+func (c *Conn) Recover(a Abandoned) {
+	d := c.Direct()
+	d.skip = a.Skip
+	if !c.pool.work(func() { c.recover(d, a) }) {
+		d.Close()
+		c.Break("the pool is closed")
+		c.Release()
+	}
+}
+
+func (c *Conn) recover(d *Direct, a Abandoned) {
+	ctx, cancel := context.WithTimeoutCause(c.pool.ctx, c.pool.cfg.CleanTimeout, errClean)
+	defer cancel()
+	err := c.tidy(ctx, d, a)
+	d.Close()
+	if err != nil {
+		if !c.Broken() && errors.Is(context.Cause(ctx), errClean) {
+			// Do not let it go on for nobody.
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			_ = c.Cancel(ctx)
+			cancel()
+		}
+		c.Break("clean the connection: " + err.Error())
+	}
+	c.pool.cleaned.Add(1)
+	c.Release()
+}
+
+func (c *Conn) tidy(ctx context.Context, d *Direct, a Abandoned) error {
+	var out []byte
+	if a.CopyIn {
+		// Outside of a COPY the server ignores it.
+		out, _ = wire.Append(out, &wire.CopyFail{Message: "the client is gone"})
+	}
+	if a.Sync {
+		out, _ = wire.Append(out, &wire.Sync{})
+		a.Readies++
+	}
+	if len(out) > 0 {
+		if err := d.Send(out); err != nil {
+			return err
+		}
+	}
+	if a.Cancel && a.Readies > 0 {
+		if err := c.Cancel(ctx); err != nil && c.Broken() {
+			return err
+		}
+	}
+	for a.Readies > 0 {
+		typ, _, err := d.Receive(ctx)
+		if err != nil {
+			return err
+		}
+		switch typ {
+		case wire.TypeReadyForQuery:
+			a.Readies--
+		case wire.TypeCopyInResponse:
+			// It came to the COPY only now.
+			out, _ = wire.Append(out[:0], &wire.CopyFail{Message: "the client is gone"})
+			if err := d.Send(out); err != nil {
+				return err
+			}
+		case wire.TypeCopyBothResponse:
+			return errors.New("the connection is in replication")
+		}
+	}
+	if c.Status != wire.TxIdle {
+		if _, err := d.Exec(ctx, "ROLLBACK"); err != nil {
+			return err
+		}
+		c.pool.rollbacks.Add(1)
+	}
+	if a.Reset {
+		return c.reset(ctx, d)
+	}
+	return nil
+}
+
+// reset takes the session back to its start.
+func (c *Conn) reset(ctx context.Context, d *Direct) error {
+	if _, err := d.Exec(ctx, "DISCARD ALL"); err != nil {
+		return err
+	}
+	c.Statements.Clear()
+	c.Have, c.Unknown, c.Unnamed = setting.Set{}, false, nil
+	return nil
+}

@@ -1,0 +1,114 @@
+// Package setting holds the parameters of sessions as immutable values that are compared at
+// the cost of a pointer: what a client wants against what a server connection has.
+package setting
+
+import (
+	"slices"
+	"strings"
+	"unique"
+)
+
+// A Param is a parameter and the text that SET would have for its value: a literal with its
+// quotes, a list, a word.
+type Param struct{ Name, Value string }
+
+// A Set is a set of parameters, in order of their names. The zero Set is the empty one. A Set
+// never changes, so it is safe for concurrent use.
+type Set struct {
+	id     unique.Handle[string]
+	params []Param
+}
+
+// Of makes a set. Names count in lower case; of several the last one holds.
+func Of(params ...Param) Set {
+	var s Set
+	for _, p := range params {
+		s = s.With(p.Name, p.Value)
+	}
+	return s
+}
+
+// Len is the number of parameters.
+func (s Set) Len() int { return len(s.params) }
+
+// All returns the parameters, which must not be changed.
+func (s Set) All() []Param { return s.params }
+
+// Same reports whether both sets hold the same, in constant time.
+func (s Set) Same(t Set) bool { return s.id == t.id }
+
+// Get returns the value of a parameter.
+func (s Set) Get(name string) (string, bool) {
+	if i, ok := s.find(strings.ToLower(name)); ok {
+		return s.params[i].Value, true
+	}
+	return "", false
+}
+
+func (s Set) find(name string) (int, bool) {
+	return slices.BinarySearchFunc(s.params, name, func(p Param, name string) int { return strings.Compare(p.Name, name) })
+}
+
+// With returns the set with one parameter added or replaced.
+func (s Set) With(name, value string) Set {
+	name = strings.ToLower(name)
+	i, ok := s.find(name)
+	if ok && s.params[i].Value == value {
+		return s
+	}
+	params := slices.Clone(s.params)
+	if ok {
+		params[i].Value = value
+	} else {
+		params = slices.Insert(params, i, Param{name, value})
+	}
+	return sealed(params)
+}
+
+// Without returns the set with one parameter less.
+func (s Set) Without(name string) Set {
+	i, ok := s.find(strings.ToLower(name))
+	if !ok {
+		return s
+	}
+	return sealed(slices.Delete(slices.Clone(s.params), i, i+1))
+}
+
+// Over returns the set with what it lacks taken from below.
+func (s Set) Over(below Set) Set {
+	if s.Len() == 0 {
+		return below
+	}
+	for _, p := range s.params {
+		below = below.With(p.Name, p.Value)
+	}
+	return below
+}
+
+// sealed gives parameters their identity. Names and values hold no zero byte, since neither
+// SQL text nor a startup packet can.
+func sealed(params []Param) Set {
+	if len(params) == 0 {
+		return Set{}
+	}
+	var b strings.Builder
+	for _, p := range params {
+		b.WriteString(p.Name)
+		b.WriteByte(0)
+		b.WriteString(p.Value)
+		b.WriteByte(0)
+	}
+	return Set{id: unique.Make(b.String()), params: params}
+}
+
+// Quote writes a literal that means text, whatever standard_conforming_strings says.
+func Quote(text string) string {
+	if !strings.ContainsAny(text, `\'`) {
+		return "'" + text + "'"
+	}
+	r := strings.NewReplacer(`\`, `\\`, `'`, `''`)
+	if strings.Contains(text, `\`) {
+		return "E'" + r.Replace(text) + "'"
+	}
+	return "'" + r.Replace(text) + "'"
+}
