@@ -73,13 +73,8 @@ func (c *Conn) tidy(ctx context.Context, d *Direct, a Abandoned) error {
 			return err
 		}
 	}
-	if a.Cancel && a.Readies > 0 {
-		if err := c.Cancel(ctx); err != nil && c.Broken() {
-			return err
-		}
-	}
 	for a.Readies > 0 {
-		typ, _, err := d.Receive(ctx)
+		typ, err := c.next(ctx, d, a.Cancel)
 		if err != nil {
 			return err
 		}
@@ -106,6 +101,29 @@ func (c *Conn) tidy(ctx context.Context, d *Direct, a Abandoned) error {
 		return c.reset(ctx, d)
 	}
 	return nil
+}
+
+// cancelAgain is how long a query has to end after a request to cancel it. One that the server
+// had not begun when the request came is not cancelled by it.
+const cancelAgain = 100 * time.Millisecond
+
+// next receives a message, and cancels what runs until one comes.
+func (c *Conn) next(ctx context.Context, d *Direct, cancel bool) (wire.Type, error) {
+	if !cancel {
+		typ, _, err := d.Receive(ctx)
+		return typ, err
+	}
+	for wait := cancelAgain; ; wait *= 2 {
+		if err := c.Cancel(ctx); err != nil && c.Broken() {
+			return 0, err
+		}
+		step, stop := context.WithTimeout(ctx, wait)
+		typ, _, err := d.Receive(step)
+		stop()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return typ, err
+		}
+	}
 }
 
 // reset takes the session back to its start.
