@@ -298,12 +298,16 @@ func TestPool(t *testing.T) {
 	})
 
 	t.Run("cancel", func(t *testing.T) {
-		p := open(t, b, pool.Config{Size: 1})
-		c := get(t, p)
+		p := open(t, b, pool.Config{Size: 2})
+		c, other := get(t, p), get(t, p)
 		out, _ := wire.Append(nil, &wire.Query{SQL: "SELECT pg_sleep(3600)"})
 		if _, err := c.Write(out); err != nil {
 			t.Fatal(err)
 		}
+		eventually(t, "the query runs", func() bool {
+			return exec(t, other, fmt.Sprintf("SELECT state FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND pid = %d", c.PID())) == "active"
+		})
+		other.Release()
 		c.Hold()
 		go func() {
 			defer c.Release()
