@@ -52,8 +52,10 @@ func TestScan(t *testing.T) {
 		{"SET ROLE NONE", "reset role"},
 		{"SET SESSION AUTHORIZATION DEFAULT", "reset session_authorization"},
 		{"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", ""},
-		{"SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY, ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE",
-			"set default_transaction_read_only=on; set default_transaction_isolation='read committed'; set default_transaction_deferrable=off"},
+		{
+			"SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY, ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE",
+			"set default_transaction_read_only=on; set default_transaction_isolation='read committed'; set default_transaction_deferrable=off",
+		},
 		{`SET x TO 'a\b'`, "pin a parameter whose value the text does not tell"},
 		{"RESET ALL", "resetall"},
 		{"RESET timezone", "reset timezone"},

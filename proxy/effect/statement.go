@@ -315,11 +315,11 @@ func Statement(p setting.Param) string {
 	case p.Name == "xmloption":
 		return "SET XML OPTION " + p.Value
 	}
-	return "SET " + quoteName(p.Name) + " TO " + p.Value
+	return "SET " + QuoteName(p.Name) + " TO " + p.Value
 }
 
-// quoteName quotes each part of a parameter's name.
-func quoteName(name string) string {
+// QuoteName quotes each part of a parameter's name.
+func QuoteName(name string) string {
 	parts := strings.Split(name, ".")
 	for i, p := range parts {
 		parts[i] = `"` + strings.ReplaceAll(p, `"`, `""`) + `"`

@@ -35,8 +35,8 @@ type Conn struct {
 	Unknown bool
 	// Statements are the prepared statements that this connection has.
 	Statements Statements
-	// Unnamed says what the unnamed prepared statement is; nil is nothing that anybody knows.
-	Unnamed any
+	// Unnamed says whose the unnamed prepared statement is; 0 is nothing that anybody knows.
+	Unnamed uint64
 
 	// BytesIn and BytesOut count what came from the server and went to it.
 	BytesIn, BytesOut atomic.Int64

@@ -147,6 +147,7 @@ func (d *Direct) Exec(ctx context.Context, sql string) (value string, err error)
 	if err != nil {
 		return "", err
 	}
+	d.conn.Unnamed = 0 // a simple query ends it
 	if err := d.Send(b); err != nil {
 		return "", err
 	}

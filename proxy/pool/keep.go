@@ -60,7 +60,6 @@ func (p *Pool) check(c *Conn) {
 		p.log.Warn("a server connection failed its health check", "error", err)
 		c.Break("the health check failed: " + err.Error())
 	}
-	c.Unnamed = nil
 	c.Release()
 	p.mu.Lock()
 	if c.resting {
@@ -81,7 +80,6 @@ func (p *Pool) Check(ctx context.Context) error {
 	if err != nil {
 		c.Break("the health check failed: " + err.Error())
 	}
-	c.Unnamed = nil
 	c.Release()
 	return err
 }

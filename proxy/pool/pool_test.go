@@ -74,11 +74,12 @@ func exec(t *testing.T, c *pool.Conn, sql string) string {
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !f(); {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); !f(); <-tick.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s did not come true", what)
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 }
 
@@ -216,7 +217,7 @@ func TestPool(t *testing.T) {
 		p := open(t, b, pool.Config{Size: 2, Lifetime: time.Millisecond})
 		c := get(t, p)
 		pid := c.PID()
-		time.Sleep(2 * time.Millisecond) // its age is what is tested
+		eventually(t, "it is too old", func() bool { return time.Since(c.Born()) > time.Millisecond })
 		c.Release()
 		c = get(t, p)
 		if c.PID() == pid {

@@ -132,6 +132,6 @@ func (c *Conn) reset(ctx context.Context, d *Direct) error {
 		return err
 	}
 	c.Statements.Clear()
-	c.Have, c.Unknown, c.Unnamed = setting.Set{}, false, nil
+	c.Have, c.Unknown, c.Unnamed = setting.Set{}, false, 0
 	return nil
 }

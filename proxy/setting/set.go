@@ -34,6 +34,9 @@ func (s Set) Len() int { return len(s.params) }
 // All returns the parameters, which must not be changed.
 func (s Set) All() []Param { return s.params }
 
+// ID returns what is equal for sets that hold the same.
+func (s Set) ID() unique.Handle[string] { return s.id }
+
 // Same reports whether both sets hold the same, in constant time.
 func (s Set) Same(t Set) bool { return s.id == t.id }
 

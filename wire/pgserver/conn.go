@@ -100,6 +100,9 @@ func (c *conn) session(ctx context.Context) error {
 		}
 		return err
 	}
+	if c.srv.Takeover != nil {
+		return c.takeover(c.sess)
+	}
 	defer func() {
 		c.srv.keys.remove(c.sess.pid)
 		c.srv.broker.unlisten(c.sess, "")

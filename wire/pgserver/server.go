@@ -87,6 +87,13 @@ type Server struct {
 	ErrorHook func(s *Session, err error) *wire.Error
 	// ConnState is told of every connection's changes.
 	ConnState func(c net.Conn, s ConnState)
+	// Takeover gets each connection once it is authenticated, instead of the Handler, which
+	// is not needed then. It returns when the session is over; Close closes the connection
+	// under it. What the Server's fields say of the time after authentication is up to it.
+	Takeover func(ctx context.Context, t *Takeover) error
+	// Cancel gets the cancel requests, where Takeover is set. The connection that a request
+	// came by is closed when it returns.
+	Cancel func(ctx context.Context, pid uint32, key []byte)
 	// BaseContext is the parent of all contexts of a listener's sessions; nil is
 	// context.Background.
 	BaseContext func(l net.Listener) context.Context
@@ -266,7 +273,7 @@ func (s *Server) init() error {
 			s.tls = serverTLS(s.TLS)
 		}
 	})
-	if s.Handler == nil {
+	if s.Handler == nil && s.Takeover == nil {
 		return errors.New("pgserver: the server has no Handler")
 	}
 	if s.RequireTLS && s.TLS == nil {

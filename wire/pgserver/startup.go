@@ -1,6 +1,7 @@
 package pgserver
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -48,8 +49,10 @@ func (c *conn) start(ctx context.Context) error {
 	if err := c.negotiate(s); err != nil {
 		return err
 	}
-	if err := s.params.init(c.srv, startup); err != nil {
-		return err
+	if c.srv.Takeover == nil {
+		if err := s.params.init(c.srv, startup); err != nil {
+			return err
+		}
 	}
 	if err := c.authenticate(ctx, s); err != nil {
 		return err
@@ -59,6 +62,10 @@ func (c *conn) start(ctx context.Context) error {
 		if err := c.raw.SetDeadline(time.Time{}); err != nil {
 			return err
 		}
+	}
+	if c.srv.Takeover != nil {
+		c.sess = s
+		return nil
 	}
 	limit := c.srv.MaxMessage
 	switch {
@@ -111,7 +118,11 @@ func (c *conn) opening(ctx context.Context) (*wire.StartupMessage, error) {
 		}
 		switch m := packet.(type) {
 		case *wire.CancelRequest:
-			c.srv.keys.cancel(m.PID, m.Key)
+			if c.srv.Takeover == nil {
+				c.srv.keys.cancel(m.PID, m.Key)
+			} else if c.srv.Cancel != nil {
+				c.srv.Cancel(ctx, m.PID, bytes.Clone(m.Key))
+			}
 			return nil, errTerminate
 		case *wire.SSLRequest:
 			if askedTLS {
