@@ -1,0 +1,189 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy/effect"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// A need is what a message wants of the connection that it gets.
+type need struct {
+	hint     roleHint
+	extended bool   // more messages belong to it, up to Sync
+	after    []byte // those of them that have come
+}
+
+// attach makes sure that the client has a server connection whose parameters are as it wants
+// them. It is called with the lock held, which it gives up while it waits.
+func (s *session) attach(n need) error {
+	for s.delivering && s.restful() {
+		s.delivered.Wait() // it is being given back, and others wait for it
+	}
+	if s.over {
+		return errShutdown
+	}
+	if c := s.server; c != nil {
+		if s.resync && s.queue.len() == 0 && c.Status == wire.TxIdle {
+			// What RESET went back to is the connection's start, not the client's.
+			unknown := c.Unknown
+			c.Unknown = false
+			err := s.adapt(c)
+			c.Unknown = unknown || c.Unknown
+			return err
+		}
+		return nil
+	}
+	role := s.role(n)
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	s.waiting = cancel
+	start := time.Now()
+	s.mu.Unlock()
+	c, err := s.checkout(ctx, role)
+	s.mu.Lock()
+	s.waiting = nil
+	cancel(nil)
+	s.stats.wait.Add(int64(time.Since(start)))
+	switch {
+	case err != nil:
+		return err
+	case s.over:
+		c.Release()
+		return errShutdown
+	}
+	s.server = c
+	if err := s.adapt(c); err != nil {
+		return err
+	}
+	s.stats.transactions.Add(1)
+	return nil
+}
+
+func (s *session) checkout(ctx context.Context, role route.Role) (*pool.Conn, error) {
+	p, err := s.db.Servers.Pick(ctx, role)
+	if err != nil {
+		return nil, err
+	}
+	return p.Get(ctx)
+}
+
+// adapt sets the connection's parameters as the client wants them, tells the client what the
+// server reports otherwise than before, and attaches the session. Nothing is being asked for.
+func (s *session) adapt(c *pool.Conn) error {
+	s.resync = false
+	if sql := syncSQL(c, s.want); sql != "" {
+		want := s.want
+		s.mu.Unlock()
+		err := setParams(s.ctx, c, sql)
+		s.mu.Lock()
+		if err == nil {
+			c.Have, c.Unknown = want, false
+		} else {
+			c.Unknown = true
+			if c.Status != wire.TxIdle {
+				c.Break("its parameters cannot be set: " + err.Error())
+			}
+			s.server = nil
+			c.Release()
+			return err
+		}
+	}
+	if news := s.statusNews(c); len(news) > 0 {
+		s.mu.Unlock()
+		err := s.toClient(news)
+		s.mu.Lock()
+		if err != nil {
+			s.over = true // the client's goroutine will read the same
+		}
+	}
+	c.Attach(s)
+	return nil
+}
+
+// setParams runs SQL that sets parameters.
+func setParams(ctx context.Context, c *pool.Conn, sql string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.Pool().Config().ConnectTimeout, wire.Errorf(wire.CodeConnectionFailure, "the server does not answer"))
+	defer cancel()
+	d := c.Direct()
+	defer d.Close()
+	_, err := d.Exec(ctx, sql)
+	if err != nil && ctx.Err() != nil {
+		c.Break("setting parameters took too long")
+	}
+	return err
+}
+
+// statusNews are the ParameterStatus messages by which the client learns how this connection
+// differs from its last one.
+func (s *session) statusNews(c *pool.Conn) (out []byte) {
+	if s.reported.Same(c.Reported) {
+		return nil
+	}
+	for _, p := range c.Reported.All() {
+		if v, ok := s.reported.Get(p.Name); !ok || v != p.Value {
+			if b, err := wire.Append(out, &wire.ParameterStatus{Name: statusName(p.Name), Value: p.Value}); err == nil {
+				out = b
+			}
+		}
+	}
+	s.reported = c.Reported
+	return out
+}
+
+// statusName is how the server writes a parameter's name; sets have them in lower case.
+func statusName(name string) string {
+	switch name {
+	case "datestyle":
+		return "DateStyle"
+	case "timezone":
+		return "TimeZone"
+	case "intervalstyle":
+		return "IntervalStyle"
+	}
+	return name
+}
+
+// restful says that nothing keeps the connection with the client, but perhaps that something
+// is being written.
+func (s *session) restful() bool {
+	return s.server != nil && s.queue.len() == 0 && s.server.Status == wire.TxIdle && !s.unsynced && s.pass == 0 &&
+		s.serverPass == 0 && s.copying == 0 && len(s.out) == 0 && s.pinned == "" && s.db.Mode != Session
+}
+
+// mayRelease says that the connection can go to the next client.
+func (s *session) mayRelease() bool { return s.restful() && !s.writing && !s.delivering }
+
+// release gives the connection back. It is called with the lock held.
+func (s *session) release() {
+	c := s.server
+	s.server = nil
+	c.Release()
+	if s.p.closing.Load() {
+		s.p.background(func() { s.kill(errShutdown) })
+	}
+}
+
+// probing asks the server whether something still pins the session. Nothing is being asked for,
+// so the few bytes cannot block.
+func (s *session) probing() {
+	s.probe = false
+	if s.pinned == "" || s.db.Mode == Session || s.over {
+		return
+	}
+	b, err := wire.Append(nil, &wire.Query{SQL: probeSQL})
+	if err != nil {
+		return
+	}
+	s.server.Unnamed = 0
+	s.ask(request{kind: askedQuery, drop: true, probe: true, text: &effect.Text{}})
+	_, _ = s.server.Write(b)
+}
+
+// A roleHint says where a statement may run, as far as its text tells.
+type roleHint struct {
+	known bool
+	role  route.Role
+}

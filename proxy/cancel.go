@@ -1,0 +1,49 @@
+package proxy
+
+import (
+	"context"
+	"crypto/subtle"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+)
+
+// cancelPatience is how long a query may go on after it has been cancelled because it took too
+// long; cancelTimeout is how long a cancel request may take.
+const (
+	cancelPatience = 5 * time.Second
+	cancelTimeout  = 10 * time.Second
+)
+
+// cancel does what a cancel request asks for. Whoever asks learns nothing of whether the key
+// was right.
+func (p *Proxy) cancel(_ context.Context, pid uint32, key []byte) {
+	p.mu.Lock()
+	s := p.sessions[pid]
+	p.mu.Unlock()
+	if s == nil || subtle.ConstantTimeCompare(s.key, key) != 1 {
+		return
+	}
+	s.mu.Lock()
+	c, asking, waiting := s.server, s.queue.len() > 0, s.waiting
+	if c == nil || !asking {
+		s.mu.Unlock()
+		if waiting != nil {
+			waiting(errCancelled)
+		}
+		return
+	}
+	c.Hold() // until the signal has been sent, the connection stays this client's
+	s.mu.Unlock()
+	s.cancelQuery(c)
+}
+
+// cancelQuery cancels what runs on a connection that the caller holds.
+func (s *session) cancelQuery(c *pool.Conn) {
+	defer c.Release()
+	ctx, done := context.WithTimeout(context.Background(), cancelTimeout)
+	defer done()
+	if err := c.Cancel(ctx); err != nil {
+		s.log.Warn("cancel a query", "error", err)
+	}
+}

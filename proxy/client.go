@@ -1,0 +1,319 @@
+package proxy
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy/effect"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// clientBytes deals with what the client has sent and returns how much of it is done with.
+func (s *session) clientBytes(b []byte) (consumed int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(b) > consumed && err == nil {
+		rest := b[consumed:]
+		if s.pass > 0 {
+			n := min(s.pass, len(rest))
+			if s.pass -= n; s.sendTo && s.server != nil {
+				s.out = append(s.out, rest[:n]...)
+			}
+			consumed += n
+			continue
+		}
+		if len(rest) < wire.HeaderLen {
+			break
+		}
+		typ, size := wire.Type(rest[0]), 1+int(uint32(rest[1])<<24|uint32(rest[2])<<16|uint32(rest[3])<<8|uint32(rest[4]))
+		if err = s.check(typ, size); err != nil {
+			break
+		}
+		switch typ {
+		case wire.TypeCopyData:
+			s.pass, s.sendTo = size, s.server != nil && !s.skipping
+			continue
+		case wire.TypeFunctionCall:
+			if err = s.function(size); err == nil {
+				continue
+			}
+		}
+		if err != nil || len(rest) < size {
+			break
+		}
+		if err = s.message(typ, rest[:size], rest[size:]); err == nil {
+			consumed += size
+		}
+	}
+	s.flush()
+	if err == nil && s.mayRelease() {
+		s.release()
+	}
+	return consumed, err
+}
+
+// check refuses what is no message of a client, or too long.
+func (s *session) check(typ wire.Type, size int) error {
+	limit, known := wire.Frontend.Limit(typ)
+	if !known || typ == wire.TypeAuthResponse {
+		return protocolError("invalid frontend message type %d", byte(typ))
+	}
+	if size < wire.HeaderLen || size > limit+1 {
+		return protocolError("invalid message length")
+	}
+	if m := s.p.cfg.MaxMessage; m > 0 && size > m+1 && typ != wire.TypeCopyData {
+		return &wire.Error{
+			Severity: wire.SeverityFatal, Code: wire.CodeProgramLimitExceeded,
+			Message: fmt.Sprintf("a message of %d bytes is longer than the proxy allows", size),
+			Hint:    fmt.Sprintf("query_size_limit is %d bytes.", m),
+		}
+	}
+	return nil
+}
+
+func protocolError(format string, args ...any) error {
+	return &wire.Error{Severity: wire.SeverityFatal, Code: wire.CodeProtocolViolation, Message: fmt.Sprintf(format, args...)}
+}
+
+// flush sends what has gathered. The lock is not held meanwhile.
+func (s *session) flush() {
+	if len(s.out) == 0 {
+		return
+	}
+	c, out := s.server, s.out
+	if s.out = out[:0]; cap(out) > maxIdleBuffer {
+		s.out = nil
+	}
+	if c == nil {
+		return // it is lost, and the client knows
+	}
+	s.writing = true
+	s.mu.Unlock()
+	_, _ = c.Write(out) // of an error the connection's own goroutine tells the client
+	s.mu.Lock()
+	s.writing = false
+}
+
+// message takes one whole message; after is what has come behind it.
+func (s *session) message(typ wire.Type, m, after []byte) error {
+	if s.queue.len() >= maxQueue {
+		return &wire.Error{
+			Severity: wire.SeverityFatal, Code: wire.CodeConfigurationLimit,
+			Message: fmt.Sprintf("more than %d requests wait for an answer", maxQueue),
+		}
+	}
+	if len(s.out) > 64<<10 {
+		s.flush()
+	}
+	body := m[wire.HeaderLen:]
+	switch typ {
+	case wire.TypeTerminate:
+		return errGoodbye
+	case wire.TypeSync:
+		return s.sync(m)
+	}
+	if s.skipping {
+		return nil // as the server would
+	}
+	switch typ {
+	case wire.TypeQuery:
+		return s.query(m, body)
+	case wire.TypeParse:
+		return s.parse(m, body, after)
+	case wire.TypeBind:
+		return s.bind(m, body, after)
+	case wire.TypeDescribe, wire.TypeClose:
+		return s.named(typ, m, body, after)
+	case wire.TypeExecute:
+		return s.execute(m, body)
+	case wire.TypeFlush:
+		if s.server != nil {
+			s.out = append(s.out, m...)
+		}
+		return nil
+	case wire.TypeCopyDone, wire.TypeCopyFail:
+		if s.server == nil {
+			return nil // the server would pass over it
+		}
+		s.copying = 0
+		if s.queue.len() > 0 {
+			s.ask(request{kind: copyEnd})
+		}
+		s.out = append(s.out, m...)
+		return nil
+	}
+	return protocolError("invalid frontend message type %d", byte(typ))
+}
+
+// ask queues a request that is about to be sent.
+func (s *session) ask(r request) {
+	if s.queue.len() == 0 {
+		s.asked = time.Now()
+	}
+	s.queue.push(r)
+}
+
+// query takes a simple query.
+func (s *session) query(m, body []byte) error {
+	sql, ok := text(body)
+	if !ok {
+		return s.refuseQuery(protocolError("invalid string in message"))
+	}
+	t := s.scan.Scan(sql)
+	n := need{}
+	if s.server == nil {
+		n.hint = s.hint(sql, &t)
+	}
+	if err := s.attach(n); err != nil {
+		return s.refuseQuery(err)
+	}
+	// A simple query ends the unnamed statement.
+	s.unnamed, s.server.Unnamed = 0, 0
+	s.stats.queries.Add(1)
+	r := request{kind: askedQuery}
+	if len(t.Effects) > 0 {
+		r.text = &t
+		s.asks(&t)
+		if spliced, ok := s.splice(sql, &t); ok {
+			s.ask(r)
+			s.out = appendHeader(s.out, wire.TypeQuery, len(spliced)+1)
+			s.out = append(s.out, spliced...)
+			s.out = append(s.out, 0)
+			return nil
+		}
+	}
+	s.ask(r)
+	s.out = append(s.out, m...)
+	return nil
+}
+
+// text is a body that is one string.
+func text(body []byte) (string, bool) {
+	i := bytes.IndexByte(body, 0)
+	if i < 0 || i != len(body)-1 {
+		return "", false
+	}
+	return string(body[:i]), true
+}
+
+// refuseQuery answers a simple query that no server gets.
+func (s *session) refuseQuery(err error) error {
+	if e := s.refusal(err); e != nil {
+		return e
+	}
+	return s.ready()
+}
+
+// refuse answers an extended message that no server gets.
+func (s *session) refuse(err error) error {
+	if e := s.refusal(err); e != nil {
+		return e
+	}
+	s.skipping, s.unsynced = true, true
+	return nil
+}
+
+// refusal tells the client of an error that came before a server was involved. Errors that end
+// the session are returned.
+func (s *session) refusal(err error) error {
+	e := wire.AsError(err)
+	if e.Severity == wire.SeverityFatal || s.over || s.server != nil {
+		return err
+	}
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	return s.fail(e)
+}
+
+// ready says ReadyForQuery where no server does.
+func (s *session) ready() error {
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	return s.toClient([]byte{byte(wire.TypeReadyForQuery), 0, 0, 0, 5, byte(wire.TxIdle)})
+}
+
+// sync takes a Sync.
+func (s *session) sync(m []byte) error {
+	if s.server == nil {
+		s.skipping, s.unsynced = false, false
+		return s.ready()
+	}
+	s.out = append(s.out, m...)
+	if s.copying == wire.TypeCopyInResponse {
+		return nil // within COPY data it means nothing
+	}
+	s.skipping, s.unsynced = false, false
+	s.ask(request{kind: askedSync})
+	return nil
+}
+
+// function takes the beginning of a FunctionCall, whose rest is passed on.
+func (s *session) function(size int) error {
+	if s.skipping {
+		s.pass, s.sendTo = size, false
+		return nil
+	}
+	if err := s.attach(need{}); err != nil {
+		if err := s.refuseQuery(err); err != nil {
+			return err
+		}
+		s.pass, s.sendTo = size, false
+		return nil
+	}
+	s.ask(request{kind: askedFunction})
+	s.pass, s.sendTo = size, true
+	return nil
+}
+
+// execute takes an Execute.
+func (s *session) execute(m, body []byte) error {
+	if err := s.attach(need{}); err != nil {
+		return s.refuse(err)
+	}
+	s.unsynced = true
+	s.stats.queries.Add(1)
+	r := request{kind: askedExecute}
+	if len(s.portals) > 0 {
+		if name, _, ok := bytes.Cut(body, []byte{0}); ok {
+			if p, ok := s.portals[string(name)]; ok {
+				r.text, r.values = p.text, p.args
+				s.asks(p.text)
+			}
+		}
+	}
+	s.ask(r)
+	s.out = append(s.out, m...)
+	return nil
+}
+
+// splice puts the servers' names for the client's into EXECUTE and DEALLOCATE.
+func (s *session) splice(sql string, t *effect.Text) (string, bool) {
+	if s.plainNames() {
+		return "", false
+	}
+	changed := false
+	for i := len(t.Effects) - 1; i >= 0; i-- {
+		e := &t.Effects[i]
+		if e.Kind != effect.Execute && (e.Kind != effect.Deallocate || e.Name == "") {
+			continue
+		}
+		st := s.names[e.Name]
+		if st == nil {
+			continue
+		}
+		if s.ensure(st) {
+			// The statement must be there when the query is read.
+			s.ask(request{kind: askedSync, drop: true})
+			s.out = append(s.out, byte(wire.TypeSync), 0, 0, 0, 4)
+		}
+		sql = sql[:e.Start] + `"` + st.name + `"` + sql[e.End:]
+		changed = true
+		if e.Kind == effect.Deallocate {
+			delete(s.names, e.Name)
+			s.server.Statements.Remove(st.id)
+			s.p.statements.release(st)
+		}
+	}
+	return sql, changed
+}

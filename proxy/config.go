@@ -1,0 +1,100 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/wire"
+	"github.com/pgx-dev/pgx-dev/wire/pgserver"
+)
+
+// A Mode says for how long a client keeps a server connection.
+type Mode uint8
+
+// The modes.
+const (
+	Transaction Mode = iota
+	Session          // until the client goes
+	Statement        // for one statement: transaction blocks are refused
+)
+
+// String returns the mode's word in configurations.
+func (m Mode) String() string { return [...]string{"transaction", "session", "statement"}[m] }
+
+// A Config is what a Proxy needs. Zero durations and numbers mean no limit, unless they say
+// otherwise.
+type Config struct {
+	// Lookup finds the database that a client, who has been let in, wants. Its error is
+	// shown to the client. Required.
+	Lookup func(ctx context.Context, c Client) (*Database, error)
+	// Auth decides who is let in. Default: clients of this machine.
+	Auth pgserver.Authenticator
+	// TLS is used when a client asks for it, RequireTLS demands that it does.
+	TLS        *tls.Config
+	RequireTLS bool
+
+	LoginTimeout time.Duration // default: 60 s
+	// IdleTimeout ends sessions that ask for nothing, IdleInTransactionTimeout those that do
+	// so in a transaction. QueryTimeout cancels what takes longer.
+	IdleTimeout, IdleInTransactionTimeout, QueryTimeout time.Duration
+	// MaxClients is how many sessions there may be.
+	MaxClients int
+	// MaxMessage is the longest message of a client, in bytes. Default: PostgreSQL's limit of
+	// 1 GB.
+	MaxMessage int
+	// Statements is how many prepared statements are remembered that no client uses. Default:
+	// 10,000.
+	Statements int
+	// Log gets what goes wrong; nil discards it.
+	Log *slog.Logger
+	// LogConnections and LogDisconnections also say who comes and goes.
+	LogConnections, LogDisconnections bool
+}
+
+// A Client is who has logged in.
+type Client struct {
+	User, Database string
+	Addr           net.Addr
+	Identity       pgserver.Identity
+	// Params are the startup message's parameters.
+	Params []wire.Param
+}
+
+// Param returns a startup parameter.
+func (c Client) Param(name string) string {
+	v, _ := (&wire.StartupMessage{Params: c.Params}).Get(name)
+	return v
+}
+
+// A Database is where the clients of one user and database are served. It must not change
+// while it is used.
+type Database struct {
+	Name string
+	Mode Mode
+	// Servers finds the pool that a transaction is run by. Required.
+	Servers Servers
+	// Router tells reads from writes. Nil: all goes to the primary.
+	Router *route.Router
+	// KeepNames leaves the names of prepared statements as they are: with it they are found
+	// in session mode only. (prepared_statements = disabled)
+	KeepNames bool
+
+	welcome welcomes
+}
+
+// Servers chooses among the servers of a database.
+type Servers interface {
+	// Pick returns the pool of a server in that role. It may wait for one to appear.
+	Pick(ctx context.Context, role route.Role) (*pool.Pool, error)
+}
+
+// One is the only server of a database.
+type One struct{ Pool *pool.Pool }
+
+// Pick returns the pool.
+func (o One) Pick(context.Context, route.Role) (*pool.Pool, error) { return o.Pool, nil }

@@ -1,0 +1,306 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/pgx-dev/pgx-dev/proxy/effect"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// plainNames says that the client's names of prepared statements are the server's: it has the
+// connection to itself for good.
+func (s *session) plainNames() bool { return s.db.Mode == Session || s.db.KeepNames }
+
+// parse takes a Parse.
+func (s *session) parse(m, body, after []byte) error {
+	name, rest, ok := bytes.Cut(body, []byte{0})
+	end := bytes.IndexByte(rest, 0)
+	if !ok || end < 0 {
+		return protocolError("invalid string in message")
+	}
+	if len(name) == 0 || s.plainNames() {
+		return s.parseAsItIs(m, name, rest, string(rest[:end]), after)
+	}
+	st := s.p.statements.intern(rest, s.classify)
+	if err := s.attach(need{hint: st.role, extended: true, after: after}); err != nil {
+		s.p.statements.release(st)
+		return s.refuse(err)
+	}
+	s.unsynced = true
+	if old := s.names[string(name)]; old != nil {
+		// The server must say that the name is taken, so it gets one that is.
+		s.p.statements.release(st)
+		s.ensure(old)
+		s.ask(request{kind: askedParse, name: string(name)})
+		s.out = appendParse(s.out, old.name, rest)
+		return nil
+	}
+	if s.names == nil {
+		s.names = map[string]*statement{}
+	}
+	s.names[string(name)] = st
+	r := request{kind: askedParse, name: string(name), stmt: st}
+	if has, _ := s.server.Statements.Use(st.id, st.version.Load()); has {
+		// Closing what is not there has the same answer but for a letter, in the same place.
+		r.swap = true
+		s.ask(r)
+		s.out = appendNamed(s.out, wire.TypeClose, nobody)
+		return nil
+	}
+	s.make(st, r)
+	return nil
+}
+
+// parseAsItIs passes a Parse on under the client's own name.
+func (s *session) parseAsItIs(m, name, rest []byte, sql string, after []byte) error {
+	t, hint := s.classify(sql)
+	if err := s.attach(need{hint: hint, extended: true, after: after}); err != nil {
+		return s.refuse(err)
+	}
+	s.unsynced = true
+	r := request{kind: askedParse, name: string(name)}
+	if len(name) == 0 {
+		s.served++
+		s.unnamed = uint64(s.id)<<32 | s.served
+		s.server.Unnamed = s.unnamed
+		s.unnamedMsg = append(s.unnamedMsg[:0], rest...)
+		s.unnamedTxt, s.unnamedFor = t, hint
+		r.unnamed = true
+	}
+	s.ask(r)
+	s.out = append(s.out, m...)
+	return nil
+}
+
+// classify says what a text does and where it may run.
+func (s *session) classify(sql string) (effect.Text, roleHint) {
+	t := s.scan.Scan(sql)
+	return t, s.hint(sql, &t)
+}
+
+// make has the server prepare a statement; r is whose answer that is.
+func (s *session) make(st *statement, r request) {
+	c := s.server
+	version := st.version.Load()
+	if _, stale := c.Statements.Use(st.id, version); stale {
+		s.drop(st.id, st.name)
+	} else if c.Statements.Len() >= c.Pool().Config().Statements {
+		if id, ok := c.Statements.Oldest(); ok {
+			s.drop(id, serverName(id))
+		}
+	}
+	c.Statements.Add(st.id, version)
+	r.kind, r.stmt, r.added, r.version = askedParse, st, true, version
+	s.ask(r)
+	s.out = st.appendParse(s.out)
+}
+
+// drop has the server forget a statement.
+func (s *session) drop(id uint64, name string) {
+	s.server.Statements.Remove(id)
+	s.ask(request{kind: askedClose, drop: true, removed: true, stmt: &statement{id: id}})
+	s.out = appendNamed(s.out, wire.TypeClose, name)
+}
+
+// ensure makes sure that the server has a statement, and reports whether that took a message.
+func (s *session) ensure(st *statement) bool {
+	if has, _ := s.server.Statements.Use(st.id, st.version.Load()); has {
+		return false
+	}
+	s.make(st, request{drop: true})
+	return true
+}
+
+// ensureUnnamed makes sure that the server's unnamed statement is the client's.
+func (s *session) ensureUnnamed() {
+	if s.server.Unnamed == s.unnamed {
+		return
+	}
+	s.server.Unnamed = s.unnamed
+	s.ask(request{kind: askedParse, drop: true, unnamed: true})
+	s.out = appendParse(s.out, "", s.unnamedMsg)
+}
+
+// bind takes a Bind.
+func (s *session) bind(m, body, after []byte) error {
+	portalName, rest, ok := bytes.Cut(body, []byte{0})
+	name, args, ok2 := bytes.Cut(rest, []byte{0})
+	if !ok || !ok2 {
+		return protocolError("invalid string in message")
+	}
+	var st *statement
+	n := need{extended: true, after: after}
+	if len(name) > 0 {
+		if st = s.names[string(name)]; st != nil {
+			n.hint = st.role
+		}
+	} else {
+		n.hint = s.unnamedFor
+	}
+	if err := s.attach(n); err != nil {
+		return s.refuse(err)
+	}
+	s.unsynced = true
+	r := request{kind: askedBind, name: string(name)}
+	var t *effect.Text
+	target := ""
+	switch {
+	case st != nil:
+		s.ensure(st)
+		target, r.stmt = st.name, st
+		t = &st.text
+	case len(name) > 0:
+		target = string(name)
+	case s.unnamed == 0 && !s.plainNames():
+		target = nobody // the server's own may be another client's
+	default:
+		if !s.plainNames() {
+			s.ensureUnnamed()
+		}
+		unnamed := s.unnamedTxt
+		t = &unnamed
+	}
+	s.bound(string(portalName), t, args)
+	s.ask(r)
+	if target == string(name) {
+		s.out = append(s.out, m...)
+		return nil
+	}
+	s.out = appendHeader(s.out, wire.TypeBind, len(body)-len(name)+len(target))
+	s.out = append(s.out, portalName...)
+	s.out = append(s.out, 0)
+	s.out = append(s.out, target...)
+	s.out = append(s.out, 0)
+	s.out = append(s.out, args...)
+	return nil
+}
+
+// bound remembers what a portal will do, if that is anything.
+func (s *session) bound(name string, t *effect.Text, args []byte) {
+	if t == nil || len(t.Effects) == 0 {
+		if len(s.portals) > 0 {
+			delete(s.portals, name)
+		}
+		return
+	}
+	p := portal{text: t}
+	for _, e := range t.Effects {
+		if e.Kind == effect.SetParams {
+			p.args = arguments(t, args)
+			break
+		}
+	}
+	if s.portals == nil {
+		s.portals = map[string]portal{}
+	}
+	s.portals[name] = p
+}
+
+// arguments reads the parameters that effects refer to. Text and binary are the same for
+// those: strings, and booleans of one byte.
+func arguments(t *effect.Text, b []byte) *[]effectArgs {
+	wanted := map[int]bool{}
+	for _, e := range t.Effects {
+		wanted[e.NameAt], wanted[e.ValueAt], wanted[e.LocalAt] = true, true, true
+	}
+	number := func(size int) int {
+		if len(b) < size {
+			b = nil
+			return -1
+		}
+		v := 0
+		if size == 2 {
+			v = int(binary.BigEndian.Uint16(b))
+		} else {
+			v = int(int32(binary.BigEndian.Uint32(b)))
+		}
+		b = b[size:]
+		return v
+	}
+	out := []effectArgs{}
+	for range max(0, number(2)) {
+		number(2)
+	}
+	for i := range max(0, number(2)) {
+		n := number(4)
+		if n > len(b) {
+			return nil
+		}
+		a := effectArgs{number: i + 1, null: n < 0}
+		if n > 0 {
+			a.value = string(b[:n])
+			b = b[n:]
+		}
+		if wanted[a.number] {
+			out = append(out, a)
+		}
+	}
+	return &out
+}
+
+// named takes a Describe or Close.
+func (s *session) named(typ wire.Type, m, body, after []byte) error {
+	kind := askedDescribe
+	if typ == wire.TypeClose {
+		kind = askedClose
+	}
+	if len(body) < 2 || body[len(body)-1] != 0 {
+		return protocolError("invalid string in message")
+	}
+	name := string(body[1 : len(body)-1])
+	statementKind := wire.Kind(body[0]) == wire.StatementKind
+	st := s.names[name]
+	n := need{extended: true, after: after}
+	if statementKind && st != nil {
+		n.hint = st.role
+	} else if statementKind && name == "" {
+		n.hint = s.unnamedFor
+	}
+	if err := s.attach(n); err != nil {
+		return s.refuse(err)
+	}
+	s.unsynced = true
+	r := request{kind: kind, name: name}
+	switch {
+	case !statementKind || s.plainNames():
+		if !statementKind && typ == wire.TypeClose {
+			delete(s.portals, name)
+		}
+		s.ask(r)
+		s.out = append(s.out, m...)
+	case name == "" && typ == wire.TypeClose:
+		s.unnamed, s.server.Unnamed = 0, 0
+		s.ask(r)
+		s.out = append(s.out, m...)
+	case name == "":
+		target := ""
+		if s.unnamed == 0 {
+			target = nobody
+		} else {
+			s.ensureUnnamed()
+		}
+		s.ask(r)
+		s.out = appendNamed(s.out, typ, target)
+	case typ == wire.TypeClose:
+		// Others may use it: only this client lets go of it. A name that it did not give
+		// may be one of PREPARE.
+		target := name
+		if st != nil {
+			target = nobody
+			delete(s.names, name)
+			s.p.statements.release(st)
+		}
+		s.ask(r)
+		s.out = appendNamed(s.out, typ, target)
+	case st != nil:
+		s.ensure(st)
+		r.stmt = st
+		s.ask(r)
+		s.out = appendNamed(s.out, typ, st.name)
+	default:
+		s.ask(r)
+		s.out = append(s.out, m...)
+	}
+	return nil
+}

@@ -1,0 +1,214 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unique"
+
+	"github.com/pgx-dev/pgx-dev/proxy/effect"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/setting"
+	"github.com/pgx-dev/pgx-dev/wire"
+	"github.com/pgx-dev/pgx-dev/wire/pgserver"
+)
+
+// maxWelcomes bounds how many sets of startup parameters are remembered with what the server
+// reports for them.
+const maxWelcomes = 1000
+
+// welcomes remembers what clients are told when they come, so that most of them need no server
+// for it.
+type welcomes struct {
+	mu   sync.Mutex
+	told map[unique.Handle[string]]setting.Set
+}
+
+func (w *welcomes) get(params setting.Set) (setting.Set, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	told, ok := w.told[params.ID()]
+	return told, ok
+}
+
+func (w *welcomes) put(params, told setting.Set) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.told == nil || len(w.told) >= maxWelcomes {
+		w.told = map[unique.Handle[string]]setting.Set{}
+	}
+	w.told[params.ID()] = told
+}
+
+// serve serves a client that has been let in.
+func (p *Proxy) serve(ctx context.Context, t *pgserver.Takeover) error {
+	c := Client{
+		User: t.Session.User(), Database: t.Session.Database(), Addr: t.Session.RemoteAddr(),
+		Identity: t.Session.Identity(), Params: t.Params,
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(errGoodbye)
+	s := &session{
+		p: p, client: c, nc: t.Conn, log: p.log.With("user", c.User, "database", c.Database, "client", addr(c.Addr)),
+		ctx: ctx, end: end, since: time.Now(), served: 1,
+	}
+	s.delivered.L = &s.mu
+	s.asked, s.answered = s.since, s.since
+	n := 4
+	if t.Session.Version() >= wire.Version32 {
+		n = 32
+	}
+	s.key = make([]byte, n)
+	_, _ = rand.Read(s.key)
+	err := s.login(t)
+	if err == nil {
+		if p.cfg.LogConnections {
+			s.log.Info("client connected")
+		}
+		if s.replication() != "" {
+			err = s.replicate(t.Received)
+		} else {
+			err = s.run(t.Received)
+		}
+	}
+	if s.id != 0 {
+		p.remove(s)
+	}
+	if e, ok := errors.AsType[*wire.Error](err); ok && !s.isOver() {
+		s.goodbye(e)
+	}
+	s.leave()
+	if p.cfg.LogDisconnections {
+		s.log.Info("client disconnected", "queries", s.stats.queries.Load(), "transactions", s.stats.transactions.Load(), "after", time.Since(s.since), "reason", err)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, errGoodbye) {
+		return nil
+	}
+	return err
+}
+
+func (s *session) isOver() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over
+}
+
+func addr(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	return a.String()
+}
+
+// login finds the client's database and greets it.
+func (s *session) login(t *pgserver.Takeover) error {
+	if len(t.Unsent) > 0 {
+		defer clear(t.Unsent)
+	}
+	greeting := t.Unsent
+	refuse := func(err error) error {
+		if len(greeting) > 0 {
+			_ = s.toClient(greeting)
+		}
+		e := *wire.AsError(err)
+		e.Severity = wire.SeverityFatal
+		return &e
+	}
+	if s.p.closing.Load() {
+		return refuse(&wire.Error{Code: wire.CodeCannotConnectNow, Message: "the proxy is shutting down"})
+	}
+	var err error
+	if s.db, err = s.p.cfg.Lookup(s.ctx, s.client); err != nil {
+		return refuse(err)
+	}
+	if s.startup, err = startupParams(t.Params); err != nil {
+		return refuse(err)
+	}
+	s.want = s.startup
+	if s.replication() == "" {
+		if err := s.welcome(); err != nil {
+			return refuse(err)
+		}
+	}
+	s.p.add(s)
+	if s.replication() != "" {
+		return s.openReplication(greeting)
+	}
+	for _, p := range s.reported.All() {
+		if greeting, err = wire.Append(greeting, &wire.ParameterStatus{Name: statusName(p.Name), Value: p.Value}); err != nil {
+			return err
+		}
+	}
+	if greeting, err = wire.Append(greeting, &wire.BackendKeyData{PID: s.id, Key: s.key}); err != nil {
+		return err
+	}
+	if greeting, err = wire.Append(greeting, &wire.ReadyForQuery{TxStatus: wire.TxIdle}); err != nil {
+		return err
+	}
+	return s.toClient(greeting)
+}
+
+// welcome finds out what a server reports for the client's startup parameters. A server that
+// refuses them refuses the client.
+func (s *session) welcome() error {
+	if told, ok := s.db.welcome.get(s.startup); ok {
+		s.reported = told
+		return nil
+	}
+	c, err := s.checkout(s.ctx, route.Primary)
+	if err != nil {
+		return err
+	}
+	if sql := syncSQL(c, s.startup); sql != "" {
+		if err := setParams(s.ctx, c, sql); err != nil {
+			c.Unknown = true
+			c.Release()
+			return err
+		}
+		c.Have, c.Unknown = s.startup, false
+	}
+	s.reported = c.Reported
+	c.Release()
+	s.db.welcome.put(s.startup, s.reported)
+	return nil
+}
+
+// startupParams makes a set of what the startup message says of parameters.
+func startupParams(params []wire.Param) (out setting.Set, err error) {
+	for _, p := range params {
+		switch {
+		case p.Name == "user" || p.Name == "database" || p.Name == "replication" || p.IsProtocolOption():
+		case p.Name == "options":
+			options, err := pgserver.Options(p.Value)
+			if err != nil {
+				return out, err
+			}
+			for _, o := range options {
+				out = out.With(o[0], effect.Config(o[1]))
+			}
+		}
+	}
+	for _, p := range params {
+		switch {
+		case p.Name == "user" || p.Name == "database" || p.Name == "replication" || p.Name == "options" || p.IsProtocolOption():
+		default:
+			out = out.With(p.Name, effect.Config(p.Value))
+		}
+	}
+	return out, nil
+}
+
+// replication is what the client asks for by the parameter of that name.
+func (s *session) replication() string {
+	v := strings.ToLower(s.client.Param("replication"))
+	if slices.Contains([]string{"", "false", "off", "no", "0"}, v) {
+		return ""
+	}
+	return v
+}

@@ -1,0 +1,219 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/wire"
+	"github.com/pgx-dev/pgx-dev/wire/pgserver"
+)
+
+// A Proxy serves clients. It is safe for concurrent use.
+type Proxy struct {
+	cfg        Config
+	log        *slog.Logger
+	front      *pgserver.Server
+	statements *cache
+	closing    atomic.Bool
+	stop       chan struct{} // closed when the watcher must end
+	once       sync.Once
+	wg         sync.WaitGroup
+
+	mu       sync.Mutex
+	sessions map[uint32]*session
+	last     uint32
+}
+
+// maxLogins bounds the clients that have not logged in yet.
+const maxLogins = 4096
+
+// New makes a proxy. It does no I/O.
+func New(cfg Config) (*Proxy, error) {
+	if cfg.Lookup == nil {
+		return nil, errors.New("proxy: the configuration has no Lookup")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Statements <= 0 {
+		cfg.Statements = 10_000
+	}
+	p := &Proxy{cfg: cfg, log: cfg.Log, statements: newCache(cfg.Statements), stop: make(chan struct{}), sessions: map[uint32]*session{}}
+	var seed [4]byte
+	_, _ = rand.Read(seed[:])
+	p.last = binary.BigEndian.Uint32(seed[:]) >> 2
+	p.front = &pgserver.Server{
+		Auth: cfg.Auth, TLS: cfg.TLS, RequireTLS: cfg.RequireTLS, StartupTimeout: cfg.LoginTimeout,
+		MaxConns: cfg.MaxClients, MaxPreAuthConns: maxLogins,
+		ErrorLog: cfg.Log, Takeover: p.serve, Cancel: p.cancel,
+	}
+	return p, nil
+}
+
+// Serve accepts clients on all of the listeners until Shutdown, which closes them, and then
+// returns nil; or until accepting fails on one of them. It may be called once.
+func (p *Proxy) Serve(ctx context.Context, listeners ...net.Listener) error {
+	p.background(p.watch)
+	failed := make(chan error, len(listeners))
+	for _, l := range listeners {
+		p.wg.Go(func() { failed <- p.front.Serve(l) })
+	}
+	var err error
+	for range listeners {
+		select {
+		case e := <-failed:
+			if !errors.Is(e, pgserver.ErrServerClosed) {
+				return e
+			}
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+			return err
+		}
+	}
+	return nil
+}
+
+// background runs f, and Shutdown waits for it.
+func (p *Proxy) background(f func()) { p.wg.Go(f) }
+
+// Shutdown stops accepting, ends the sessions of clients that are not in a transaction, lets
+// the others end theirs, and returns when all are over. When ctx ends it closes those that are
+// left: their queries are cancelled and their transactions rolled back.
+func (p *Proxy) Shutdown(ctx context.Context) error {
+	p.closing.Store(true)
+	for _, s := range p.all() {
+		s.mu.Lock()
+		idle := s.server == nil && s.waiting == nil && s.queue.len() == 0
+		s.mu.Unlock()
+		if idle {
+			s.kill(errShutdown)
+		}
+	}
+	err := p.front.Shutdown(ctx)
+	if err != nil {
+		for _, s := range p.all() {
+			s.kill(errShutdown)
+		}
+		_ = p.front.Close()
+	}
+	p.once.Do(func() { close(p.stop) })
+	p.wg.Wait()
+	return err
+}
+
+// all returns the sessions.
+func (p *Proxy) all() []*session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]*session, 0, len(p.sessions))
+	for _, s := range p.sessions {
+		out = append(out, s)
+	}
+	return out
+}
+
+// add gives a session a number, which its client takes for a process id: a positive int32.
+func (p *Proxy) add(s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		if p.last = (p.last + 1) & 0x7fffffff; p.last != 0 && p.sessions[p.last] == nil {
+			break
+		}
+	}
+	s.id = p.last
+	p.sessions[s.id] = s
+}
+
+func (p *Proxy) remove(s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.sessions, s.id)
+}
+
+// Stats are a proxy's figures.
+type Stats struct {
+	Clients, Active, Waiting, Pinned, Statements int
+}
+
+// Stats returns the figures of now.
+func (p *Proxy) Stats() (out Stats) {
+	for _, s := range p.all() {
+		out.Clients++
+		s.mu.Lock()
+		if s.server != nil {
+			out.Active++
+		}
+		if s.waiting != nil {
+			out.Waiting++
+		}
+		if s.pinned != "" {
+			out.Pinned++
+		}
+		s.mu.Unlock()
+	}
+	out.Statements = p.statements.len()
+	return out
+}
+
+// watch looks after the sessions' timeouts.
+func (p *Proxy) watch() {
+	every := time.Second
+	for _, d := range []time.Duration{p.cfg.IdleTimeout, p.cfg.IdleInTransactionTimeout, p.cfg.QueryTimeout} {
+		if d > 0 {
+			every = min(every, max(d/4, 10*time.Millisecond))
+		}
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.stop:
+			return
+		case now := <-tick.C:
+			for _, s := range p.all() {
+				s.overdue(now)
+			}
+		}
+	}
+}
+
+// overdue does what a session's timeouts demand.
+func (s *session) overdue(now time.Time) {
+	over := func(limit time.Duration, since time.Time) bool { return limit > 0 && now.Sub(since) > limit }
+	cfg := &s.p.cfg
+	var why error
+	s.mu.Lock()
+	resting := s.queue.len() == 0 && !s.delivering && s.waiting == nil
+	switch c := s.server; {
+	case c != nil && !resting && over(cfg.QueryTimeout, s.asked):
+		if !s.timedOut {
+			s.timedOut = true
+			c.Hold()
+			s.p.background(func() { s.cancelQuery(c) })
+		} else if over(cfg.QueryTimeout+cancelPatience, s.asked) {
+			c.Break("a query did not end when it was cancelled")
+		}
+	case c != nil && resting && c.Status != wire.TxIdle && over(cfg.IdleInTransactionTimeout, s.answered):
+		why = &wire.Error{
+			Severity: wire.SeverityFatal, Code: wire.CodeIdleInTransactionTimeout,
+			Message: "terminating connection due to idle-in-transaction timeout",
+		}
+	case resting && (c == nil || c.Status == wire.TxIdle) && over(cfg.IdleTimeout, s.answered):
+		why = &wire.Error{
+			Severity: wire.SeverityFatal, Code: wire.CodeIdleSessionTimeout,
+			Message: "terminating connection due to idle-session timeout",
+		}
+	}
+	s.mu.Unlock()
+	if why != nil {
+		s.kill(why)
+	}
+}

@@ -1,0 +1,103 @@
+package proxy
+
+import (
+	"github.com/pgx-dev/pgx-dev/proxy/effect"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// hint says where a text may run, if there is a choice at all. Whatever cannot be read, or
+// changes the session, is for the primary.
+func (s *session) hint(sql string, t *effect.Text) roleHint {
+	r := s.db.Router
+	if r == nil {
+		return roleHint{}
+	}
+	if t.Statements != 1 || len(t.Effects) > 0 {
+		return roleHint{known: true, role: route.Primary}
+	}
+	st := route.Session{Hint: route.NoHint()}
+	if v, ok := s.want.Get("pgdog.role"); ok {
+		_, _ = st.Hint.Set("pgdog.role", plainValue(v))
+	}
+	if v, ok := s.want.Get("default_transaction_read_only"); ok {
+		switch plainValue(v) {
+		case "on", "true", "yes", "1":
+			st.ReadOnly = true
+		}
+	}
+	var d route.Decision
+	if err := r.Route(&d, sql, &st, nil); err != nil {
+		return roleHint{known: true, role: route.Primary}
+	}
+	return roleHint{known: true, role: d.Role}
+}
+
+// plainValue is what the value of a setting says, quotes or not.
+func plainValue(v string) string {
+	if len(v) > 0 && v[0] == 1 {
+		return v[1:]
+	}
+	if len(v) > 1 && v[0] == '\'' {
+		return v[1 : len(v)-1]
+	}
+	return v
+}
+
+// role decides where the transaction that begins now will run. A replica has to be right for
+// all of an extended series: one that has not come whole goes to the primary.
+func (s *session) role(n need) route.Role {
+	if s.db.Router == nil || s.db.Mode == Session || !n.hint.known {
+		return route.Primary
+	}
+	if n.hint.role == route.Primary || !n.extended {
+		return n.hint.role
+	}
+	rest := n.after
+	for len(rest) >= wire.HeaderLen {
+		size := 1 + int(uint32(rest[1])<<24|uint32(rest[2])<<16|uint32(rest[3])<<8|uint32(rest[4]))
+		if size < wire.HeaderLen || size > len(rest) {
+			break
+		}
+		body := rest[wire.HeaderLen:size]
+		switch wire.Type(rest[0]) {
+		case wire.TypeSync:
+			return n.hint.role
+		case wire.TypeParse:
+			if h := s.hintOfParse(body); h.role != n.hint.role {
+				return route.Primary
+			}
+		case wire.TypeBind:
+			if h := s.hintOfBind(body); h.known && h.role != n.hint.role {
+				return route.Primary
+			}
+		case wire.TypeDescribe, wire.TypeExecute, wire.TypeClose, wire.TypeFlush:
+		default:
+			return route.Primary
+		}
+		rest = rest[size:]
+	}
+	return route.Primary
+}
+
+func (s *session) hintOfParse(body []byte) roleHint {
+	_, rest, _ := cut(body)
+	sql, _, ok := cut(rest)
+	if !ok {
+		return roleHint{role: route.Primary}
+	}
+	_, h := s.classify(string(sql))
+	return h
+}
+
+func (s *session) hintOfBind(body []byte) roleHint {
+	_, rest, _ := cut(body)
+	name, _, ok := cut(rest)
+	if !ok {
+		return roleHint{known: true, role: route.Primary}
+	}
+	if st := s.names[string(name)]; st != nil {
+		return st.role
+	}
+	return roleHint{} // of a Parse in the same series
+}

@@ -1,0 +1,255 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy/effect"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/setting"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// A session is one client. See the package's comment for who runs what.
+type session struct {
+	p      *Proxy
+	db     *Database
+	client Client
+	nc     net.Conn
+	log    *slog.Logger
+	id     uint32 // what the client knows as the process id
+	key    []byte
+	since  time.Time
+	ctx    context.Context // ends with the session, or a cancel request while it waits
+	end    context.CancelCauseFunc
+
+	// Of the client's goroutine.
+	in     []byte // bytes that came and are not dealt with
+	out    []byte // for the server, not written yet
+	scan   effect.Scanner
+	served uint64 // unnamed statements so far
+
+	stats   stats
+	through *through // of a client that replicates
+
+	// write is held by who writes to the client.
+	write sync.Mutex
+
+	mu sync.Mutex
+	// server is the connection that the client has now.
+	server *pool.Conn
+	queue  queue
+	// unsynced says that there were extended messages since the last Sync.
+	unsynced bool
+	// skipping says that the server skips everything up to the next Sync.
+	skipping  bool
+	lastWords bool // the server has sent a fatal error
+	failed    bool // there was an error since the last ReadyForQuery
+	// copying is the server's response that began a COPY.
+	copying wire.Type
+	// pass is how much of the client's message, and serverPass how much of the server's, is
+	// to be forwarded without a look.
+	pass, serverPass int
+	sendTo           bool // what pass counts goes to the server, rather than nowhere
+	dropServer       bool // what serverPass counts goes nowhere
+	// writing says that the client's goroutine writes to the server, delivering that the
+	// server connection's writes to the client. Whoever is done last gives the connection
+	// back.
+	writing, delivering bool
+	delivered           sync.Cond
+	over                bool                    // the client is gone or must go
+	waiting             context.CancelCauseFunc // ends the wait for a connection
+
+	want     setting.Set // parameters as the client has set them
+	startup  setting.Set // and as it had them at first
+	reported setting.Set // ParameterStatus as the client was told
+	pending  []op
+	resync   bool // the connection's parameters must be set within the transaction
+
+	names           map[string]*statement
+	unnamed         uint64 // what the client's unnamed statement is called; 0: it has none
+	unnamedMsg      []byte // the rest of its Parse
+	unnamedTxt      effect.Text
+	unnamedFor      roleHint
+	portals         map[string]portal // those whose statements have effects
+	pinned          string            // why the connection stays with the client
+	probe           bool              // ask the server whether it still must
+	asked, answered time.Time         // the oldest request that waits; the last answer
+	timedOut        bool
+}
+
+// A portal is what is bound.
+type portal struct {
+	text *effect.Text
+	args *[]effectArgs
+}
+
+type stats struct {
+	queries, transactions, errors, received, sent atomic.Int64
+	wait, queryTime                               atomic.Int64 // nanoseconds
+}
+
+// Errors that end a session in good order.
+var (
+	errGoodbye   = errors.New("the client said goodbye")
+	errShutdown  = &wire.Error{Severity: wire.SeverityFatal, Code: wire.CodeAdminShutdown, Message: "terminating connection due to administrator command"}
+	errCancelled = &wire.Error{Code: wire.CodeQueryCanceled, Message: "canceling statement due to user request"}
+)
+
+// run serves the client until it goes.
+func (s *session) run(received []byte) error {
+	const first = 4 << 10
+	s.in = make([]byte, max(first, len(received)))
+	have := copy(s.in, received)
+	for {
+		if have > 0 {
+			n, err := s.clientBytes(s.in[:have])
+			if err != nil {
+				return err
+			}
+			have = copy(s.in, s.in[n:have])
+		}
+		switch {
+		case have == len(s.in):
+			// A message that is wanted whole: no more is believed than has come.
+			bigger := make([]byte, 2*len(s.in))
+			copy(bigger, s.in)
+			s.in = bigger
+		case have == 0 && len(s.in) > maxIdleBuffer:
+			s.in = make([]byte, first)
+		}
+		n, err := s.nc.Read(s.in[have:])
+		if n > 0 {
+			s.stats.received.Add(int64(n))
+			if have += n; have == len(s.in) && len(s.in) < maxIdleBuffer && s.sendTo {
+				s.in = append(s.in, make([]byte, maxIdleBuffer-len(s.in))...)
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// maxIdleBuffer is how large a read buffer may stay when its session is idle.
+const maxIdleBuffer = 32 << 10
+
+// toClient writes to the client. Before the server connection's goroutine does so again the
+// caller must know that it has nothing to say.
+func (s *session) toClient(b []byte) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	n, err := s.nc.Write(b)
+	s.stats.sent.Add(int64(n))
+	return err
+}
+
+// fail tells the client that a request failed which no server has seen.
+func (s *session) fail(err error) error {
+	s.stats.errors.Add(1)
+	b, encodeErr := wire.Append(nil, wire.AsError(err).Response())
+	if encodeErr != nil {
+		return encodeErr
+	}
+	return s.toClient(b)
+}
+
+// goodbye tells the client why its session ends, as far as it can be told.
+func (s *session) goodbye(err error) {
+	e := *wire.AsError(err)
+	e.Severity = wire.SeverityFatal
+	_ = s.nc.SetWriteDeadline(time.Now().Add(time.Second))
+	if b, encodeErr := wire.Append(nil, e.Response()); encodeErr == nil {
+		_ = s.toClient(b)
+	}
+}
+
+// kill ends the session from outside: its goroutine finds the connection closed. Nothing is
+// told to a client that an answer is on its way to.
+func (s *session) kill(why error) {
+	s.mu.Lock()
+	quiet := s.queue.len() == 0 && !s.delivering && s.serverPass == 0
+	over := s.over
+	s.over = true
+	s.mu.Unlock()
+	if over {
+		return
+	}
+	if quiet {
+		s.goodbye(why)
+	}
+	s.end(why)
+	_ = s.nc.Close()
+}
+
+// leave gives back what the session has when its client is gone.
+func (s *session) leave() {
+	_ = s.nc.Close()
+	s.end(errGoodbye)
+	s.mu.Lock()
+	s.over = true
+	for s.delivering {
+		s.delivered.Wait()
+	}
+	c := s.server
+	s.server = nil
+	a := s.abandoned(c)
+	s.forgetStatements()
+	s.mu.Unlock()
+	if c == nil {
+		return
+	}
+	clean := a == (pool.Abandoned{}) && c.Status == wire.TxIdle
+	switch {
+	case s.pass > 0 || c.Broken():
+		c.Break("the client is gone in the middle of a message")
+		c.Release()
+	case clean:
+		c.Release()
+	default:
+		c.Recover(a)
+	}
+}
+
+// abandoned says what state the client leaves the connection in.
+func (s *session) abandoned(c *pool.Conn) (a pool.Abandoned) {
+	if c == nil {
+		return a
+	}
+	for i := s.queue.head; i < len(s.queue.items); i++ {
+		r := &s.queue.items[i]
+		switch r.kind {
+		case askedQuery, askedFunction, askedSync:
+			a.Readies++
+		}
+		s.undo(c, r)
+	}
+	a.Skip = s.serverPass
+	a.Sync = s.unsynced
+	a.CopyIn = s.copying == wire.TypeCopyInResponse || a.Readies > 0 || a.Sync
+	a.Cancel = a.Readies > 0
+	// What pins has to go, and so has what cannot be told.
+	a.Reset = s.pinned != "" || s.db.Mode == Session
+	if len(s.pending) > 0 {
+		c.Unknown = true
+	}
+	if s.queue.len() > 0 {
+		c.Unnamed = 0
+	}
+	s.queue = queue{}
+	return a
+}
+
+// forgetStatements lets go of the client's prepared statements.
+func (s *session) forgetStatements() {
+	for _, st := range s.names {
+		s.p.statements.release(st)
+	}
+	clear(s.names)
+}
