@@ -182,7 +182,7 @@ func (r *Router) bySets(d *Decision, p *Plan) error {
 	if r.cfg.CrossShardDisabled {
 		return refuse("statements on several shards are disabled (cross_shard_disabled)", "restrict it to one sharding key, or name the shard by a comment")
 	}
-	return d.several(p, m, union, sets, whole)
+	return d.several(p, m, union, sets)
 }
 
 func (r *Router) move(d *Decision, p *Plan, union sharding.Set) error {
@@ -202,7 +202,7 @@ func lookupError(err error) error {
 }
 
 // several fills d for several shards.
-func (d *Decision) several(p *Plan, m *multi, union sharding.Set, sets []sharding.Set, whole []lex.Token) error {
+func (d *Decision) several(p *Plan, m *multi, union sharding.Set, sets []sharding.Set) error {
 	e := &d.env
 	d.Shards, d.Merge, d.Why = union, m.spec, m.why
 	for _, o := range []struct {
@@ -231,9 +231,6 @@ func (d *Decision) several(p *Plan, m *multi, union sharding.Set, sets []shardin
 	}
 	if m.sql != nil {
 		d.SQL, d.Params = m.sql.render(e.sql, e.toks)
-		if p.prefix > 0 {
-			d.SQL = e.sql[whole[0].Start:whole[p.prefix-1].End] + " " + d.SQL
-		}
 	}
 	if m.finish == nil {
 		return nil

@@ -80,7 +80,6 @@ type Plan struct {
 	insert  *insertPlan
 	channel string
 	base    int      // the token at which the inner statement starts
-	prefix  int      // tokens that a rewritten inner statement keeps before it
 	replay  template // for the first shard of an omnisharded INSERT with volatile values
 	fixed   error    // why it is refused, whatever the values
 	pins    []pin

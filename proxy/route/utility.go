@@ -207,9 +207,14 @@ func (pb *builder) declare(st *statement) (*Plan, error) {
 			if err != nil {
 				return nil, err
 			}
+			// Whoever carries it out runs the query and keeps its rows.
 			inner := p.Inner
-			p.multi = inner.several
-			p.prefix = i + 1
+			p.multi = func() (*multi, error) {
+				if _, err := inner.several(); err != nil {
+					return nil, err
+				}
+				return &multi{spec: &gather.Spec{}, why: "the query is run on several shards, and its rows are kept for FETCH"}, nil
+			}
 			return p, nil
 		}
 	}

@@ -1,0 +1,492 @@
+// Package copysplit cuts the data of COPY FROM STDIN into rows and says to which shard each
+// belongs. It is pure: bytes in, bytes out.
+//
+// # Flow
+//
+//	CopyData ─► Splitter.Write ─► rows of shard 0, rows of shard 1, …; what all get
+//
+// The data are cut where the server would cut them (CopyReadLine and CopyReadBinaryData in
+// copyfromparse.c), and go on unchanged: only the columns of the sharding key are read, as
+// the server would read them. A row may be in several pieces of data, and pieces may hold
+// many rows.
+package copysplit
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/route/hash"
+	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// maxRow is how long a row may be, in bytes: what one message can hold (MaxAllocSize).
+const maxRow = 1 << 30
+
+// A Place finds the shard of a row by its sharding key, whose values are valid during the
+// call only.
+type Place func(key []sharding.Raw) (shard int, err error)
+
+// A Splitter cuts one COPY. It is not safe for concurrent use.
+type Splitter struct {
+	format            format
+	header            bool // the first line names the columns
+	delimiter         byte
+	null              []byte
+	quote, escape     byte
+	forceNull         []bool // by key column: a quoted null string is NULL too
+	forceNot          []bool // by key column: an unquoted null string is none
+	keyAt             []int
+	types             []hash.OID
+	place             Place
+	shards            int
+	out               [][]byte
+	rest              []byte // a row that is not complete
+	values            []sharding.Raw
+	scratch           []byte
+	line              int
+	begun, ended, cut bool
+	// state of the search for the end of a CSV row, so that a long one is scanned once
+	scanned int
+	quoted  bool
+}
+
+type format uint8
+
+const (
+	text format = iota
+	csv
+	binary
+)
+
+// New makes a splitter for a COPY. place is called once for each row. An error says that
+// the COPY has options with which its data cannot be split.
+func New(c *route.Copy, shards int, place Place) (*Splitter, error) {
+	s := &Splitter{
+		delimiter: '\t', null: []byte(`\N`), quote: '"', place: place, shards: shards, keyAt: c.KeyAt,
+		out: make([][]byte, shards), values: make([]sharding.Raw, len(c.KeyAt)),
+		forceNull: make([]bool, len(c.KeyAt)), forceNot: make([]bool, len(c.KeyAt)),
+	}
+	if c.Key == nil || len(c.KeyAt) == 0 {
+		return nil, fmt.Errorf("table %s has no sharding key", c.Table)
+	}
+	for i := range c.KeyAt {
+		t := c.Key.Types[min(i, len(c.Key.Types)-1)]
+		s.types = append(s.types, t)
+	}
+	switch f := strings.ToLower(c.Options["format"]); f {
+	case "", "text":
+	case "csv":
+		s.format, s.delimiter, s.null = csv, ',', nil
+	case "binary":
+		s.format = binary
+	default:
+		return nil, fmt.Errorf("COPY format %q is not known", f)
+	}
+	for name, v := range c.Options {
+		if err := s.option(c, strings.ToLower(name), v); err != nil {
+			return nil, err
+		}
+	}
+	if s.escape == 0 {
+		s.escape = s.quote
+	}
+	return s, nil
+}
+
+func (s *Splitter) option(c *route.Copy, name, v string) error {
+	single := func(dst *byte) error {
+		if len(v) != 1 {
+			return fmt.Errorf("COPY %s must be a single one-byte character", name)
+		}
+		*dst = v[0]
+		return nil
+	}
+	switch name {
+	case "format", "freeze", "default", "on_error", "log_verbosity", "reject_limit", "force_quote":
+		if name == "on_error" && strings.ToLower(v) != "stop" {
+			return fmt.Errorf("COPY with ON_ERROR %s cannot be split", v)
+		}
+	case "header":
+		switch strings.ToLower(v) {
+		case "true", "on", "1", "match":
+			s.header = s.format != binary
+		}
+	case "delimiter":
+		return single(&s.delimiter)
+	case "quote":
+		return single(&s.quote)
+	case "escape":
+		return single(&s.escape)
+	case "null":
+		s.null = []byte(v)
+	case "encoding":
+		switch e := strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(v)); e {
+		case "utf8", "sqlascii", "unicode":
+		default:
+			if !strings.HasPrefix(e, "latin") && !strings.HasPrefix(e, "win") && !strings.HasPrefix(e, "iso") && !strings.HasPrefix(e, "euc") && !strings.HasPrefix(e, "koi8") {
+				return fmt.Errorf("COPY in encoding %s cannot be split", v)
+			}
+		}
+	case "force_null", "force_not_null":
+		for i, at := range c.KeyAt {
+			named := strings.TrimSpace(v) == "*"
+			for _, col := range strings.Split(strings.Trim(strings.TrimSpace(v), "()"), ",") {
+				col = strings.Trim(strings.TrimSpace(col), `"`)
+				named = named || at < len(c.Columns) && strings.EqualFold(col, c.Columns[at])
+			}
+			if name == "force_null" {
+				s.forceNull[i] = named
+			} else {
+				s.forceNot[i] = named
+			}
+		}
+	default:
+		return fmt.Errorf("COPY option %s is not known", name)
+	}
+	return nil
+}
+
+// Out returns what shard's server is to be sent, which the caller takes over by [Splitter.Taken].
+func (s *Splitter) Out(shard int) []byte { return s.out[shard] }
+
+// Taken says that what Out returned has been sent.
+func (s *Splitter) Taken(shard int) {
+	if cap(s.out[shard]) > 1<<20 {
+		s.out[shard] = nil
+		return
+	}
+	s.out[shard] = s.out[shard][:0]
+}
+
+// Write takes a piece of the data. An error is the client's.
+func (s *Splitter) Write(p []byte) error {
+	if s.ended {
+		return nil // what stands behind the end is not read
+	}
+	if len(s.rest) > 0 {
+		if len(s.rest)+len(p) > maxRow {
+			return wire.Errorf(wire.CodeProgramLimitExceeded, "a row of COPY data is longer than %d bytes", maxRow)
+		}
+		s.rest = append(s.rest, p...)
+		p = s.rest
+	}
+	n, err := s.rows(p)
+	if err != nil {
+		return err
+	}
+	if n == len(p) {
+		s.rest = s.rest[:0]
+		if cap(s.rest) > 1<<20 {
+			s.rest = nil
+		}
+		return nil
+	}
+	if len(s.rest) > 0 {
+		s.rest = s.rest[:copy(s.rest, s.rest[n:])]
+		return nil
+	}
+	s.rest = append(s.rest[:0], p[n:]...)
+	return nil
+}
+
+// Close ends the data: a last line may lack its end.
+func (s *Splitter) Close() error {
+	if s.ended || len(s.rest) == 0 {
+		return nil
+	}
+	if s.format == binary {
+		for i := range s.out {
+			s.out[i] = append(s.out[i], s.rest...) // the server says what is wrong
+		}
+		return nil
+	}
+	line := s.rest
+	s.rest = nil
+	return s.row(line)
+}
+
+func (s *Splitter) rows(p []byte) (int, error) {
+	switch s.format {
+	case binary:
+		return s.binaryRows(p)
+	case csv:
+		return s.csvRows(p)
+	}
+	at := 0
+	for {
+		end := s.textEnd(p[at:])
+		if end < 0 {
+			return at, nil
+		}
+		if err := s.row(p[at : at+end]); err != nil {
+			return at, err
+		}
+		at += end
+		if s.ended {
+			return len(p), nil
+		}
+	}
+}
+
+// textEnd returns the length of the line at the beginning of p, its end included; -1 if it
+// is not complete. A backslash before the end of a line makes it data.
+func (s *Splitter) textEnd(p []byte) int {
+	from := s.scanned
+	for {
+		i := bytes.IndexByte(p[from:], '\n')
+		if i < 0 {
+			// A line that ends in a carriage return alone is one of old Macs.
+			s.scanned = len(p)
+			return -1
+		}
+		i += from
+		back := 0
+		for j := i - 1; j >= 0 && p[j] == '\\'; j-- {
+			back++
+		}
+		if back%2 == 0 {
+			s.scanned = 0
+			return i + 1
+		}
+		from = i + 1
+	}
+}
+
+// csvRows cuts where a line ends outside of quotes.
+func (s *Splitter) csvRows(p []byte) (int, error) {
+	at := 0
+	i := s.scanned
+	for i < len(p) {
+		c := p[i]
+		switch {
+		case s.quoted && c == s.escape && s.escape != s.quote:
+			if i+1 == len(p) {
+				s.scanned = i - at
+				return at, nil
+			}
+			if p[i+1] == s.quote || p[i+1] == s.escape {
+				i++
+			}
+		case c == s.quote:
+			s.quoted = !s.quoted
+		case c == '\n' && !s.quoted:
+			if err := s.row(p[at : i+1]); err != nil {
+				return at, err
+			}
+			at = i + 1
+			if s.ended {
+				s.scanned = 0
+				return len(p), nil
+			}
+			// Most rows have no quotes: look for both at once by the faster search.
+			if s.quote != 0 {
+				if end := bytes.IndexByte(p[at:], '\n'); end > 0 && bytes.IndexByte(p[at:at+end], s.quote) < 0 {
+					i = at + end
+					continue
+				}
+			}
+		}
+		i++
+	}
+	s.scanned = i - at
+	return at, nil
+}
+
+// row places a line, which has its end unless it is the last.
+func (s *Splitter) row(line []byte) error {
+	s.line++
+	if s.header && !s.begun {
+		s.begun = true
+		for i := range s.out {
+			s.out[i] = append(s.out[i], line...)
+		}
+		return nil
+	}
+	s.begun = true
+	body := bytes.TrimRight(line, "\n")
+	body = bytes.TrimSuffix(body, []byte("\r"))
+	if bytes.Equal(body, []byte(`\.`)) {
+		s.ended = true
+		return nil
+	}
+	if bytes.IndexByte(body, '\r') >= 0 && s.format == text {
+		return wire.Errorf(wire.CodeBadCopyFileFormat, "literal carriage return found in COPY data, line %d: use \\r, or lines that end in a newline", s.line)
+	}
+	var err error
+	if s.format == csv {
+		err = s.csvKey(body)
+	} else {
+		err = s.textKey(body)
+	}
+	if err != nil {
+		return err
+	}
+	return s.put(line)
+}
+
+func (s *Splitter) put(row []byte) error {
+	shard, err := s.place(s.values)
+	if err != nil {
+		e := *wire.AsError(err)
+		e.Where = strings.TrimSpace(fmt.Sprintf("COPY data, row %d %s", s.line, e.Where))
+		return &e
+	}
+	s.out[shard] = append(s.out[shard], row...)
+	return nil
+}
+
+func (s *Splitter) missing(column int) error {
+	return wire.Errorf(wire.CodeBadCopyFileFormat, "missing data for the sharding key, column %d of line %d", column+1, s.line)
+}
+
+// textKey reads the key's columns of a line in the text format.
+func (s *Splitter) textKey(line []byte) error {
+	s.scratch = s.scratch[:0]
+	last := slices.Max(s.keyAt)
+	at := 0
+	for col := 0; col <= last; col++ {
+		if at > len(line) {
+			return s.missing(col)
+		}
+		end := at
+		for {
+			i := bytes.IndexByte(line[end:], s.delimiter)
+			if i < 0 {
+				end = len(line)
+				break
+			}
+			end += i
+			back := 0
+			for j := end - 1; j >= at && line[j] == '\\'; j-- {
+				back++
+			}
+			if back%2 == 0 {
+				break
+			}
+			end++
+		}
+		if k := slices.Index(s.keyAt, col); k >= 0 {
+			s.values[k] = s.textValue(line[at:end], s.types[k])
+		}
+		at = end + 1
+	}
+	return nil
+}
+
+func (s *Splitter) textValue(v []byte, t hash.OID) sharding.Raw {
+	if bytes.Equal(v, s.null) {
+		return sharding.Raw{Type: t, Null: true}
+	}
+	if bytes.IndexByte(v, '\\') < 0 {
+		return sharding.Raw{Type: t, Bytes: v}
+	}
+	start := len(s.scratch)
+	s.scratch = unescape(s.scratch, v)
+	return sharding.Raw{Type: t, Bytes: s.scratch[start:]}
+}
+
+// unescape is CopyReadAttributesText's.
+func unescape(dst, v []byte) []byte {
+	for i := 0; i < len(v); i++ {
+		c := v[i]
+		if c != '\\' || i+1 == len(v) {
+			dst = append(dst, c)
+			continue
+		}
+		i++
+		switch c = v[i]; c {
+		case 'b':
+			c = '\b'
+		case 'f':
+			c = '\f'
+		case 'n':
+			c = '\n'
+		case 'r':
+			c = '\r'
+		case 't':
+			c = '\t'
+		case 'v':
+			c = '\v'
+		case '0', '1', '2', '3', '4', '5', '6', '7':
+			n := c - '0'
+			for range 2 {
+				if i+1 < len(v) && v[i+1] >= '0' && v[i+1] <= '7' {
+					i++
+					n = n<<3 + v[i] - '0'
+				}
+			}
+			c = n
+		case 'x':
+			if i+1 < len(v) && hex(v[i+1]) >= 0 {
+				i++
+				n := hex(v[i])
+				if i+1 < len(v) && hex(v[i+1]) >= 0 {
+					i++
+					n = n<<4 + hex(v[i])
+				}
+				c = byte(n)
+			}
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+func hex(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}
+
+// csvKey reads the key's columns of a line in the CSV format (CopyReadAttributesCSV).
+func (s *Splitter) csvKey(line []byte) error {
+	s.scratch = s.scratch[:0]
+	last := slices.Max(s.keyAt)
+	at := 0
+	for col := 0; col <= last; col++ {
+		if at > len(line) {
+			return s.missing(col)
+		}
+		k := slices.Index(s.keyAt, col)
+		start := len(s.scratch)
+		quoted, inside := false, false
+		from := at
+		for ; at < len(line); at++ {
+			c := line[at]
+			switch {
+			case !inside && c == s.delimiter:
+			case !inside && c == s.quote:
+				quoted, inside = true, true
+				continue
+			case inside && c == s.escape && at+1 < len(line) && (line[at+1] == s.quote || line[at+1] == s.escape):
+				at++
+				s.scratch = append(s.scratch, line[at])
+				continue
+			case inside && c == s.quote:
+				inside = false
+				continue
+			default:
+				s.scratch = append(s.scratch, c)
+				continue
+			}
+			break
+		}
+		if k >= 0 {
+			v := s.scratch[start:]
+			null := bytes.Equal(line[from:at], s.null) && !quoted && !s.forceNot[k] || s.forceNull[k] && bytes.Equal(v, s.null)
+			s.values[k] = sharding.Raw{Type: s.types[k], Bytes: v, Null: null}
+		}
+		at++
+	}
+	return nil
+}

@@ -1,0 +1,525 @@
+package scatter
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// A statement is a prepared one.
+type statement struct {
+	name, sql string
+	types     []uint32 // as the client declared them
+	server    string   // its name on servers; "" for the unnamed one
+
+	described  bool
+	generation uint64 // of the executor, when it was described
+	params     []uint32
+	fields     []wire.Field
+}
+
+// A portal is a bound statement. It is routed when it is first executed.
+type portal struct {
+	name     string
+	st       *statement
+	formats  []wire.Format
+	values   [][]byte
+	results  []wire.Format
+	describe bool // a Describe waits to go along with the Execute
+
+	link     *link   // of one shard's portal that has more rows
+	answer   *answer // of several shards' that has
+	pending  []byte  // a row that has been read ahead
+	complete bool
+}
+
+// An expectation is a message that is to come, or one that we answer in its place.
+type expect struct {
+	l    *link
+	want want
+	lit  []byte // a message of ours
+	p    *portal
+	drop bool // the client does not hear of it
+	name string
+}
+
+type want uint8
+
+const (
+	literal want = iota
+	parsed
+	bound
+	rowsDescribed
+	executed
+	closed
+)
+
+// maxQueue is how much may be sent before answers are read, in messages and bytes.
+const (
+	maxQueue      = 512
+	maxQueueBytes = 48 << 10
+)
+
+// extended takes a message of the extended protocol.
+func (s *Session) extended(ctx context.Context, typ wire.Type, body []byte) error {
+	switch typ {
+	case wire.TypeParse:
+		var m wire.Parse
+		if err := m.Decode(body); err != nil {
+			return brokenError{err}
+		}
+		return s.parse(&m)
+	case wire.TypeBind:
+		var m wire.Bind
+		if err := m.Decode(body); err != nil {
+			return brokenError{err}
+		}
+		return s.bind(&m)
+	case wire.TypeDescribe:
+		var m wire.Describe
+		if err := m.Decode(body); err != nil {
+			return brokenError{err}
+		}
+		return s.describeMessage(ctx, &m)
+	case wire.TypeExecute:
+		var m wire.Execute
+		if err := m.Decode(body); err != nil {
+			return brokenError{err}
+		}
+		return s.executeMessage(ctx, &m)
+	case wire.TypeClose:
+		var m wire.Close
+		if err := m.Decode(body); err != nil {
+			return brokenError{err}
+		}
+		return s.closeMessage(&m)
+	case wire.TypeFlush:
+		if err := s.undescribed(ctx); err != nil {
+			return err
+		}
+		if err := s.settle(); err != nil {
+			return err
+		}
+		return s.flush()
+	}
+	return brokenError{wire.Errorf(wire.CodeProtocolViolation, "message of type %q is not expected here", byte(typ))}
+}
+
+// answer puts a message of ours behind what is still to come.
+func (s *Session) answer(m wire.Message) error {
+	if len(s.queue) == 0 {
+		return s.send(m)
+	}
+	b, err := wire.Append(nil, m)
+	s.queue = append(s.queue, expect{want: literal, lit: b})
+	return err
+}
+
+// parse is Parse: the text is planned here, and goes to a server when it is used.
+func (s *Session) parse(m *wire.Parse) error {
+	if m.Name != "" && s.statements[m.Name] != nil {
+		return wire.Errorf(wire.CodeDuplicatePreparedStmt, "prepared statement %q already exists", m.Name)
+	}
+	delete(s.statements, m.Name)
+	if _, err := s.router().Prepare(m.SQL, &s.state); err != nil {
+		if errors.Is(err, route.ErrSeveral) {
+			err = wire.Errorf(wire.CodeSyntaxError, "cannot insert multiple commands into a prepared statement")
+		}
+		return err
+	}
+	st := &statement{name: m.Name, sql: m.SQL, types: append([]uint32(nil), m.ParamOIDs...)}
+	if m.Name != "" {
+		h := sha256.New()
+		_, _ = io.WriteString(h, m.SQL)
+		for _, t := range m.ParamOIDs {
+			_, _ = h.Write([]byte{0, byte(t >> 24), byte(t >> 16), byte(t >> 8), byte(t)})
+		}
+		st.server = "__pgx_" + hex.EncodeToString(h.Sum(nil)[:12])
+	}
+	s.statements[m.Name] = st
+	return s.answer(&wire.ParseComplete{})
+}
+
+// bind is Bind.
+func (s *Session) bind(m *wire.Bind) error {
+	st := s.statements[m.Statement]
+	if st == nil {
+		return noStatement(m.Statement)
+	}
+	if p := s.portals[m.Portal]; p != nil && m.Portal != "" {
+		return wire.Errorf(wire.CodeDuplicateCursor, "cursor %q already exists", m.Portal)
+	} else if p != nil {
+		s.closePortal(p)
+	}
+	if s.tx.failed {
+		switch firstWord(st.sql) {
+		case "commit", "end", "rollback", "abort":
+		default:
+			return wire.Errorf(wire.CodeInFailedSQLTransaction, "current transaction is aborted, commands ignored until end of transaction block")
+		}
+	}
+	p := &portal{
+		name: m.Portal, st: st,
+		formats: append([]wire.Format(nil), m.ParamFormats...), results: append([]wire.Format(nil), m.ResultFormats...),
+		values: make([][]byte, len(m.Params)),
+	}
+	n := 0
+	for _, v := range m.Params {
+		n += len(v)
+	}
+	own := make([]byte, 0, n)
+	for i, v := range m.Params {
+		if v != nil {
+			at := len(own)
+			own = append(own, v...)
+			p.values[i] = own[at:len(own):len(own)]
+		}
+	}
+	s.portals[m.Portal] = p
+	return s.answer(&wire.BindComplete{})
+}
+
+func noStatement(name string) error {
+	if name == "" {
+		return wire.Errorf(wire.CodeInvalidSQLStatementName, "unnamed prepared statement does not exist")
+	}
+	return wire.Errorf(wire.CodeInvalidSQLStatementName, "prepared statement %q does not exist", name)
+}
+
+// describeMessage is Describe. That of a portal goes along with its Execute, if it can.
+func (s *Session) describeMessage(ctx context.Context, m *wire.Describe) error {
+	if m.Kind == wire.StatementKind {
+		st := s.statements[m.Name]
+		if st == nil {
+			return noStatement(m.Name)
+		}
+		if err := s.describe(ctx, st); err != nil {
+			return err
+		}
+		if err := s.answer(&wire.ParameterDescription{OIDs: st.params}); err != nil {
+			return err
+		}
+		return s.answerFields(st.fields, nil)
+	}
+	p := s.portals[m.Name]
+	if p == nil {
+		return wire.Errorf(wire.CodeInvalidCursorName, "portal %q does not exist", m.Name)
+	}
+	if p.st.described && p.st.generation == s.ex.generation.Load() {
+		return s.answerFields(p.st.fields, p.results)
+	}
+	if err := s.undescribed(ctx); err != nil {
+		return err
+	}
+	p.describe = true
+	return nil
+}
+
+// answerFields answers a Describe.
+func (s *Session) answerFields(fields []wire.Field, results []wire.Format) error {
+	if fields == nil {
+		return s.answer(&wire.NoData{})
+	}
+	out := append([]wire.Field(nil), fields...)
+	for i := range out {
+		out[i].Format = wire.FormatAt(results, i)
+	}
+	return s.answer(&wire.RowDescription{Fields: out})
+}
+
+// undescribed answers a Describe whose Execute has not come.
+func (s *Session) undescribed(ctx context.Context) error {
+	for _, p := range s.portals {
+		if !p.describe {
+			continue
+		}
+		p.describe = false
+		if err := s.describe(ctx, p.st); err != nil {
+			return err
+		}
+		if err := s.answerFields(p.st.fields, p.results); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// describe asks a server what a statement's parameters and columns are.
+func (s *Session) describe(ctx context.Context, st *statement) error {
+	generation := s.ex.generation.Load()
+	if st.described && st.generation == generation {
+		return nil
+	}
+	if done, err := s.describeOwn(ctx, st); done || err != nil {
+		return err
+	}
+	if err := s.settle(); err != nil {
+		return err
+	}
+	var d route.Decision
+	shard := s.sticky
+	b := &route.Binding{UniqueID: s.ex.cfg.UniqueID, Lookups: &s.ex.lookups}
+	role := route.Primary
+	if err := s.router().Route(&d, st.sql, &s.state, b); err == nil {
+		role = d.Role
+		if !d.Shards.Has(shard) && d.Shards.Len() > 0 {
+			shard = d.Shards.Lowest()
+		}
+	}
+	l, err := s.acquire(ctx, shard, role)
+	if err != nil {
+		return err
+	}
+	sql, err := withoutIDs(st.sql)
+	if err != nil {
+		return err
+	}
+	for _, m := range []wire.Message{&wire.Parse{SQL: sql, ParamOIDs: st.types}, &wire.Describe{Kind: wire.StatementKind}} {
+		if err := l.put(m); err != nil {
+			return err
+		}
+	}
+	// Sync would end what a pipeline has begun.
+	pipelined := l.unsynced
+	if pipelined {
+		err = l.put(&wire.Flush{})
+	} else {
+		err = l.put(&wire.Sync{})
+	}
+	if err == nil {
+		err = l.push()
+	}
+	if err != nil {
+		return err
+	}
+	l.running = true
+	st.fields, st.params = nil, nil
+	for {
+		typ, body, err := l.next()
+		if err != nil {
+			return err
+		}
+		switch typ {
+		case wire.TypeErrorResponse:
+			failure := l.errorOf(body)
+			if l.dead {
+				return failure
+			}
+			if pipelined {
+				l.running = false
+				return failure // the rest is dropped up to Sync
+			}
+			if _, err := l.drain(); err != nil && broken(err) {
+				return err
+			}
+			return failure
+		case wire.TypeParameterDescription:
+			var m wire.ParameterDescription
+			if err := m.Decode(body); err != nil {
+				return l.lost(err)
+			}
+			st.params = append([]uint32{}, m.OIDs...)
+		case wire.TypeRowDescription, wire.TypeNoData:
+			if typ == wire.TypeRowDescription {
+				var m wire.RowDescription
+				if err := m.Decode(body); err != nil {
+					return l.lost(err)
+				}
+				st.fields = m.Fields
+			}
+			st.described, st.generation = true, generation
+			if pipelined {
+				l.running = false
+				return nil
+			}
+		case wire.TypeReadyForQuery:
+			l.rest()
+			return nil
+		}
+	}
+}
+
+// describeOwn describes the statements that are the session's own.
+func (s *Session) describeOwn(ctx context.Context, st *statement) (bool, error) {
+	plan, err := s.router().Prepare(st.sql, &s.state)
+	if err != nil {
+		return true, err
+	}
+	w, err := scan(st.sql)
+	if err != nil {
+		return true, err
+	}
+	text := func(name string) []wire.Field {
+		return []wire.Field{{Name: name, TypeOID: oidText, TypeSize: -1, TypeMod: -1}}
+	}
+	st.params = []uint32{}
+	switch plan.Class {
+	case route.Empty, route.Transaction, route.Set, route.Prepare, route.Deallocate, route.CopyIn, route.CopyOut, route.Listen, route.Notify, route.DDL:
+		st.fields = nil
+	case route.Explain:
+		if !plan.RouteOnly {
+			return false, nil
+		}
+		st.fields = text("QUERY PLAN")
+	case route.Show:
+		if !w.is(1, "pgdog") {
+			return false, nil
+		}
+		st.fields = text("pgdog." + w.ident(3))
+	case route.Execute:
+		inner := s.prepared[plan.Word]
+		if inner == nil {
+			return true, noStatement(plan.Word)
+		}
+		if err := s.describe(ctx, inner); err != nil {
+			return true, err
+		}
+		st.fields = inner.fields
+	case route.Cursor:
+		st.fields = nil
+		if c := s.cursors[plan.Word]; c != nil && w.is(0, "fetch") {
+			st.fields = c.fields
+			if c.shard >= 0 {
+				return false, nil
+			}
+		} else if !w.is(0, "declare", "move", "close") {
+			return true, wire.Errorf(wire.CodeInvalidCursorName, "cursor %q does not exist", plan.Word)
+		}
+	default:
+		return false, nil
+	}
+	st.described, st.generation = true, s.ex.generation.Load()
+	return true, nil
+}
+
+// withoutIDs puts a number in place of each call of pgdog.unique_id(), which servers do not
+// know, so that the rest can be described.
+func withoutIDs(sql string) (string, error) {
+	if !containsFold(sql, "unique_id") {
+		return sql, nil
+	}
+	w, err := scan(sql)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	at := 0
+	for i := 0; i < len(w.toks); i++ {
+		if w.is(i, "pgdog") && w.is(i+1, ".") && w.is(i+2, "unique_id") && w.is(i+3, "(") && w.is(i+4, ")") {
+			b.WriteString(sql[at:w.toks[i].Start])
+			b.WriteString("0::bigint")
+			at = int(w.toks[i+4].End)
+			i += 4
+		}
+	}
+	b.WriteString(sql[at:])
+	return b.String(), nil
+}
+
+// closeMessage is Close.
+func (s *Session) closeMessage(m *wire.Close) error {
+	if m.Kind == wire.StatementKind {
+		delete(s.statements, m.Name)
+	} else if p := s.portals[m.Name]; p != nil {
+		s.closePortal(p)
+		delete(s.portals, m.Name)
+	}
+	return s.answer(&wire.CloseComplete{})
+}
+
+// closePortal frees what a portal has on servers.
+func (s *Session) closePortal(p *portal) {
+	if p.answer != nil {
+		p.answer.stop(errors.New("the portal is closed"))
+		p.answer = nil
+	}
+	if l := p.link; l != nil && !l.dead {
+		p.link = nil
+		if err := l.put(&wire.Close{Kind: wire.PortalKind, Name: serverPortal(p.name)}); err == nil {
+			l.unsynced = true
+			s.queue = append(s.queue, expect{l: l, want: closed, drop: true})
+		}
+	}
+}
+
+func serverPortal(name string) string { return "p_" + name }
+
+// sync is Sync: what a pipeline has done takes effect.
+func (s *Session) sync(ctx context.Context) error {
+	var err error
+	if !s.skip {
+		if err = s.undescribed(ctx); err == nil {
+			err = s.settle()
+		}
+		if broken(err) {
+			return err
+		}
+	}
+	failed := s.skip || err != nil
+	s.queue = s.queue[:0]
+	if failed {
+		for _, p := range s.portals {
+			p.describe = false
+		}
+	}
+	for _, l := range s.links {
+		if l == nil || !l.unsynced || l.dead {
+			continue
+		}
+		if failed && s.tx.none() {
+			// What the pipeline has done before the error must not take effect.
+			if e := l.putAll(&wire.Parse{SQL: "ROLLBACK"}, &wire.Bind{}, &wire.Execute{}); e != nil {
+				l.dead = true
+				continue
+			}
+			l.mute = true
+		}
+		if e := l.put(&wire.Sync{}); e != nil {
+			l.dead = true
+			continue
+		}
+		l.running = true
+		e := l.push()
+		if e == nil {
+			_, e = l.drain()
+		}
+		l.mute = false
+		if broken(e) {
+			return e
+		}
+		if e != nil && err == nil && !failed {
+			err = e
+		}
+	}
+	if s.tx.implicit {
+		if failed {
+			if e := s.rollback(); e != nil {
+				return e
+			}
+		} else {
+			err = s.finishImplicit(ctx, err)
+			if broken(err) {
+				return err
+			}
+		}
+	}
+	if err != nil {
+		s.fail(err)
+	}
+	s.skip = false
+	if s.tx.none() {
+		for _, p := range s.portals {
+			if p.answer != nil {
+				p.answer.stop(errors.New("the transaction has ended"))
+			}
+		}
+		clear(s.portals)
+	}
+	return s.ready()
+}

@@ -1,0 +1,472 @@
+package scatter_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/native"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/route/schema"
+	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
+	"github.com/pgx-dev/pgx-dev/proxy/scatter"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// A conn is a server connection.
+type conn struct {
+	net.Conn
+	r        *wire.Reader
+	pid      uint32
+	key      []byte
+	settings string
+	known    scatter.Statements
+	srv      *server
+	params   map[string]string
+}
+
+// A server is a database of a server.
+type server struct {
+	dial     func(ctx context.Context) (net.Conn, error)
+	user     string
+	database string
+}
+
+func (s *server) connect(ctx context.Context) (*conn, error) {
+	nc, err := s.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{Conn: nc, r: wire.NewReader(nc, wire.Backend, 0), srv: s, params: map[string]string{}}
+	m := &wire.StartupMessage{Version: wire.Version30, Params: []wire.Param{{Name: "user", Value: s.user}, {Name: "database", Value: s.database}}}
+	b, err := wire.Append(nil, m)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := nc.Write(b); err != nil {
+		return nil, err
+	}
+	for {
+		f, err := c.r.ReadFrame()
+		if err != nil {
+			return nil, err
+		}
+		switch f.Type {
+		case wire.TypeBackendKeyData:
+			var k wire.BackendKeyData
+			if err := k.Decode(f.Body); err != nil {
+				return nil, err
+			}
+			c.pid, c.key = k.PID, append([]byte(nil), k.Key...)
+		case wire.TypeParameterStatus:
+			var p wire.ParameterStatus
+			if err := p.Decode(f.Body); err != nil {
+				return nil, err
+			}
+			c.params[p.Name] = p.Value
+		case wire.TypeErrorResponse:
+			var e wire.ErrorResponse
+			if err := e.Decode(f.Body); err != nil {
+				return nil, err
+			}
+			_ = nc.Close()
+			return nil, &e.Error
+		case wire.TypeReadyForQuery:
+			return c, nil
+		}
+	}
+}
+
+func (c *conn) Send(b []byte) error { _, err := c.Write(b); return err }
+
+func (c *conn) Receive() (wire.Type, []byte, error) {
+	f, err := c.r.ReadFrame()
+	return f.Type, f.Body, err
+}
+
+func (c *conn) Buffered() int { return c.r.Buffered() }
+
+func (c *conn) Statements() *scatter.Statements { return &c.known }
+
+func (c *conn) Cancel(ctx context.Context) error {
+	nc, err := c.srv.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	b, err := wire.Append(nil, &wire.CancelRequest{PID: c.pid, Key: c.key})
+	if err != nil {
+		return err
+	}
+	if _, err := nc.Write(b); err != nil {
+		return err
+	}
+	_, _ = io.ReadAll(nc)
+	return nil
+}
+
+func (c *conn) run(sql string) error {
+	b, err := wire.Append(nil, &wire.Query{SQL: sql})
+	if err != nil {
+		return err
+	}
+	if err := c.Send(b); err != nil {
+		return err
+	}
+	var failure error
+	for {
+		f, err := c.r.ReadFrame()
+		if err != nil {
+			return err
+		}
+		switch f.Type {
+		case wire.TypeErrorResponse:
+			var e wire.ErrorResponse
+			if err := e.Decode(f.Body); err != nil {
+				return err
+			}
+			failure = &e.Error
+		case wire.TypeReadyForQuery:
+			return failure
+		}
+	}
+}
+
+// servers is a plain pool.
+type servers struct {
+	shards []*server
+
+	mu   sync.Mutex
+	idle [][]*conn
+	out  int
+}
+
+func (p *servers) Acquire(ctx context.Context, shard int, _ route.Role, settings *scatter.Settings) (scatter.Conn, error) {
+	p.mu.Lock()
+	var c *conn
+	if list := p.idle[shard]; len(list) > 0 {
+		c = list[len(list)-1]
+		p.idle[shard] = list[:len(list)-1]
+	}
+	p.out++
+	p.mu.Unlock()
+	if c == nil {
+		var err error
+		if c, err = p.shards[shard].connect(ctx); err != nil {
+			p.count(-1)
+			return nil, err
+		}
+	}
+	if c.settings != settings.Key() {
+		sql := "RESET ALL"
+		if settings.Key() != "" {
+			sql += "; " + settings.SQL()
+		}
+		if err := c.run(sql); err != nil {
+			p.Discard(c)
+			return nil, err
+		}
+		c.settings = settings.Key()
+	}
+	return c, nil
+}
+
+func (p *servers) count(n int) {
+	p.mu.Lock()
+	p.out += n
+	p.mu.Unlock()
+}
+
+func (p *servers) Release(x scatter.Conn, settings *scatter.Settings) {
+	c := x.(*conn)
+	c.settings = "?"
+	if settings != nil {
+		c.settings = settings.Key()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out--
+	for i, s := range p.shards {
+		if s == c.srv {
+			p.idle[i] = append(p.idle[i], c)
+		}
+	}
+}
+
+func (p *servers) Discard(x scatter.Conn) {
+	p.count(-1)
+	_ = x.(*conn).Close()
+}
+
+// lent is how many connections are lent.
+func (p *servers) lent() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out
+}
+
+func (p *servers) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, list := range p.idle {
+		for _, c := range list {
+			_ = c.Close()
+		}
+	}
+}
+
+// A fleet is shards behind sessions that real clients connect to, and one server that has
+// everything.
+type fleet struct {
+	t      testing.TB
+	ex     *scatter.Executor
+	pool   *servers
+	layout *sharding.Layout
+	srv    engines.Server
+	params map[string]string
+
+	mu       sync.Mutex
+	sessions map[uint32]*scatter.Session
+	next     uint32
+}
+
+func startServer(t testing.TB) engines.Server {
+	t.Helper()
+	srv, err := native.New(native.DefaultConfig()).Start(t.Context(), engines.Spec{Fast: true, Params: map[string]string{
+		"max_prepared_transactions": "50", "max_connections": "200",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = srv.Close(context.Background()) })
+	return srv
+}
+
+func createDatabase(t testing.TB, srv engines.Server, name string) {
+	t.Helper()
+	c, err := engines.Connect(t.Context(), srv, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	if _, err := c.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var demo = []sharding.Table{{Name: "users", Columns: []string{"id"}}, {Name: "payments", Columns: []string{"user_id"}}}
+
+// newFleet makes n empty shards on one server.
+func newFleet(t testing.TB, srv engines.Server, prefix string, n int, config func(*sharding.Config, *scatter.Config)) *fleet {
+	t.Helper()
+	pool := &servers{idle: make([][]*conn, n)}
+	for i := range n {
+		name := prefix + strconv.Itoa(i)
+		createDatabase(t, srv, name)
+		pool.shards = append(pool.shards, &server{dial: srv.Dial, user: srv.Info().User, database: name})
+	}
+	return newFleetOver(t, srv, pool, config)
+}
+
+func newFleetOver(t testing.TB, srv engines.Server, pool *servers, config func(*sharding.Config, *scatter.Config)) *fleet {
+	t.Helper()
+	t.Cleanup(pool.close)
+	sc := sharding.Config{Shards: len(pool.shards), Tables: demo}
+	ids, err := scatter.NewUniqueIDs(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	xc := scatter.Config{Servers: pool, UniqueID: ids.Next}
+	if config != nil {
+		config(&sc, &xc)
+	}
+	layout, err := sharding.Compile(sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := func(ctx context.Context) (*schema.Snapshot, error) {
+		c, err := pool.shards[0].connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		return schema.Load(ctx, catalog{c})
+	}
+	snap, err := load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	router := route.New(route.Config{Layout: layout, Schema: snap})
+	xc.Router, xc.Layout = router, layout
+	xc.Reload = func(ctx context.Context) error {
+		s, err := load(ctx)
+		if err == nil {
+			router.SetSchema(s)
+		}
+		return err
+	}
+	xc.Fork = func(s *schema.Snapshot) *route.Router { return route.New(route.Config{Layout: layout, Schema: s}) }
+	c, err := pool.shards[0].connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	return &fleet{t: t, ex: scatter.New(xc), pool: pool, layout: layout, srv: srv, params: c.params, sessions: map[uint32]*scatter.Session{}}
+}
+
+// A catalog reads a schema over a conn.
+type catalog struct{ c *conn }
+
+func (q catalog) Query(_ context.Context, sql string, row func([][]byte) error) error {
+	b, err := wire.Append(nil, &wire.Query{SQL: sql})
+	if err != nil {
+		return err
+	}
+	if err := q.c.Send(b); err != nil {
+		return err
+	}
+	for {
+		f, err := q.c.r.ReadFrame()
+		if err != nil {
+			return err
+		}
+		switch f.Type {
+		case wire.TypeErrorResponse:
+			var e wire.ErrorResponse
+			_ = e.Decode(f.Body)
+			return &e.Error
+		case wire.TypeDataRow:
+			var d wire.DataRow
+			if err := d.Decode(f.Body); err != nil {
+				return err
+			}
+			if err := row(d.Values); err != nil {
+				return err
+			}
+		case wire.TypeReadyForQuery:
+			return nil
+		}
+	}
+}
+
+// serve is a client's session on c.
+func (f *fleet) serve(ctx context.Context, c net.Conn) error {
+	defer c.Close()
+	r := wire.NewReader(c, wire.Frontend, 0)
+	out := wire.NewWriter(c)
+	for {
+		frame, err := r.ReadStartup()
+		if err != nil {
+			return err
+		}
+		m, err := wire.DecodeStartup(frame.Body)
+		if err != nil {
+			return err
+		}
+		switch m := m.(type) {
+		case *wire.SSLRequest, *wire.GSSENCRequest:
+			if _, err := c.Write([]byte{'N'}); err != nil {
+				return err
+			}
+			continue
+		case *wire.CancelRequest:
+			f.mu.Lock()
+			s := f.sessions[m.PID]
+			f.mu.Unlock()
+			if s != nil {
+				s.Cancel(ctx)
+			}
+			return nil
+		}
+		break
+	}
+	session := f.ex.NewSession(out, scatter.Options{Hint: route.NoHint(), Reported: f.params})
+	defer session.Close()
+	f.mu.Lock()
+	f.next++
+	pid := f.next
+	f.sessions[pid] = session
+	f.mu.Unlock()
+	_ = out.Send(&wire.AuthenticationOk{})
+	for k, v := range f.params {
+		_ = out.Send(&wire.ParameterStatus{Name: k, Value: v})
+	}
+	_ = out.Send(&wire.BackendKeyData{PID: pid, Key: []byte{0, 0, 0, 1}})
+	_ = out.Send(&wire.ReadyForQuery{TxStatus: wire.TxIdle})
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	for {
+		frame, err := r.ReadFrame()
+		if err != nil {
+			return err
+		}
+		if err := session.Handle(ctx, frame.Type, frame.Body); err != nil {
+			return err
+		}
+	}
+}
+
+// dial connects a client.
+func (f *fleet) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	client, server := net.Pipe()
+	go func() {
+		err := f.serve(context.WithoutCancel(ctx), server)
+		if err != nil && !scatter.Terminated(err) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrClosedPipe) {
+			f.t.Logf("session: %v", err)
+		}
+	}()
+	return client, nil
+}
+
+// connect is pgx, connected to the fleet.
+func (f *fleet) connect() *pgx.Conn {
+	f.t.Helper()
+	cfg, err := pgx.ParseConfig("host=127.0.0.1 user=u database=d sslmode=disable")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	cfg.DialFunc = f.dial
+	c, err := pgx.ConnectConfig(f.t.Context(), cfg)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { _ = c.Close(context.Background()) })
+	return c
+}
+
+// direct is pgx, connected to a shard itself.
+func (f *fleet) direct(shard int) *pgx.Conn {
+	f.t.Helper()
+	c, err := engines.Connect(f.t.Context(), f.srv, f.pool.shards[shard].database)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { _ = c.Close(context.Background()) })
+	return c
+}
+
+func mustExec(t testing.TB, c *pgx.Conn, sql string, args ...any) {
+	t.Helper()
+	if _, err := c.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func one[T any](t testing.TB, c *pgx.Conn, sql string, args ...any) (v T) {
+	t.Helper()
+	if err := c.QueryRow(t.Context(), sql, args...).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return v
+}
+
+var _ = fmt.Sprint

@@ -1,0 +1,355 @@
+package scatter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pgx-dev/pgx-dev/proxy/merge"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/route/hash"
+	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// batchRows and batchBytes bound the statements that are made of rows.
+const (
+	batchRows  = 500
+	batchBytes = 1 << 20
+)
+
+// feed is an INSERT … SELECT whose rows are placed one by one.
+func (s *Session) feed(ctx context.Context, d *route.Decision, q *request) (*answer, error) {
+	if err := s.lossy(); err != nil {
+		return nil, err
+	}
+	before, after, role := d.FeedBefore, d.FeedAfter, d.Role
+	sub := &request{sql: d.FeedSelect, extended: q.extended}
+	if q.extended && len(q.values) > 0 {
+		types, err := s.described(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		if sub.types, sub.formats, sub.values, err = parameters(q, types, append([]int{}, d.FeedParams...)); err != nil {
+			return nil, err
+		}
+	}
+	var selected route.Decision
+	if err := s.decide(ctx, &selected, sub); err != nil {
+		return nil, err
+	}
+	selected.Role = role // what the transaction has written must be seen
+	source, err := s.source(ctx, &selected, sub)
+	if err != nil {
+		return nil, err
+	}
+	l, err := s.typer(ctx)
+	if err != nil {
+		source.stop(err)
+		return nil, err
+	}
+	// The rows are stored first: the connections that they come by are needed to insert.
+	rows, _, err := s.all(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	types, err := s.typeNames(l, source.fields)
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return s.fedNothing(ctx, before, after, q, types)
+	}
+	var answers []*answer
+	var tags []string
+	for len(rows) > 0 {
+		text := []byte(before)
+		n := 0
+		for n < len(rows) && n < batchRows && len(text) < batchBytes {
+			if n > 0 {
+				text = append(text, ", "...)
+			}
+			text = s.appendRow(text, rows[n], types)
+			n++
+		}
+		rows = rows[n:]
+		text = append(append(text, ' '), after...)
+		var insert route.Decision
+		part := &request{sql: string(text), extended: q.extended, results: q.results}
+		if err := s.decide(ctx, &insert, part); err != nil {
+			return nil, err
+		}
+		a, err := s.source(ctx, &insert, part)
+		if err != nil {
+			return nil, err
+		}
+		kept, tag, err := s.held(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		answers, tags = append(answers, kept), append(tags, tag)
+	}
+	return joined(answers, tags)
+}
+
+// fedNothing is the answer of an INSERT … SELECT of no rows.
+func (s *Session) fedNothing(ctx context.Context, before, after string, q *request, types []string) (*answer, error) {
+	a := settled("INSERT 0 0")
+	if !containsFold(after, "returning") {
+		return a, nil
+	}
+	if q.st == nil {
+		q.st = &statement{sql: q.sql, types: q.types}
+	}
+	if err := s.describe(ctx, q.st); err != nil {
+		return nil, err
+	}
+	a.rows = true
+	a.fields = slices.Clone(q.st.fields)
+	for i := range a.fields {
+		a.fields[i].Format = wire.FormatAt(q.results, i)
+	}
+	return a, nil
+}
+
+// typer is a connection that tells types' names.
+func (s *Session) typer(ctx context.Context) (*link, error) {
+	for _, l := range s.links {
+		if l != nil && l.inTx && !l.running {
+			return l, nil
+		}
+	}
+	return s.acquire(ctx, s.sticky, route.Primary)
+}
+
+// source runs a decision, whether it concerns one shard or more, without writing anything.
+func (s *Session) source(ctx context.Context, d *route.Decision, q *request) (*answer, error) {
+	shard, own := s.own(d)
+	if !own {
+		return s.execute(ctx, d, q)
+	}
+	one := *d
+	one.Shards, one.Merge = sharding.One(shard), nil
+	return s.gather(ctx, &one, q)
+}
+
+// held reads an answer's rows into memory.
+func (s *Session) held(ctx context.Context, a *answer) (*answer, string, error) {
+	rows, err := s.store(ctx, a)
+	if err != nil {
+		return nil, "", err
+	}
+	tag, err := a.tag()
+	if err != nil {
+		return nil, "", err
+	}
+	out := replayRows(rows, tag)
+	out.fields, out.rows = a.fields, a.rows
+	return out, tag, nil
+}
+
+// joined is one answer after the other.
+func joined(answers []*answer, tags []string) (*answer, error) {
+	total := uint64(0)
+	for _, t := range tags {
+		n, err := strconv.ParseUint(t[strings.LastIndexByte(t, ' ')+1:], 10, 64)
+		if err != nil {
+			return nil, wire.Errorf(wire.CodeInternalError, "unexpected command tag %q", t)
+		}
+		total += n
+	}
+	out := settled(fmt.Sprintf("INSERT 0 %d", total))
+	out.fields, out.rows = answers[0].fields, answers[0].rows
+	out.next = func(ctx context.Context) ([]byte, error) {
+		for {
+			body, err := answers[0].next(ctx)
+			if err == nil || len(answers) == 1 {
+				return body, err
+			}
+			answers = answers[1:]
+		}
+	}
+	return out, nil
+}
+
+// move is an UPDATE of the sharding key: the rows are deleted, and inserted where they
+// belong now.
+func (s *Session) move(ctx context.Context, d *route.Decision, q *request) (*answer, error) {
+	if err := s.lossy(); err != nil {
+		return nil, err
+	}
+	m := d.Plan.Move
+	plain := *q
+	plain.results = nil
+	del := *d
+	deleted, err := s.gather(ctx, &del, &plain)
+	if err != nil {
+		return nil, err
+	}
+	fields := deleted.fields
+	rows, _, err := s.all(ctx, deleted)
+	if err != nil || len(rows) == 0 {
+		return settled("UPDATE 0"), err
+	}
+	l, err := s.typer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	types, err := s.typeNames(l, fields)
+	if err != nil {
+		return nil, err
+	}
+	byShard := map[int][][][]byte{}
+	for _, row := range rows {
+		key := make([]sharding.Raw, len(m.KeyAt))
+		for i, at := range m.KeyAt {
+			if row[at] == nil {
+				return nil, wire.Errorf(wire.CodeNotNullViolation, "the new sharding key %s is NULL", quoteIdent(m.Columns[at]))
+			}
+			key[i] = sharding.Raw{Type: hash.OID(fields[at].TypeOID), Bytes: row[at]}
+		}
+		shard, err := s.place(ctx, m.Key, key)
+		if err != nil {
+			return nil, err
+		}
+		byShard[shard] = append(byShard[shard], row)
+	}
+	into := "INSERT INTO " + quoteIdent(m.Schema) + "." + quoteIdent(m.Table) + " (" + names(m.Columns) + ") OVERRIDING SYSTEM VALUE VALUES "
+	for shard := range s.ex.cfg.Layout.Shards {
+		if err := s.insertRows(ctx, shard, into, byShard[shard], types); err != nil {
+			return nil, err
+		}
+	}
+	return settled(fmt.Sprintf("UPDATE %d", len(rows))), nil
+}
+
+// place finds a row's shard, with lookups as they are needed.
+func (s *Session) place(ctx context.Context, key *sharding.Key, values []sharding.Raw) (int, error) {
+	for range 2 {
+		shard, err := key.Place(values, &s.ex.lookups)
+		need, ok := errors.AsType[*sharding.NeedLookup](err)
+		if !ok {
+			return shard, placeError(err, key, values)
+		}
+		if err := s.lookup(ctx, need); err != nil {
+			return 0, err
+		}
+	}
+	return 0, wire.Errorf(wire.CodeInternalError, "a sharding key cannot be looked up")
+}
+
+// placeError is the client's error for a key that has no shard.
+func placeError(err error, key *sharding.Key, values []sharding.Raw) error {
+	if err == nil {
+		return nil
+	}
+	what := "NULL"
+	if !values[0].Null {
+		what = strconv.Quote(string(values[0].Bytes[:min(40, len(values[0].Bytes))]))
+	}
+	if errors.Is(err, sharding.ErrUnmapped) {
+		return &wire.Error{
+			Code: wire.CodeCheckViolation, Message: "no shard is configured for sharding key " + quoteIdent(key.Columns[0]) + " = " + what,
+			Hint: "Add the value to the mapping, or a default.",
+		}
+	}
+	if v, ok := errors.AsType[*hash.ValueError](err); ok && v.Malformed {
+		return &wire.Error{Code: wire.CodeInvalidTextRepresentation, Message: v.Error()}
+	}
+	return &wire.Error{
+		Code: wire.CodeFeatureNotSupported, Message: "sharding key " + quoteIdent(key.Columns[0]) + " = " + what + " cannot be placed: " + err.Error(),
+		Hint: "Give the key as a value of its own type, in ISO format.",
+	}
+}
+
+// insertRows inserts rows into one shard.
+func (s *Session) insertRows(ctx context.Context, shard int, into string, rows [][][]byte, types []string) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	l, err := s.acquire(ctx, shard, route.Primary)
+	if err != nil {
+		return err
+	}
+	l.wrote = true
+	for len(rows) > 0 {
+		text := []byte(into)
+		n := 0
+		for n < len(rows) && n < batchRows && len(text) < batchBytes {
+			if n > 0 {
+				text = append(text, ", "...)
+			}
+			text = s.appendRow(text, rows[n], types)
+			n++
+		}
+		rows = rows[n:]
+		if _, err := l.exec(string(text)); err != nil {
+			return unplaced(err)
+		}
+	}
+	return nil
+}
+
+// replay is an INSERT into an omnisharded table with values that are computed: one shard
+// computes them.
+func (s *Session) replay(ctx context.Context, d *route.Decision, q *request) (*answer, error) {
+	if err := s.lossy(); err != nil {
+		return nil, err
+	}
+	first := d.Shards.Lowest()
+	one := *d
+	one.Shards, one.Merge = sharding.One(first), nil
+	plain := *q
+	plain.results = nil
+	a, err := s.gather(ctx, &one, &plain)
+	if err != nil {
+		return nil, err
+	}
+	rows, tag, err := s.all(ctx, a)
+	if err != nil || len(rows) == 0 {
+		return settled(tag), err
+	}
+	l := s.links[first]
+	types, err := s.typeNames(l, a.fields)
+	if err != nil {
+		return nil, err
+	}
+	table, err := l.table(fmt.Sprintf(`SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), a.attname, a.attgenerated <> ''
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped WHERE c.oid = %d ORDER BY a.attnum`, a.fields[0].TableOID))
+	if err != nil {
+		return nil, err
+	}
+	if len(table) != len(a.fields) {
+		return nil, wire.Errorf(wire.CodeInternalError, "the inserted rows have %d columns, their table %d", len(a.fields), len(table))
+	}
+	var columns, kept []string
+	var at []int
+	for i, row := range table {
+		if string(row[2]) != "t" {
+			columns, kept, at = append(columns, string(row[1])), append(kept, types[i]), append(at, i)
+		}
+	}
+	for i, row := range rows {
+		values := make([][]byte, len(at))
+		for j, c := range at {
+			values[j] = row[c]
+		}
+		rows[i] = values
+	}
+	into := "INSERT INTO " + string(table[0][0]) + " (" + names(columns) + ") OVERRIDING SYSTEM VALUE VALUES "
+	for _, shard := range d.Targets() {
+		if shard == first {
+			continue
+		}
+		if err := s.insertRows(ctx, shard, into, rows, kept); err != nil {
+			return nil, err
+		}
+	}
+	return settled(tag), nil
+}
+
+var _ merge.Stream = (*branch)(nil)

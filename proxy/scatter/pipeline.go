@@ -1,0 +1,513 @@
+package scatter
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// executeMessage is Execute.
+func (s *Session) executeMessage(ctx context.Context, m *wire.Execute) error {
+	p := s.portals[m.Portal]
+	if p == nil {
+		return wire.Errorf(wire.CodeInvalidCursorName, "portal %q does not exist", m.Portal)
+	}
+	switch {
+	case p.answer != nil:
+		if err := s.settle(); err != nil {
+			return err
+		}
+		return s.executePart(ctx, p, uint64(m.MaxRows))
+	case p.link != nil:
+		return s.executeMore(p, m.MaxRows)
+	case p.complete:
+		return s.answer(&wire.CommandComplete{Tag: "SELECT 0"})
+	}
+	q := &request{sql: p.st.sql, extended: true, types: p.st.types, formats: p.formats, values: p.values, results: p.results, st: p.st}
+	if len(q.values) > 0 && anyBinary(q.formats) && !typed(q) {
+		// A binary value cannot be read without its type.
+		if err := s.describe(ctx, p.st); err != nil {
+			return err
+		}
+	}
+	d := &s.decision
+	if err := s.decide(ctx, d, q); err != nil {
+		return err
+	}
+	if err := s.admit(d, q.sql); err != nil {
+		return err
+	}
+	s.started(d)
+	for _, n := range d.Plan.Notices {
+		if err := s.settle(); err != nil {
+			return err
+		}
+		if err := s.notice(wire.SeverityWarning, wire.CodeWarning, n); err != nil {
+			return err
+		}
+	}
+	if shard, ok := s.own(d); ok && direct(d.Plan) {
+		return s.executeDirect(ctx, d, q, p, shard, m.MaxRows)
+	}
+	// All else has the connections for itself.
+	if p.describe {
+		p.describe = false
+		if err := s.describe(ctx, p.st); err != nil {
+			return err
+		}
+		if err := s.answerFields(p.st.fields, p.results); err != nil {
+			return err
+		}
+	}
+	if err := s.settle(); err != nil {
+		return err
+	}
+	if err := s.promote(); err != nil {
+		return err
+	}
+	if handled, err := s.control(ctx, d, q); handled || err != nil {
+		return err
+	}
+	switch d.Plan.Class {
+	case route.CopyIn:
+		return s.copyIn(ctx, d, q)
+	case route.CopyOut:
+		return s.copyOut(ctx, d, q)
+	}
+	if shard, ok := s.own(d); ok {
+		return s.forwardExtended(ctx, d, q, shard)
+	}
+	if alone(d, q.sql) && s.tx.none() {
+		return s.inTurn(ctx, d, q)
+	}
+	if d.Plan.Write {
+		if _, err := s.implicitly(); err != nil {
+			return err
+		}
+	}
+	a, err := s.execute(ctx, d, q)
+	if err != nil {
+		return err
+	}
+	if err := s.same(ctx, p, a); err != nil {
+		a.stop(err)
+		return err
+	}
+	p.answer = a
+	if err := s.executePart(ctx, p, uint64(m.MaxRows)); err != nil {
+		return err
+	}
+	return s.after(ctx, d, q)
+}
+
+// direct reports whether a plan that one shard carries out can be pipelined.
+func direct(p *route.Plan) bool {
+	switch p.Class {
+	case route.Select, route.Insert, route.Update, route.Delete, route.Merge:
+		return true
+	}
+	return false
+}
+
+func anyBinary(formats []wire.Format) bool {
+	for _, f := range formats {
+		if f == wire.Binary {
+			return true
+		}
+	}
+	return false
+}
+
+// typed reports whether all types of a request's parameters are known.
+func typed(q *request) bool {
+	types := q.types
+	if q.st != nil && q.st.params != nil {
+		types = q.st.params
+	}
+	for i := range q.values {
+		if i >= len(types) || types[i] == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// same checks that the answer has the columns that the client has been told.
+func (s *Session) same(ctx context.Context, p *portal, a *answer) error {
+	if !p.st.described {
+		return nil
+	}
+	if a.rows != (p.st.fields != nil) || a.rows && len(a.fields) != len(p.st.fields) {
+		return wire.Errorf(wire.CodeInternalError, "the shards' answer has other columns than the statement")
+	}
+	for i, f := range p.st.fields {
+		if a.rows && a.fields[i].TypeOID != f.TypeOID {
+			return wire.Errorf(wire.CodeInternalError, "column %q of the shards' answer has type %d, not %d", f.Name, a.fields[i].TypeOID, f.TypeOID)
+		}
+	}
+	return nil
+}
+
+// executePart sends rows of an answer that several shards make.
+func (s *Session) executePart(ctx context.Context, p *portal, limit uint64) error {
+	a := p.answer
+	for n := uint64(0); limit == 0 || n < limit; n++ {
+		if p.pending != nil {
+			row := p.pending
+			p.pending = nil
+			if err := s.raw(wire.TypeDataRow, row); err != nil {
+				return err
+			}
+			continue
+		}
+		body, err := a.next(ctx)
+		if errors.Is(err, io.EOF) {
+			p.answer, p.complete = nil, true
+			tag, err := a.tag()
+			if err != nil {
+				return err
+			}
+			return s.send(&wire.CommandComplete{Tag: tag})
+		}
+		if err != nil {
+			p.answer = nil
+			return err
+		}
+		if err := s.raw(wire.TypeDataRow, body); err != nil {
+			a.stop(err)
+			return err
+		}
+	}
+	// What is left is kept here, so that the connections are free for other statements.
+	if err := s.keep(ctx, p); err != nil {
+		return err
+	}
+	return s.send(&wire.PortalSuspended{})
+}
+
+// keep reads the rows that are left of a portal's answer into memory.
+func (s *Session) keep(ctx context.Context, p *portal) error {
+	a := p.answer
+	rows, err := s.store(ctx, a)
+	if err != nil {
+		p.answer = nil
+		return err
+	}
+	tag, err := a.tag()
+	if err != nil {
+		p.answer = nil
+		return err
+	}
+	at := 0
+	p.answer = &answer{
+		fields: a.fields, rows: a.rows,
+		next: func(context.Context) ([]byte, error) {
+			if at == len(rows) {
+				return nil, io.EOF
+			}
+			at++
+			return rows[at-1], nil
+		},
+		tag:  func() (string, error) { return tag, nil },
+		stop: func(error) {},
+	}
+	return nil
+}
+
+// store reads all rows of an answer into memory, up to the limit.
+func (s *Session) store(ctx context.Context, a *answer) ([][]byte, error) {
+	var rows [][]byte
+	left := s.ex.cfg.Memory
+	for {
+		body, err := a.next(ctx)
+		if errors.Is(err, io.EOF) {
+			return rows, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if left -= len(body) + 32; left < 0 {
+			err := wire.Errorf(wire.CodeProgramLimitExceeded, "the rows that are left of a portal over several shards take more memory than is allowed")
+			err.Hint = "Fetch all rows at once, narrow the query, or raise the proxy's memory limit for merging."
+			a.stop(err)
+			return nil, err
+		}
+		rows = append(rows, append([]byte(nil), body...))
+	}
+}
+
+// executeDirect sends a statement to the one shard that concerns it; the answer is read
+// when something has to wait for it.
+func (s *Session) executeDirect(ctx context.Context, d *route.Decision, q *request, p *portal, shard int, limit uint32) error {
+	sql, params, rewritten := textFor(d, q, shard)
+	oids, formats, values := q.types, q.formats, q.values
+	if rewritten && len(q.values) > 0 {
+		types, err := s.described(ctx, q)
+		if err != nil {
+			return err
+		}
+		if oids, formats, values, err = parameters(q, types, append([]int{}, params...)); err != nil {
+			return err
+		}
+	}
+	if s.tx.none() && s.others(shard) {
+		// The pipeline goes on on a second shard: all of it is one transaction.
+		if err := s.settle(); err != nil {
+			return err
+		}
+		if _, err := s.implicitly(); err != nil {
+			return err
+		}
+	}
+	l, err := s.acquire(ctx, shard, d.Role)
+	if err != nil {
+		return err
+	}
+	name := p.st.server
+	if rewritten || name == "" {
+		name = ""
+		if err := s.expect(l, expect{want: parsed, drop: true}, &wire.Parse{SQL: sql, ParamOIDs: oids}); err != nil {
+			return err
+		}
+	} else {
+		known, drop := l.conn.Statements().use(name)
+		if drop != "" {
+			if err := s.expect(l, expect{want: closed, drop: true}, &wire.Close{Kind: wire.StatementKind, Name: drop}); err != nil {
+				return err
+			}
+		}
+		if !known {
+			if err := s.expect(l, expect{want: parsed, drop: true, name: name}, &wire.Parse{Name: name, SQL: sql, ParamOIDs: oids}); err != nil {
+				return err
+			}
+		}
+	}
+	target := ""
+	if limit > 0 {
+		target = serverPortal(p.name)
+		if err := s.expect(l, expect{want: closed, drop: true}, &wire.Close{Kind: wire.PortalKind, Name: target}); err != nil {
+			return err
+		}
+	}
+	err = s.expect(l, expect{want: bound, drop: true}, &wire.Bind{Portal: target, Statement: name, ParamFormats: formats, Params: values, ResultFormats: q.results})
+	if err != nil {
+		return err
+	}
+	if p.describe {
+		p.describe = false
+		if err := s.expect(l, expect{want: rowsDescribed, p: p}, &wire.Describe{Kind: wire.PortalKind, Name: target}); err != nil {
+			return err
+		}
+	}
+	l.wrote = l.wrote || d.Plan.Write
+	p.complete = true
+	if limit > 0 {
+		p.link = l
+	}
+	if err := s.expect(l, expect{want: executed, p: p}, &wire.Execute{Portal: target, MaxRows: limit}); err != nil {
+		return err
+	}
+	s.observe(d, q)
+	if d.Plan.ReloadSchema {
+		if err := s.settle(); err != nil {
+			return err
+		}
+		return s.after(ctx, d, q)
+	}
+	return s.relieve()
+}
+
+// executeMore fetches more rows of a portal of one shard.
+func (s *Session) executeMore(p *portal, limit uint32) error {
+	if err := s.expect(p.link, expect{want: executed, p: p}, &wire.Execute{Portal: serverPortal(p.name), MaxRows: limit}); err != nil {
+		return err
+	}
+	return s.relieve()
+}
+
+// relieve reads answers before too many wait.
+func (s *Session) relieve() error {
+	bytes := 0
+	for _, l := range s.links {
+		if l != nil {
+			bytes += len(l.buf)
+		}
+	}
+	if len(s.queue) > maxQueue || bytes > maxQueueBytes {
+		return s.settle()
+	}
+	return nil
+}
+
+// others reports whether the pipeline has begun on another shard.
+func (s *Session) others(shard int) bool {
+	for _, l := range s.links {
+		if l != nil && l.shard != shard && l.unsynced {
+			return true
+		}
+	}
+	return false
+}
+
+// promote makes a block of what a pipeline has begun on one shard, before others are used.
+func (s *Session) promote() error {
+	for _, l := range s.links {
+		if l != nil && l.unsynced && s.tx.none() {
+			_, err := s.implicitly()
+			return err
+		}
+	}
+	return nil
+}
+
+// beginInPipeline makes a transaction block of what the connection has executed since the
+// last Sync.
+func (l *link) beginInPipeline() error {
+	for _, m := range []wire.Message{&wire.Parse{SQL: "BEGIN"}, &wire.Bind{}, &wire.Execute{}, &wire.Sync{}} {
+		if err := l.put(m); err != nil {
+			return err
+		}
+	}
+	if err := l.push(); err != nil {
+		return err
+	}
+	l.running = true
+	if _, err := l.drain(); err != nil {
+		return err
+	}
+	l.inTx, l.wrote = true, true
+	return nil
+}
+
+// expect sends a message along with the others, and takes down what it is answered by.
+func (s *Session) expect(l *link, e expect, m wire.Message) error {
+	if err := l.put(m); err != nil {
+		return err
+	}
+	l.unsynced = true
+	e.l = l
+	s.queue = append(s.queue, e)
+	return nil
+}
+
+// settle reads and passes on all answers that are still to come.
+func (s *Session) settle() error {
+	if len(s.queue) == 0 {
+		return nil
+	}
+	for _, l := range s.links {
+		if l != nil && len(l.buf) > 0 {
+			if l.unsynced {
+				if err := l.put(&wire.Flush{}); err != nil {
+					return err
+				}
+			}
+			if err := l.push(); err != nil {
+				return err
+			}
+		}
+	}
+	queue := s.queue
+	s.queue = s.queue[:0]
+	for i := range queue {
+		e := &queue[i]
+		if e.want == literal {
+			b := append(s.out.Buffer(), e.lit...)
+			if err := s.out.Commit(b); err != nil {
+				return brokenError{err}
+			}
+			continue
+		}
+		if err := s.await(e); err != nil {
+			for _, rest := range queue[i:] {
+				if rest.want == parsed && rest.name != "" {
+					rest.l.conn.Statements().forget(rest.name)
+				}
+				if rest.want == executed && rest.p != nil {
+					rest.p.link = nil
+				}
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// await reads one answer.
+func (s *Session) await(e *expect) error {
+	for {
+		typ, body, err := e.l.next()
+		if err != nil {
+			return err
+		}
+		done := false
+		switch typ {
+		case wire.TypeErrorResponse:
+			return e.l.errorOf(body)
+		case wire.TypeParseComplete:
+			done = e.want == parsed
+		case wire.TypeBindComplete:
+			done = e.want == bound
+		case wire.TypeCloseComplete:
+			done = e.want == closed
+		case wire.TypeRowDescription, wire.TypeNoData:
+			done = e.want == rowsDescribed
+		case wire.TypeDataRow, wire.TypeCopyData, wire.TypeCopyDone, wire.TypeCopyOutResponse:
+		case wire.TypeCommandComplete, wire.TypeEmptyQueryResponse:
+			done = e.want == executed
+			if e.p != nil {
+				e.p.link = nil
+			}
+		case wire.TypePortalSuspended:
+			done = e.want == executed
+		default:
+			return e.l.lost(wire.Errorf(wire.CodeProtocolViolation, "unexpected message of type %q", byte(typ)))
+		}
+		if !e.drop {
+			if err := s.raw(typ, body); err != nil {
+				return err
+			}
+		}
+		if done {
+			return nil
+		}
+	}
+}
+
+// forwardExtended sends a statement that is not pipelined to one shard, and its answer back.
+func (s *Session) forwardExtended(ctx context.Context, d *route.Decision, q *request, shard int) error {
+	l, err := s.acquire(ctx, shard, d.Role)
+	if err != nil {
+		return err
+	}
+	l.wrote = l.wrote || d.Plan.Write
+	sql, params, rewritten := textFor(d, q, shard)
+	b := &branch{l: l, sql: sql}
+	var types []uint32
+	if rewritten {
+		if types, err = s.described(ctx, q); err != nil {
+			return err
+		}
+		b.params = append([]int{}, params...)
+	}
+	if err := b.start(q, types, q.results); err != nil {
+		return err
+	}
+	if err := b.header(); err != nil {
+		return err
+	}
+	if b.copies != 0 {
+		return wire.Errorf(wire.CodeInternalError, "shard %d has begun a COPY", shard)
+	}
+	a := &answer{fields: b.fields, rows: b.rows, next: b.Next, tag: func() (string, error) { return b.tag, b.finish() }, stop: b.Stop}
+	if err := s.reply(ctx, a, false, 0); err != nil {
+		return err
+	}
+	if err := s.complete(); err != nil {
+		return err
+	}
+	return s.after(ctx, d, q)
+}

@@ -1,0 +1,116 @@
+package scatter
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/route/hash"
+	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// A request is one execution of a statement.
+type request struct {
+	sql string
+	// extended says that it came by the extended protocol, or is to be sent so; what
+	// follows has a meaning only then.
+	extended bool
+	types    []uint32 // of the parameters, as far as the client declared them
+	formats  []wire.Format
+	values   [][]byte
+	results  []wire.Format
+	// st is the prepared statement, nil if there is none.
+	st *statement
+}
+
+// described returns the types of the parameters as the server has determined them.
+func (s *Session) described(ctx context.Context, q *request) ([]uint32, error) {
+	if len(q.values) == 0 {
+		return nil, nil
+	}
+	if q.st == nil {
+		q.st = &statement{sql: q.sql, types: q.types}
+	}
+	if err := s.describe(ctx, q.st); err != nil {
+		return nil, err
+	}
+	return q.st.params, nil
+}
+
+// decide routes a request, with lookups as they are needed.
+func (s *Session) decide(ctx context.Context, d *route.Decision, q *request) error {
+	b := &route.Binding{UniqueID: s.ex.cfg.UniqueID, Lookups: &s.ex.lookups, Values: q.values}
+	if b.Values == nil {
+		b.Values = [][]byte{}
+	}
+	if len(q.values) > 0 {
+		types := q.types
+		if q.st != nil && q.st.params != nil {
+			types = q.st.params
+		}
+		for _, t := range types {
+			b.Types = append(b.Types, hash.OID(t))
+		}
+		for _, f := range q.formats {
+			b.Formats = append(b.Formats, int16(f))
+		}
+	}
+	if err := s.refresh(ctx); err != nil {
+		return err
+	}
+	for range 1000 {
+		err := s.router().Route(d, q.sql, &s.state, b)
+		need, ok := errors.AsType[*sharding.NeedLookup](err)
+		if !ok {
+			return s.refusals(d, err)
+		}
+		if err := s.lookup(ctx, need); err != nil {
+			return err
+		}
+	}
+	return wire.Errorf(wire.CodeProgramLimitExceeded, "the statement needs more than 1000 lookups of sharding keys")
+}
+
+// refusals are what the configuration does not allow.
+func (s *Session) refusals(d *route.Decision, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case s.ex.cfg.RefuseSplit && len(d.Queries) > 1:
+		return refuse("an INSERT of rows of several shards is not allowed (rewrite.split_inserts)",
+			"insert rows of one shard at a time, or set rewrite.split_inserts to \"rewrite\"")
+	case s.ex.cfg.RefuseMove && d.Plan.Move != nil && d.SQL != "":
+		return refuse("an UPDATE of the sharding key is not allowed (rewrite.shard_key)",
+			"delete the row and insert it with the new key, or set rewrite.shard_key to \"rewrite\"")
+	}
+	return nil
+}
+
+// own reports whether the decision leaves all to one server.
+func (s *Session) own(d *route.Decision) (shard int, ok bool) {
+	switch {
+	case d.Plan.Feed != nil && d.FeedSelect != "", d.Plan.Move != nil && d.SQL != "", d.Replay, d.Merge != nil && d.Merge.Finish != nil && d.Shards.Len() > 1:
+		return 0, false
+	case d.Any:
+		if d.Shards.Has(s.sticky) {
+			return s.sticky, true
+		}
+		return d.Shards.Lowest(), true
+	}
+	return d.Shards.Lowest(), d.Shards.Len() == 1
+}
+
+// text is the SQL that a server gets in place of the client's, and the client's parameters
+// that it uses; params is nil where they are the client's own.
+func textFor(d *route.Decision, q *request, shard int) (sql string, params []int, rewritten bool) {
+	for _, x := range d.Queries {
+		if x.Shards.Has(shard) {
+			return x.SQL, x.Params, true
+		}
+	}
+	if d.SQL != "" {
+		return d.SQL, d.Params, true
+	}
+	return q.sql, nil, false
+}

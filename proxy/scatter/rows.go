@@ -1,0 +1,92 @@
+package scatter
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// appendLiteral appends a value as a literal of its type; nil is NULL. escape says that
+// backslashes mean something in plain strings.
+func appendLiteral(dst []byte, v []byte, typ string, escape bool) []byte {
+	if v == nil {
+		return append(append(dst, "NULL::"...), typ...)
+	}
+	if escape {
+		dst = append(dst, 'E')
+	}
+	dst = append(dst, '\'')
+	for _, c := range v {
+		if c == '\'' || c == '\\' && escape {
+			dst = append(dst, c)
+		}
+		dst = append(dst, c)
+	}
+	dst = append(dst, '\'', ':', ':')
+	return append(dst, typ...)
+}
+
+// appendRow appends a row of literals in parentheses.
+func (s *Session) appendRow(dst []byte, values [][]byte, types []string) []byte {
+	dst = append(dst, '(')
+	for i, v := range values {
+		if i > 0 {
+			dst = append(dst, ", "...)
+		}
+		dst = appendLiteral(dst, v, types[i], s.state.EscapeStrings)
+	}
+	return append(dst, ')')
+}
+
+// all reads an answer's rows, up to the memory limit.
+func (s *Session) all(ctx context.Context, a *answer) (rows [][][]byte, tag string, err error) {
+	left := s.ex.cfg.Memory
+	for {
+		body, err := a.next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			if left -= len(body) + 24*len(a.fields); left < 0 {
+				limit := wire.Errorf(wire.CodeProgramLimitExceeded, "the rows that have to be moved between shards take more memory than is allowed")
+				limit.Hint = "Narrow the statement, or raise the proxy's memory limit for merging."
+				err = limit
+			}
+		}
+		var values [][]byte
+		if err == nil {
+			values, err = columnsOf(nil, append([]byte(nil), body...))
+		}
+		if err != nil {
+			a.stop(err)
+			return nil, "", err
+		}
+		rows = append(rows, values)
+	}
+	tag, err = a.tag()
+	return rows, tag, err
+}
+
+// whole is an answer of one link's query, in text, for our own use.
+func whole(l *link, sql string) (*answer, error) {
+	b := &branch{l: l, sql: sql}
+	if err := b.start(&request{}, nil, nil); err != nil {
+		return nil, err
+	}
+	if err := b.header(); err != nil {
+		return nil, err
+	}
+	return &answer{fields: b.fields, rows: b.rows, next: b.Next, tag: func() (string, error) { return b.tag, b.finish() }, stop: b.Stop}, nil
+}
+
+// names joins quoted names.
+func names(list []string) string {
+	quoted := make([]string, len(list))
+	for i, n := range list {
+		quoted[i] = quoteIdent(n)
+	}
+	return strings.Join(quoted, ", ")
+}
