@@ -94,7 +94,7 @@ func (s *Session) control(ctx context.Context, d *route.Decision, q *request) (h
 	case route.Cursor:
 		return true, s.cursor(ctx, d, q)
 	case route.Listen:
-		return true, refuse("LISTEN is not possible in a session on several shards yet", "connect to a shard's server for LISTEN")
+		return true, refuse("LISTEN needs a connection that stays the client's, which a session on shards has not", "connect to the server of the shard for LISTEN")
 	case route.Explain:
 		if d.Plan.RouteOnly {
 			return true, s.explainRoute(ctx, q)

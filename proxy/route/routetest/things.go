@@ -91,6 +91,16 @@ func (t *Table) number() string {
 	return "id"
 }
 
+// unequivocal is a column whose equal values look the same: 1.5 and 1.50 are equal, as are a
+// month and 30 days, and either may stand for both.
+func (t *Table) unequivocal() string {
+	for {
+		if c := t.column(); c.typ != "numeric" && c.typ != "interval" {
+			return c.name
+		}
+	}
+}
+
 // Query returns a query, and whether the order of its rows counts.
 func (t *Table) Query() (sql string, ordered bool) {
 	g := t.g
@@ -131,7 +141,7 @@ func (t *Table) Query() (sql string, ordered bool) {
 		return "SELECT " + g.one("*", "x.id, "+col(), col()+", "+col()+", id", "x.*, id + 1 AS next") + " FROM things x" + where() +
 			" ORDER BY " + col() + dir() + ", " + col() + dir() + ", x.id" + dir() + limit(), true
 	case 4:
-		c := col()
+		c := t.unequivocal()
 		return "SELECT DISTINCT " + c + " FROM things x" + where() + g.one("", " ORDER BY 1"), false
 	case 5:
 		c := col()
