@@ -32,23 +32,23 @@ type Place func(key []sharding.Raw) (shard int, err error)
 
 // A Splitter cuts one COPY. It is not safe for concurrent use.
 type Splitter struct {
-	format            format
-	header            bool // the first line names the columns
-	delimiter         byte
-	null              []byte
-	quote, escape     byte
-	forceNull         []bool // by key column: a quoted null string is NULL too
-	forceNot          []bool // by key column: an unquoted null string is none
-	keyAt             []int
-	types             []hash.OID
-	place             Place
-	shards            int
-	out               [][]byte
-	rest              []byte // a row that is not complete
-	values            []sharding.Raw
-	scratch           []byte
-	line              int
-	begun, ended, cut bool
+	format        format
+	header        bool // the first line names the columns
+	delimiter     byte
+	null          []byte
+	quote, escape byte
+	forceNull     []bool // by key column: a quoted null string is NULL too
+	forceNot      []bool // by key column: an unquoted null string is none
+	keyAt         []int
+	types         []hash.OID
+	place         Place
+	shards        int
+	out           [][]byte
+	rest          []byte // a row that is not complete
+	values        []sharding.Raw
+	scratch       []byte
+	line          int
+	begun, ended  bool
 	// state of the search for the end of a CSV row, so that a long one is scanned once
 	scanned int
 	quoted  bool
@@ -134,7 +134,7 @@ func (s *Splitter) option(c *route.Copy, name, v string) error {
 	case "force_null", "force_not_null":
 		for i, at := range c.KeyAt {
 			named := strings.TrimSpace(v) == "*"
-			for _, col := range strings.Split(strings.Trim(strings.TrimSpace(v), "()"), ",") {
+			for col := range strings.SplitSeq(strings.Trim(strings.TrimSpace(v), "()"), ",") {
 				col = strings.Trim(strings.TrimSpace(col), `"`)
 				named = named || at < len(c.Columns) && strings.EqualFold(col, c.Columns[at])
 			}

@@ -23,7 +23,6 @@ type copyIn struct {
 	how      gather.Tag
 	began    bool
 	extended bool
-	reload   func(context.Context) error
 }
 
 // copyIn begins COPY FROM STDIN.

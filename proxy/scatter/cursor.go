@@ -288,10 +288,7 @@ func (c *cursor) backward(n int) ([][]byte, error) {
 // absolute goes to the n-th row, from the end if n is negative.
 func (c *cursor) absolute(n int) ([][]byte, error) {
 	if n < 0 {
-		n = len(c.rows) + n + 1
-		if n < 0 {
-			n = 0
-		}
+		n = max(len(c.rows)+n+1, 0)
 	}
 	if n < c.at+boolInt(c.past) && !c.scroll {
 		_, err := c.backward(1)

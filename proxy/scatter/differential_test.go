@@ -78,8 +78,7 @@ func ask(ctx context.Context, c *pgconn.PgConn, m mode, sql string) (o outcome) 
 	if err != nil {
 		o.err = err
 		o.code = "?"
-		var pe *pgconn.PgError
-		if errors.As(err, &pe) {
+		if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 			o.code = pe.Code
 		}
 	}

@@ -55,8 +55,7 @@ func (s *Session) acquire(ctx context.Context, shard int, role route.Role) (*lin
 }
 
 func acquireError(shard int, err error) error {
-	var e *wire.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*wire.Error](err); ok {
 		c := *e
 		if c.Detail == "" {
 			c.Detail = fmt.Sprintf("The server of shard %d was asked for.", shard)

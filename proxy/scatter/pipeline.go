@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -113,12 +114,7 @@ func direct(p *route.Plan) bool {
 }
 
 func anyBinary(formats []wire.Format) bool {
-	for _, f := range formats {
-		if f == wire.Binary {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(formats, wire.Binary)
 }
 
 // typed reports whether all types of a request's parameters are known.

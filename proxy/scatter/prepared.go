@@ -66,14 +66,15 @@ func (s *Session) typeOIDs(ctx context.Context, list []string) ([]uint32, error)
 	if err != nil {
 		return nil, err
 	}
-	sql := "SELECT "
+	var sql strings.Builder
+	sql.WriteString("SELECT ")
 	for i, t := range list {
 		if i > 0 {
-			sql += ", "
+			sql.WriteString(", ")
 		}
-		sql += "'" + strings.ReplaceAll(t, "'", "''") + "'::pg_catalog.regtype::pg_catalog.oid"
+		sql.WriteString("'" + strings.ReplaceAll(t, "'", "''") + "'::pg_catalog.regtype::pg_catalog.oid")
 	}
-	row, err := l.row(sql)
+	row, err := l.row(sql.String())
 	if err != nil {
 		return nil, unplaced(err)
 	}
@@ -197,14 +198,15 @@ func (s *Session) evaluate(ctx context.Context, args []string, types []uint32, q
 	if err != nil {
 		return nil, err
 	}
-	sql := "SELECT "
+	var sql strings.Builder
+	sql.WriteString("SELECT ")
 	for i, a := range args {
 		if i > 0 {
-			sql += ", "
+			sql.WriteString(", ")
 		}
-		sql += "(" + a + ")::" + names[i]
+		sql.WriteString("(" + a + ")::" + names[i])
 	}
-	sub := &request{sql: sql}
+	sub := &request{sql: sql.String()}
 	var d route.Decision
 	if err := s.decide(ctx, &d, sub); err != nil {
 		return nil, err

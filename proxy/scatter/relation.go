@@ -20,7 +20,6 @@ type relation struct {
 	arrays  [][]byte // the elements
 	nulls   []bool
 	rows    int
-	bytes   int
 }
 
 func newRelation(columns []gather.RelationColumn, fields []wire.Field) (*relation, error) {

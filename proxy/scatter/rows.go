@@ -11,7 +11,7 @@ import (
 
 // appendLiteral appends a value as a literal of its type; nil is NULL. escape says that
 // backslashes mean something in plain strings.
-func appendLiteral(dst []byte, v []byte, typ string, escape bool) []byte {
+func appendLiteral(dst, v []byte, typ string, escape bool) []byte {
 	if v == nil {
 		return append(append(dst, "NULL::"...), typ...)
 	}
@@ -68,18 +68,6 @@ func (s *Session) all(ctx context.Context, a *answer) (rows [][][]byte, tag stri
 	}
 	tag, err = a.tag()
 	return rows, tag, err
-}
-
-// whole is an answer of one link's query, in text, for our own use.
-func whole(l *link, sql string) (*answer, error) {
-	b := &branch{l: l, sql: sql}
-	if err := b.start(&request{}, nil, nil); err != nil {
-		return nil, err
-	}
-	if err := b.header(); err != nil {
-		return nil, err
-	}
-	return &answer{fields: b.fields, rows: b.rows, next: b.Next, tag: func() (string, error) { return b.tag, b.finish() }, stop: b.Stop}, nil
 }
 
 // names joins quoted names.

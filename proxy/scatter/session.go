@@ -3,6 +3,7 @@ package scatter
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 
 	"github.com/pgx-dev/pgx-dev/proxy/route"
@@ -66,9 +67,7 @@ func (e *Executor) NewSession(out *wire.Writer, o Options) *Session {
 		prepared: map[string]*statement{}, cursors: map[string]*cursor{}, reported: map[string]string{},
 		active: map[Conn]struct{}{},
 	}
-	for k, v := range o.Reported {
-		s.reported[k] = v
-	}
+	maps.Copy(s.reported, o.Reported)
 	if s.settings == nil {
 		s.settings, s.base = &Settings{}, &Settings{}
 	}

@@ -180,14 +180,14 @@ func (s *Session) resetAll(ctx context.Context, w words) error {
 
 // setHint is SET of a parameter of the router's own.
 func (s *Session) setHint(w words, name string, at int, isDefault, local bool) error {
-	value := ""
+	var value strings.Builder
 	if !isDefault {
 		for i := at; i < len(w.toks); i++ {
-			value += w.value(i)
+			value.WriteString(w.value(i))
 		}
 	}
 	h := s.state.Hint
-	known, err := h.Set(name, value)
+	known, err := h.Set(name, value.String())
 	switch {
 	case err != nil:
 		return err
