@@ -10,7 +10,9 @@ import (
 // listeners lets several clients LISTEN on the one backend. While a client has the
 // backend, PostgreSQL sees that client's channels only. When it is between transactions,
 // and before it says so, the backend listens to everybody's channels from where it last
-// had read all notifications; what it reports is handed to each client that listens.
+// had read all notifications; what it reports is handed to each client that listens. Until
+// then PostgreSQL must not throw away what nobody seems to wait for: a listener that stands
+// at that place, and is nobody, sees to it.
 type listeners struct {
 	sets   map[*client][]string
 	place  guest.Listener // last known entry in shared memory
@@ -26,19 +28,27 @@ func (l *listeners) enter(b *backend, c *client) {
 		return
 	}
 	l.page, l.offset = b.in.NotifyHead()
-	p := l.place
-	p.Listening = c.session.pointers[4] != 0
-	p.Page, p.Offset = l.page, l.offset
-	b.in.SetListener(p)
+	l.put(b, c, c.session.pointers[4] != 0)
 }
 
 // leave is called when c's list has been put away.
 func (l *listeners) leave(b *backend, _ *client) {
 	if l.place.Known {
-		p := l.place
-		p.Listening = false
-		b.in.SetListener(p)
+		l.page, l.offset = b.in.NotifyHead() // what is before it was told when c was last ready
+		l.put(b, nil, false)
 	}
+}
+
+// put sets the backend's place in shared memory, where everything has been read, and keeps
+// what comes from then on for clients other than c.
+func (l *listeners) put(b *backend, c *client, listening bool) {
+	p := l.place
+	p.Listening, p.Page, p.Offset = listening, l.page, l.offset
+	others := len(l.sets)
+	if l.sets[c] != nil {
+		others--
+	}
+	b.in.SetListener(p, others > 0)
 }
 
 // before is called when the guest is about to say that it is ready.
@@ -55,7 +65,6 @@ func (l *listeners) before(b *backend, c *client) error {
 		} else {
 			delete(l.sets, c)
 		}
-		was := l.place
 		l.place = b.in.Listener(l.place)
 		if len(l.sets) == 0 || len(l.sets) == 1 && l.sets[c] != nil || !l.place.Known {
 			return nil // PostgreSQL does it all
@@ -69,13 +78,8 @@ func (l *listeners) before(b *backend, c *client) error {
 		const tList = 1 // T_List; only its length and elements are looked at
 		l.lent = b.in.MakeStrings(tList, slices.Compact(all))
 		b.in.Store(b.sym.ListenChannels, l.lent)
-		p := l.place
-		if !p.Listening || !was.Known {
-			p.Page, p.Offset = l.page, l.offset
-		}
-		p.Listening = true
-		b.in.SetListener(p)
-		if page, offset := b.in.NotifyHead(); page != p.Page || offset != p.Offset {
+		l.put(b, c, true)
+		if page, offset := b.in.NotifyHead(); page != l.page || offset != l.offset {
 			b.in.Store(b.sym.NotifyPending, 1)
 		}
 		return nil
@@ -92,10 +96,7 @@ func (l *listeners) after(b *backend, c *client) error {
 		b.in.FreeStrings(l.lent)
 		l.lent = 0
 		l.page, l.offset = b.in.NotifyHead()
-		p := l.place
-		p.Listening = l.own != 0
-		p.Page, p.Offset = l.page, l.offset
-		b.in.SetListener(p)
+		l.put(b, c, l.own != 0)
 		return nil
 	})
 }

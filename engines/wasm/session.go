@@ -252,7 +252,7 @@ func (b *backend) quit(c *client) error {
 		if err := b.in.Step(); err != nil {
 			return err
 		}
-		if err := b.in.Settle(); err != nil {
+		if err := b.settle(c, 'S'); err != nil { // others hear what it has committed
 			return err
 		}
 	}

@@ -397,10 +397,44 @@ func TestNotifyAcrossClients(t *testing.T) {
 	wait(b, "x", "4")
 	exec(t, c, "select pg_notify('y', repeat('z', 7000)) from generate_series(1, 40)") // over many pages of the queue
 	wait(b, "y", repeat("z", 7000))
+	// Over many segments of the queue, of which PostgreSQL removes those that nobody seems to
+	// wait for; one at a time, and from inside a procedure that commits.
+	for i := range 100 {
+		exec(t, c, "select pg_notify('y', $1)", fmt.Sprint(i)+repeat("z", 7000))
+		wait(b, "y", fmt.Sprint(i)+repeat("z", 7000))
+	}
+	exec(t, c, "do $$ begin for i in 1..100 loop perform pg_notify('y', i || repeat('z', 7000)); commit; end loop; end $$", pgx.QueryExecModeSimpleProtocol)
+	for i := range 100 {
+		wait(b, "y", fmt.Sprint(i+1)+repeat("z", 7000))
+	}
+	// From one that is gone before it says Sync.
+	gone, err := engines.Connect(t.Context(), srv, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fe := gone.PgConn().Frontend()
+	fe.Send(&pgproto3.Parse{Query: "notify y, 'last words'"})
+	fe.Send(&pgproto3.Bind{})
+	fe.Send(&pgproto3.Execute{})
+	if err := fe.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	_ = gone.PgConn().Conn().Close()
+	lastWords(t, b)
 	_ = b.Close(t.Context())
 	exec(t, c, "listen x")
 	exec(t, c, "notify x, '5'")
 	wait(c, "x", "5")
+}
+
+// lastWords waits for a notification from a client that has gone.
+func lastWords(t *testing.T, c *pgx.Conn) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if n, err := c.WaitForNotification(ctx); err != nil || n.Payload != "last words" {
+		t.Fatalf("%v, %v", n, err)
+	}
 }
 
 func repeat(s string, n int) string {

@@ -47,23 +47,38 @@ func (in *Instance) NotifyHead() (page uint64, offset uint32) {
 }
 
 // SetListener puts the backend's place as l says: listening from a position on, or not
-// listening. l must be Known.
-func (in *Instance) SetListener(l Listener) {
-	const invalidProc = 0xffffffff // INVALID_PROC_NUMBER; InvalidPid is -1 too
+// listening. l must be Known. With hold, notifications from l's position on are kept
+// whether or not the backend listens: another listener, of no database, stands there, in
+// the place of a backend that there never is.
+func (in *Instance) SetListener(l Listener, hold bool) {
+	const (
+		invalid = 0xffffffff // INVALID_PROC_NUMBER; InvalidPid is -1 too
+		nobody  = 0x7fffffff // a PID that no backend has, so that none is signalled
+	)
 	c := in.Load(in.rt.symbols.AsyncControl)
-	e := c + asyncBackends + l.Proc*asyncStride
-	if !l.Listening {
-		in.Store(c+asyncFirst, invalidProc)
-		in.Store(e, invalidProc)
-		in.Store(e+4, 0)
-		in.StoreByte(in.rt.symbols.AmListening, 0)
-		return
+	entry := func(proc uint32) uint32 { return c + asyncBackends + proc*asyncStride }
+	first := uint32(invalid)
+	put := func(proc, pid, db uint32, there bool) {
+		e := entry(proc)
+		if !there {
+			in.Store(e, invalid)
+			in.Store(e+4, 0)
+			return
+		}
+		in.Store(e, pid)
+		in.Store(e+4, db)
+		in.Store(e+8, first)
+		in.Memory().WriteUint64Le(e+asyncPos, l.Page)
+		in.Store(e+asyncPos+8, l.Offset)
+		first = proc
 	}
-	in.Store(c+asyncFirst, l.Proc)
-	in.Store(e, l.PID)
-	in.Store(e+4, l.DB)
-	in.Store(e+8, invalidProc)
-	in.Memory().WriteUint64Le(e+asyncPos, l.Page)
-	in.Store(e+asyncPos+8, l.Offset)
-	in.StoreByte(in.rt.symbols.AmListening, 1)
+	// In ascending order, as PostgreSQL has them: the backend itself is the first.
+	put(l.Proc+1, nobody, 0, hold)
+	put(l.Proc, l.PID, l.DB, l.Listening)
+	in.Store(c+asyncFirst, first)
+	listening := byte(0)
+	if l.Listening {
+		listening = 1
+	}
+	in.StoreByte(in.rt.symbols.AmListening, listening)
 }
