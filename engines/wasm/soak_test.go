@@ -38,6 +38,9 @@ func TestSoak(t *testing.T) {
 	watch := connect(t, srv)
 	exec(t, watch, `create table account(id int primary key, n bigint not null); insert into account select g, 1000 from generate_series(0, 63) g;
 		create table log(id bigint generated always as identity, who int, what text, at timestamptz default now()); create table copied(a int, b text); create sequence s`, pgx.QueryExecModeSimpleProtocol)
+	// PostgreSQL gives buffers of temporary tables room as they are needed, up to temp_buffers,
+	// and keeps it: have that behind us.
+	exec(t, watch, "create temp table warm as select repeat('x', 1000) from generate_series(1, 20000); drop table warm", pgx.QueryExecModeSimpleProtocol)
 
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
