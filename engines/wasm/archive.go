@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/guest"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/guestfs"
 )
@@ -47,29 +46,6 @@ func (d *DB) DumpDataDir(ctx context.Context, w io.Writer) error {
 		return fmt.Errorf("dump the data directory: %w", err)
 	}
 	return errors.Join(tw.Close(), gz.Close())
-}
-
-// Clone opens a temporary database with a copy of this one's data as it is between two
-// transactions. Sessions are not copied. It shares the engine.
-func (d *DB) Clone(ctx context.Context) (*DB, error) {
-	tmp, err := os.MkdirTemp("", "pgx-dev-clone-")
-	if err != nil {
-		return nil, err
-	}
-	err = d.srv.copyData(ctx, tmp)
-	clone := &DB{options: d.options, database: d.database, cleanup: []func() error{func() error { return os.RemoveAll(tmp) }}}
-	if err == nil {
-		var srv engines.Server
-		if srv, err = d.srv.e.Start(ctx, engines.Spec{Template: tmp, Params: d.options.Params}); err == nil {
-			clone.srv = srv.(*Server)
-			clone.srv.info.User = d.srv.info.User
-			err = clone.connect(ctx)
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("clone the database: %w", err), clone.Close(context.WithoutCancel(ctx)))
-	}
-	return clone, nil
 }
 
 // eachFile calls f with each directory and file of the data directory, parents first,

@@ -46,6 +46,7 @@ type backend struct {
 	original   map[string]string // values of parameters that startup messages changed
 	listening  listeners
 	walWritten int64
+	steps      uint64 // messages of clients that were carried out
 	timeouts   timeoutVars
 	spare      []uint32 // empty tables for prepared statements, of clients that left
 

@@ -3,7 +3,6 @@ package wasm_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -149,7 +148,7 @@ func BenchmarkEmbedStart(b *testing.B) {
 		b.ReportAllocs()
 		const n = 8
 		for b.Loop() {
-			before := rss(b)
+			before := residentBytes(b)
 			var list []engines.Server
 			for range n {
 				srv, err := shared.Start(ctx, engines.Spec{})
@@ -167,7 +166,7 @@ func BenchmarkEmbedStart(b *testing.B) {
 				}
 				_ = c.Close(ctx)
 			}
-			b.ReportMetric(float64(rss(b)-before)/n/1e6, "MB/instance")
+			b.ReportMetric(float64(residentBytes(b)-before)/n/1e6, "MB/instance")
 			for _, srv := range list {
 				_ = srv.Close(ctx)
 			}
@@ -244,14 +243,63 @@ func mustExec(b *testing.B, c *pgx.Conn, sql string) {
 	}
 }
 
-func rss(b *testing.B) int64 {
-	text, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		b.Skip("no /proc/self/statm")
+// BenchmarkEmbedClone measures clones of a server with a schema, from the call to the first
+// row: of one that has changed since the last clone, and of one that has not; and what
+// memory each takes.
+func BenchmarkEmbedClone(b *testing.B) {
+	ctx := context.Background()
+	srv := temp(b, shared, engines.Spec{})
+	c := connect(b, srv)
+	mustExec(b, c, "do $$ begin for i in 1..100 loop execute format('create table t%s (id serial primary key, a text unique, b int)', i); execute format('insert into t%s (a) values (1), (2)', i); end loop; end $$")
+	clone := func(b *testing.B) *wasm.Server {
+		b.Helper()
+		s, err := srv.(*wasm.Server).Clone(ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		c, err := engines.Connect(ctx, s, "")
+		if err != nil {
+			b.Fatal(err)
+		}
+		var n int
+		if err := c.QueryRow(ctx, "select count(*) from t77").Scan(&n); err != nil || n != 2 {
+			b.Fatal(n, err)
+		}
+		_ = c.Close(ctx)
+		return s
 	}
-	var size, resident int64
-	if _, err := fmt.Sscan(string(text), &size, &resident); err != nil {
-		b.Fatal(err)
-	}
-	return resident * int64(os.Getpagesize())
+	b.Run("changed since the last clone", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			mustExec(b, c, "update t1 set b = 1")
+			b.StartTimer()
+			s := clone(b)
+			b.StopTimer()
+			_ = s.Close(ctx)
+			b.StartTimer()
+		}
+	})
+	b.Run("unchanged", func(b *testing.B) {
+		for b.Loop() {
+			s := clone(b)
+			b.StopTimer()
+			_ = s.Close(ctx)
+			b.StartTimer()
+		}
+	})
+	b.Run("memory of further clones", func(b *testing.B) {
+		const n = 8
+		for b.Loop() {
+			first := clone(b)
+			before := residentBytes(b)
+			var list []*wasm.Server
+			for range n {
+				list = append(list, clone(b))
+			}
+			b.ReportMetric(float64(residentBytes(b)-before)/n/1e6, "MB/instance")
+			for _, s := range append(list, first) {
+				_ = s.Close(ctx)
+			}
+		}
+	})
 }

@@ -42,7 +42,7 @@ type Options struct {
 // use; its methods take turns on the connection. Close it.
 type DB struct {
 	srv      *Server
-	engine   *Engine // to be closed with the DB; nil if it was given
+	engine   *ownEngine // to be closed with the DB; nil if it was given
 	options  Options
 	database string
 	cleanup  []func() error
@@ -77,7 +77,7 @@ func open(ctx context.Context, dir string, o Options) (db *DB, err error) {
 		cfg := o.Config
 		cfg.Extensions = append(append([]string(nil), cfg.Extensions...), o.Extensions...)
 		e = New(cfg)
-		d.engine = e
+		d.engine = &ownEngine{e: e, refs: 1}
 	} else if err := e.Prepare(ctx, o.Extensions...); err != nil {
 		return nil, err
 	}
@@ -215,9 +215,7 @@ func (d *DB) Close(ctx context.Context) error {
 		errs = append(errs, f())
 	}
 	d.cleanup = nil
-	if d.engine != nil {
-		errs = append(errs, d.engine.Close())
-		d.engine = nil
-	}
+	errs = append(errs, d.engine.close())
+	d.engine = nil
 	return errors.Join(errs...)
 }

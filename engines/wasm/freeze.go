@@ -145,11 +145,10 @@ func (s *Server) restore(ctx context.Context, t template) (*guest.Instance, erro
 	if err := s.openMounts("", t.live()); err != nil {
 		return nil, err
 	}
-	in, err := s.l.rt.Restore(ctx, s.m.fs, t.snapshot())
+	img, err := guest.LoadImage(t.snapshot())
 	if err != nil {
 		return nil, err
 	}
-	in.Proc.HeapMax = uint64(s.e.cfg.MaxMemory) << 20
-	in.Proc.Stderr = &logWriter{log: s.e.log}
-	return in, nil
+	in, err := s.revive(ctx, img)
+	return in, errors.Join(err, img.Close())
 }

@@ -83,6 +83,10 @@ func (s *Server) finish(ctx context.Context) error {
 		}
 	}
 	s.b.in.Close()
+	if s.last != nil {
+		errs = append(errs, s.last.close())
+		s.last = nil
+	}
 	errs = append(errs, s.m.close(), s.lock.Unlock())
 	if s.freeTemplate != nil {
 		errs = append(errs, s.freeTemplate())

@@ -15,6 +15,7 @@ import (
 // mounts is the file system of a server with the temporary directory it needs.
 type mounts struct {
 	fs   *guestfs.FS
+	data guestfs.Tree // what is at guest.DataDir
 	tmp  string
 	lock *dirlock.Lock // says that tmp is in use
 }
@@ -24,7 +25,22 @@ const tempNeed = 512 << 20
 
 // mount shows the data directory dir to a guest. With lower, dir is not used: the guest
 // sees lower, and what it changes is kept in the temporary directory.
-func (e *Engine) mount(l *loaded, dir, lower string) (m *mounts, err error) {
+func (e *Engine) mount(l *loaded, dir, lower string) (*mounts, error) {
+	if lower == "" {
+		return e.mountTree(l, func(string) (guestfs.Tree, error) { return guestfs.OpenDir(dir, false) })
+	}
+	return e.mountTree(l, func(changes string) (guestfs.Tree, error) {
+		below, err := guestfs.OpenDir(lower, true)
+		if err != nil {
+			return nil, err
+		}
+		return guestfs.NewOverlay(below, changes), nil
+	})
+}
+
+// mountTree shows the data directory that open returns, which may keep files in the
+// directory that it is given.
+func (e *Engine) mountTree(l *loaded, open func(changes string) (guestfs.Tree, error)) (m *mounts, err error) {
 	base, err := place.Temp(tempNeed)
 	if err != nil {
 		return nil, err
@@ -44,18 +60,11 @@ func (e *Engine) mount(l *loaded, dir, lower string) (m *mounts, err error) {
 			return nil, err
 		}
 	}
-	var data guestfs.Tree
-	if lower == "" {
-		data, err = guestfs.OpenDir(dir, false)
-	} else {
-		var below *guestfs.Dir
-		if below, err = guestfs.OpenDir(lower, true); err == nil {
-			data = guestfs.NewOverlay(below, filepath.Join(tmp, "changes"))
-		}
-	}
+	data, err := open(filepath.Join(tmp, "changes"))
 	if err != nil {
 		return nil, err
 	}
+	m.data = data
 	scratch, err := guestfs.OpenDir(filepath.Join(tmp, "scratch"), false)
 	if err != nil {
 		return nil, errors.Join(err, data.Close())

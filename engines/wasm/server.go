@@ -31,9 +31,11 @@ type Server struct {
 
 	params map[string]string // of the Spec
 
-	madeControl, madeDir string       // what a Start that fails takes away again
-	wasEmpty             bool         // madeDir was an empty directory before
-	freeTemplate         func() error // gives a template back
+	madeControl, madeDir string        // what a Start that fails takes away again
+	wasEmpty             bool          // madeDir was an empty directory before
+	freeTemplate         func() error  // gives a template back
+	boot                 guest.Options // how to boot it anew
+	last                 *moment       // what the last Clone was made from; used on the guest's goroutine
 
 	tcp  net.Listener
 	stop context.CancelFunc
@@ -109,35 +111,49 @@ func (e *Engine) start(ctx context.Context, spec engines.Spec, from *frozen) (_ 
 	if err != nil {
 		return nil, err
 	}
-	limits := e.cfg.limits()
-	if srv.b, err = newBackend(in, database, srv.info.User, limits, e.log); err != nil {
+	srv.boot = o
+	if err = srv.attach(in, database); err != nil {
 		return nil, err
-	}
-	srv.b.reboot = func(ctx context.Context, database string) (*guest.Instance, error) {
-		old := srv.b.in
-		if err := old.Shutdown(); err != nil {
-			return nil, err
-		}
-		old.Close()
-		o.Database, o.User = database, srv.info.User
-		return l.rt.Boot(ctx, srv.m.fs, o)
 	}
 	if spec.TCP != "" {
 		if err := srv.listen(spec.TCP); err != nil {
 			return nil, err
 		}
 	}
-	e.mu.Lock()
-	e.servers++
-	e.mu.Unlock()
-	srv.wg.Go(srv.b.run)
-	srv.wg.Go(func() {
-		<-srv.b.done
-		// A guest that ended by itself is put away at once; its directory is free.
-		_ = srv.shut(context.Background())
-	})
-	e.log.Info("server started", "engine", "wasm", "dir", srv.info.Dir)
+	srv.launch()
 	return srv, nil
+}
+
+// attach makes the backend of a guest that is connected to a database.
+func (s *Server) attach(in *guest.Instance, database string) (err error) {
+	if s.b, err = newBackend(in, database, s.info.User, s.e.cfg.limits(), s.e.log); err != nil {
+		return err
+	}
+	s.b.reboot = func(ctx context.Context, database string) (*guest.Instance, error) {
+		old := s.b.in
+		if err := old.Shutdown(); err != nil {
+			return nil, err
+		}
+		old.Close()
+		o := s.boot
+		o.Database, o.User = database, s.info.User
+		return s.l.rt.Boot(ctx, s.m.fs, o)
+	}
+	return nil
+}
+
+// launch lets the backend run.
+func (s *Server) launch() {
+	s.e.mu.Lock()
+	s.e.servers++
+	s.e.mu.Unlock()
+	s.wg.Go(s.b.run)
+	s.wg.Go(func() {
+		<-s.b.done
+		// A guest that ended by itself is put away at once; its directory is free.
+		_ = s.shut(context.Background())
+	})
+	s.e.log.Info("server started", "engine", "wasm", "dir", s.info.Dir)
 }
 
 // startTemp starts from the snapshot, or where other parameters are wanted, boots over a
@@ -177,6 +193,16 @@ func (s *Server) startTemp(ctx context.Context, spec engines.Spec, user string, 
 		return nil, err
 	}
 	return s.l.rt.Boot(ctx, s.m.fs, o)
+}
+
+// revive makes a guest from an image.
+func (s *Server) revive(ctx context.Context, img *guest.Image) (*guest.Instance, error) {
+	in, err := s.l.rt.Restore(ctx, s.m.fs, img)
+	if err == nil {
+		in.Proc.HeapMax = uint64(s.e.cfg.MaxMemory) << 20
+		in.Proc.Stderr = &logWriter{log: s.e.log}
+	}
+	return in, err
 }
 
 func (s *Server) openMounts(dir, lower string) (err error) {

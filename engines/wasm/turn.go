@@ -81,6 +81,7 @@ func (b *backend) step(c *client, msg []byte) error {
 	if killed {
 		return errKilled
 	}
+	b.steps++
 	typ, size := msg[0], len(msg) // msg itself is gone once COPY has taken more
 	c.midway = true
 	b.message = msg

@@ -164,6 +164,12 @@ func (p *Process) Alarms() bool {
 	return due
 }
 
+// Uptime returns what the process's monotonic clock says.
+func (p *Process) Uptime() time.Duration { return time.Since(p.start) }
+
+// SetUptime makes the monotonic clock go on from d.
+func (p *Process) SetUptime(d time.Duration) { p.start = time.Now().Add(-d) }
+
 // now is emscripten_get_now: milliseconds on a monotonic clock.
 func (p *Process) now() float64 { return float64(time.Since(p.start)) / 1e6 }
 

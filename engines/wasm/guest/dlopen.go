@@ -34,7 +34,7 @@ func (in *Instance) dlopen(s []uint64) {
 func (in *Instance) dlsym(s []uint64) {
 	handle, symbol := uint32(s[0]), in.Proc.String(uint32(s[1]))
 	for _, l := range in.libs {
-		if l.handle == handle {
+		if l.at.Handle == handle {
 			if v, ok := l.exports[symbol]; ok {
 				s[0] = uint64(v)
 				return
@@ -55,6 +55,7 @@ type linking struct {
 	in   *Instance
 	side *sideModule
 	lib  *library
+	mod  api.Module
 
 	memBase, tableBase uint32
 	own, needed        []function // functions of the library, and of main, that get slots
@@ -78,11 +79,18 @@ func (in *Instance) load(handle uint32, name string) error {
 	if err != nil {
 		return err
 	}
-	l := &linking{in: in, side: side, lib: &library{handle: handle, name: name, exports: map[string]uint32{}}, mainSlots: map[string]uint32{}}
+	l := newLinking(in, side)
+	if err := l.room(); err != nil {
+		return err
+	}
 	if err := l.place(); err != nil {
 		return err
 	}
+	l.lib.at = placed{handle, name, l.memBase, l.tableBase}
 	if err := l.instantiate(); err != nil {
+		return err
+	}
+	if err := l.start(); err != nil {
 		return err
 	}
 	mem, m := in.Memory(), side.mod
@@ -94,17 +102,55 @@ func (in *Instance) load(handle uint32, name string) error {
 	return nil
 }
 
-// place finds room for the library's data and functions.
+func newLinking(in *Instance, side *sideModule) *linking {
+	return &linking{in: in, side: side, lib: &library{exports: map[string]uint32{}}, mainSlots: map[string]uint32{}}
+}
+
+// relink links a library where it was in the instance whose memory this one is to have:
+// that memory says what the library's data are, and that its constructors have run.
+func (in *Instance) relink(at placed) error {
+	code, err := in.readGuest(at.Name)
+	if err != nil {
+		return err
+	}
+	side, err := in.rt.sideModule(in.ctx, code, true)
+	if err != nil {
+		return err
+	}
+	l := newLinking(in, side)
+	l.memBase, l.lib.at = at.Memory, at
+	if err := l.place(); err != nil {
+		return err
+	}
+	if l.tableBase != at.Table {
+		// Something failed to load in between, and left its slots.
+		return fmt.Errorf("its place in the table is %d, not %d", l.tableBase, at.Table)
+	}
+	if err := l.instantiate(); err != nil {
+		return err
+	}
+	in.libs = append(in.libs, l.lib)
+	return nil
+}
+
+// room finds memory for the library's data.
+func (l *linking) room() error {
+	m := l.side.mod
+	if m.MemSize == 0 {
+		return nil
+	}
+	align := uint32(1) << m.MemAlign
+	p := uint32(l.in.Call("calloc", uint64(m.MemSize)+uint64(align), 1))
+	if p == 0 {
+		return fmt.Errorf("the guest has no %d bytes for it", m.MemSize)
+	}
+	l.memBase = (p + align - 1) &^ (align - 1)
+	return nil
+}
+
+// place gives the library's functions slots of the table, and its symbols their values.
 func (l *linking) place() error {
 	in, m := l.in, l.side.mod
-	if m.MemSize > 0 {
-		align := uint32(1) << m.MemAlign
-		p := uint32(in.Call("calloc", uint64(m.MemSize)+uint64(align), 1))
-		if p == 0 {
-			return fmt.Errorf("the guest has no %d bytes for it", m.MemSize)
-		}
-		l.memBase = (p + align - 1) &^ (align - 1)
-	}
 	for _, e := range m.Exports {
 		switch e.Kind {
 		case wasmbin.KindFunc:
@@ -214,9 +260,15 @@ func (l *linking) instantiate() error {
 		}
 		got[im.Module].ExportedGlobal(im.Name).(api.MutableGlobal).Set(uint64(v))
 	}
+	l.mod = side
+	return nil
+}
+
+// start lets a library that is new put its data right and run its constructors.
+func (l *linking) start() error {
 	for _, start := range []string{"__wasm_apply_data_relocs", "__wasm_call_ctors"} {
-		if f := side.ExportedFunction(start); f != nil {
-			if _, err := f.Call(in.ctx); err != nil {
+		if f := l.mod.ExportedFunction(start); f != nil {
+			if _, err := f.Call(l.in.ctx); err != nil {
 				return err
 			}
 		}

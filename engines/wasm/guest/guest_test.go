@@ -113,7 +113,11 @@ func TestLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	in.Close() // as a crash would: the snapshot and the directory belong together
-	again, err := rt.Restore(t.Context(), f, dir)
+	img, err := guest.LoadImage(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := rt.Restore(t.Context(), f, img)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,9 +131,11 @@ func TestLife(t *testing.T) {
 	if err := os.Truncate(filepath.Join(dir, "memory.img"), 1000); err != nil {
 		t.Fatal(err)
 	}
-	if in, err := rt.Restore(t.Context(), f, dir); err == nil {
-		in.Close()
-		t.Error("half a snapshot was restored")
+	if err := img.Close(); err != nil {
+		t.Error(err)
+	}
+	if half, err := guest.LoadImage(dir); err == nil {
+		t.Error("half a snapshot was taken", half.Close())
 	}
 	o.Params = []string{"work_mem=plenty"}
 	var boot *guest.BootError

@@ -51,6 +51,7 @@ type Instance struct {
 	compiled []wazero.CompiledModule // of this instance only
 	growFn   api.Function
 	libs     []*library
+	image    *imageFile        // what the memory was restored from
 	slots    map[string]uint32 // of functions of main that got a slot for a side module
 
 	threw, threwValue uint32
@@ -163,6 +164,10 @@ func (in *Instance) Close() {
 	}
 	in.mods, in.compiled, in.funcs, in.free, in.libs = nil, nil, nil, nil, nil
 	in.mem.Free()
+	if in.image != nil {
+		_ = in.image.release()
+		in.image = nil
+	}
 }
 
 // Memory implements emscripten.Guest.
@@ -314,4 +319,11 @@ func (in *Instance) growTable(n uint32) (uint32, error) {
 		return 0, errors.New("the guest's function table cannot grow")
 	}
 	return uint32(v[0]), nil
+}
+
+// SpoilTable takes a slot of the function table and leaves it empty. It is for tests of what
+// follows when a library failed to load.
+func (in *Instance) SpoilTable() error {
+	_, err := in.growTable(1)
+	return err
 }

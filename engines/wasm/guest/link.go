@@ -156,8 +156,7 @@ func (rt *Runtime) buildExtra(ctx context.Context, side *sideModule) error {
 
 // A library is a side module in an instance: where its symbols are.
 type library struct {
-	handle  uint32
-	name    string
+	at      placed
 	exports map[string]uint32 // slot of a function, address of a variable
 }
 

@@ -16,6 +16,7 @@ const block = 8192
 // written, then blocks of upper. Names and open files share it by refs.
 type content struct {
 	lower     File // nil: made here
+	lowerName string
 	lowerSize int64
 	dir       string   // where upper is made
 	upper     *os.File // nil until something is written

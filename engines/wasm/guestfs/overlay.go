@@ -139,7 +139,7 @@ func (o *Overlay) copyUp(name string, st Stat) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.put(name, &node{mode: st.Mode, data: &content{lower: f, lowerSize: st.Size, size: st.Size, dir: o.upper, refs: 1}}), nil
+	return o.put(name, &node{mode: st.Mode, data: &content{lower: f, lowerName: name, lowerSize: st.Size, size: st.Size, dir: o.upper, refs: 1}}), nil
 }
 
 // forget drops the node of a file that was closed unchanged.
