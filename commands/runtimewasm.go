@@ -125,6 +125,11 @@ func removeWasm(ctx context.Context, cfg wasm.Config) error {
 	if len(doomed) == 0 {
 		return fmt.Errorf("PostgreSQL for WebAssembly is not installed: %w", engines.ErrNotExist)
 	}
+	unlock, err := wasm.LockStore(store)
+	if err != nil {
+		return fmt.Errorf("remove PostgreSQL for WebAssembly: %w", err)
+	}
+	defer func() { _ = unlock() }()
 	tarballs, err := filepath.Glob(filepath.Join(store, "*.tgz"))
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
+	"github.com/pgx-dev/pgx-dev/engines/occupant"
 	"github.com/pgx-dev/pgx-dev/engines/place"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/guest"
 )
@@ -37,8 +39,15 @@ func (s *Server) startDir(ctx context.Context, spec engines.Spec, user string, o
 	if err := mayOpen(dir, version, spec.MustExist); err != nil {
 		return nil, err
 	}
+	if err := checkBuild(dir); err != nil {
+		return nil, err
+	}
 	if err := s.own(dir); err != nil {
 		return nil, err
+	}
+	// One that pgx-dev did not start knows nothing of our lock.
+	if pid := occupant.Postmaster(dir); pid != 0 {
+		return nil, fmt.Errorf("%w: PostgreSQL runs in %s as process %d; stop it first", engines.ErrLocked, dir, pid)
 	}
 	if errors.Is(version, fs.ErrNotExist) {
 		// Somebody else may have been quicker while we had no lock.
@@ -83,6 +92,22 @@ func resolve(name string) (string, error) {
 		return filepath.Join(parent, filepath.Base(dir)), nil
 	}
 	return dir, nil
+}
+
+// checkBuild refuses the directory of a native PostgreSQL of our version, before the guest
+// touches it. The guest's pointers have 32 bits, so that it passes float8 by reference,
+// which no native build for the machines that we run on does.
+func checkBuild(dir string) error {
+	const (
+		versionAt   = 8    // ControlFileData.pg_control_version
+		version     = 1800 // PG_CONTROL_VERSION of PostgreSQL 18
+		float8ByVal = 248  // ControlFileData.float8ByVal of that version
+	)
+	b, err := os.ReadFile(filepath.Join(dir, "global", "pg_control"))
+	if err != nil || len(b) <= float8ByVal || binary.LittleEndian.Uint32(b[versionAt:]) != version || b[float8ByVal] == 0 {
+		return nil //nolint:nilerr // PostgreSQL itself says what is wrong with it
+	}
+	return fmt.Errorf("%w: %s was made by a native PostgreSQL, whose files the WebAssembly engine cannot read; dump it there and load the dump", engines.ErrVersion, dir)
 }
 
 // mayOpen says whether a directory, of which checkVersion said version, can be opened or

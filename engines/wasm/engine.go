@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 
 	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/dirlock"
 	"github.com/pgx-dev/pgx-dev/engines/place"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/guest"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/pglite"
@@ -28,7 +31,8 @@ type Engine struct {
 	loaded  *loaded
 	servers int
 	closed  bool
-	scratch string // private store of an engine without a cache
+	scratch string        // private store of an engine without a cache
+	use     *dirlock.Lock // says that the store is in use
 }
 
 // loaded is a package that is ready to run.
@@ -64,7 +68,7 @@ func (e *Engine) Close() error {
 	if e.scratch != "" {
 		errs = append(errs, os.RemoveAll(e.scratch))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, e.use.Unlock())...)
 }
 
 // load returns the compiled package, loading it once.
@@ -126,6 +130,11 @@ func (e *Engine) loadNow(ctx context.Context) (*loaded, error) {
 		e.mu.Unlock()
 		store, compiled = dir, ""
 	}
+	if e.cfg.cached() {
+		if err := e.useStore(ctx, store); err != nil {
+			return nil, err
+		}
+	}
 	files, err := e.source(store, false).Open(ctx)
 	if err != nil {
 		return nil, noRuntime(err)
@@ -150,6 +159,52 @@ func (e *Engine) store() (string, error) {
 	}
 	cache, err := place.Cache()
 	return filepath.Join(cache, "wasm"), err
+}
+
+// useLock is the file in the store that is locked shared while somebody uses it.
+const useLock = "use.lock"
+
+// useStore keeps the store from being removed until Close. One that nobody may write to
+// needs no lock.
+func (e *Engine) useStore(ctx context.Context, store string) error {
+	e.mu.Lock()
+	held := e.use != nil
+	e.mu.Unlock()
+	if held {
+		return nil
+	}
+	err := os.MkdirAll(store, 0o700)
+	var lock *dirlock.Lock
+	if err == nil {
+		lock, err = dirlock.Shared(ctx, filepath.Join(store, useLock))
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		e.log.Debug("the store is used without a lock", "error", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("use the runtime store: %w", err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.use != nil || e.closed {
+		return lock.Unlock()
+	}
+	e.use = lock
+	return nil
+}
+
+// LockStore takes a store (Config.Store) for whoever is to remove it. The error wraps
+// engines.ErrLocked while an engine, of whatever process, uses it.
+func LockStore(store string) (unlock func() error, err error) {
+	lock, err := dirlock.TryExclusive(filepath.Join(store, useLock))
+	if errors.Is(err, dirlock.ErrHeld) {
+		return nil, fmt.Errorf("%w: programs run from %s; stop them first", engines.ErrLocked, store)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return lock.Unlock, nil
 }
 
 func (e *Engine) source(dir string, complete bool) pglite.Source {
@@ -229,6 +284,9 @@ func (e *Engine) Install(ctx context.Context, progress func(module string, done,
 		return err
 	}
 	if e.cfg.cached() {
+		if err := e.useStore(ctx, store); err != nil {
+			return err
+		}
 		if _, err := e.source(store, true).Open(ctx); err != nil {
 			return noRuntime(err)
 		}

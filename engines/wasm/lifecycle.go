@@ -94,7 +94,8 @@ func (s *Server) finish(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// listen opens the TCP listener that a Spec asks for, on the next free port if need be.
+// listen opens the TCP listener that a Spec asks for, on the next free port if need be. It
+// asks for the role's password: the superuser has none until it is given one.
 func (s *Server) listen(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -105,7 +106,7 @@ func (s *Server) listen(address string) error {
 		return fmt.Errorf("listen on %q: %w", address, err)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("listen on %q: there is no password here; only loopback addresses are served", address)
+		return fmt.Errorf("listen on %q: passwords would be safe on the way, data would not; only loopback addresses are served", address)
 	}
 	var ln net.Listener
 	for try := range 100 {
@@ -119,7 +120,7 @@ func (s *Server) listen(address string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.tcp, s.stop, s.info.TCP = ln, cancel, ln.Addr().String()
 	s.wg.Go(func() {
-		_ = engines.Serve(ctx, ln, func(context.Context, engines.Startup) (engines.Server, error) { return s, nil })
+		_ = engines.ServeAuthenticated(ctx, ln, func(context.Context, engines.Startup) (engines.Server, error) { return s, nil }, engines.Passwords())
 	})
 	return nil
 }

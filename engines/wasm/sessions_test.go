@@ -593,7 +593,24 @@ func TestHostLimits(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	other, err := pgx.Connect(t.Context(), srv.Info().URL(""))
+	if _, err := pgx.Connect(t.Context(), srv.Info().URL("")); code(err) != "28P01" && err == nil {
+		t.Error("TCP let somebody in without a password")
+	}
+	first := connect(t, srv)
+	exec(t, first, "alter role postgres password 'secret'")
+	_ = first.Close(t.Context())
+	cfg, err := pgx.ParseConfig(srv.Info().URL(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, password := range []string{"", "wrong"} {
+		cfg.Password = password
+		if _, err := pgx.ConnectConfig(t.Context(), cfg); code(err) != "28P01" {
+			t.Errorf("TCP with password %q: %v, want 28P01", password, err)
+		}
+	}
+	cfg.Password = "secret"
+	other, err := pgx.ConnectConfig(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
