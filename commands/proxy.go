@@ -11,6 +11,7 @@ import (
 // proxyCommands put a pooler in front of PostgreSQL servers.
 type proxyCommands struct {
 	Proxy struct {
+		Serve proxyServeCmd `cmd:"" default:"withargs" help:"Serve: many clients share few connections to the servers (the default)."`
 		Check proxyCheckCmd `cmd:"" help:"Check a configuration: read its files, log in at every server."`
 		Hash  proxyHashCmd  `cmd:"" help:"Make the SCRAM verifier of a password, for password_hash."`
 	} `cmd:"" group:"proxy" help:"Pool, balance and route connections to PostgreSQL servers."`
@@ -21,7 +22,7 @@ type proxyFlags struct {
 	PgDog       string   `name:"pgdog" placeholder:"FILE" complete:"file" help:"Read this pgdog.toml instead of [proxy] in the config file."`
 	Users       string   `placeholder:"FILE" complete:"file" help:"Its users.toml (default: the one beside it)."`
 	PgBouncer   string   `name:"pgbouncer" placeholder:"FILE" complete:"file" help:"Read this pgbouncer.ini instead."`
-	DatabaseURL []string `short:"d" name:"database-url" sep:"none" placeholder:"URL" help:"Add a server and its user: postgres://USER:PASSWORD@HOST:PORT/DATABASE; repeatable."`
+	DatabaseURL []string `name:"database-url" aliases:"url" sep:"none" placeholder:"URL" help:"Add a server and its user: postgres://USER:PASSWORD@HOST:PORT/DATABASE; repeatable."`
 }
 
 // load reads the configuration. Warnings are printed.

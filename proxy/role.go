@@ -6,8 +6,8 @@ import (
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
-// hint says where a text may run, if there is a choice at all. Whatever cannot be read, or
-// changes the session, is for the primary.
+// hint says where a text may run, if there is a choice at all, whoever sends it: statements are
+// shared. Whatever cannot be read, or changes the session, is for the primary.
 func (s *session) hint(sql string, t *effect.Text) roleHint {
 	r := s.db.Router
 	if r == nil {
@@ -17,15 +17,6 @@ func (s *session) hint(sql string, t *effect.Text) roleHint {
 		return roleHint{known: true, role: route.Primary}
 	}
 	st := route.Session{Hint: route.NoHint()}
-	if v, ok := s.want.Get("pgdog.role"); ok {
-		_, _ = st.Hint.Set("pgdog.role", plainValue(v))
-	}
-	if v, ok := s.want.Get("default_transaction_read_only"); ok {
-		switch plainValue(v) {
-		case "on", "true", "yes", "1":
-			st.ReadOnly = true
-		}
-	}
 	var d route.Decision
 	if err := r.Route(&d, sql, &st, nil); err != nil {
 		return roleHint{known: true, role: route.Primary}
@@ -47,7 +38,16 @@ func plainValue(v string) string {
 // role decides where the transaction that begins now will run. A replica has to be right for
 // all of an extended series: one that has not come whole goes to the primary.
 func (s *session) role(n need) route.Role {
-	if s.db.Router == nil || s.db.Mode == Session || !n.hint.known {
+	if s.db.Router == nil || s.db.Mode == Session {
+		return route.Primary
+	}
+	if v, ok := s.want.Get("pgdog.role"); ok {
+		h := route.NoHint()
+		if _, err := h.Set("pgdog.role", plainValue(v)); err == nil && h.HasRole {
+			return h.Role
+		}
+	}
+	if !n.hint.known {
 		return route.Primary
 	}
 	if n.hint.role == route.Primary || !n.extended {

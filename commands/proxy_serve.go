@@ -1,0 +1,283 @@
+package commands
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/config"
+	"github.com/pgx-dev/pgx-dev/engines/cluster"
+	"github.com/pgx-dev/pgx-dev/proxy"
+	"github.com/pgx-dev/pgx-dev/proxy/conf"
+	"github.com/pgx-dev/pgx-dev/proxy/fleet"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/wire/pgserver"
+)
+
+// proxyServeCmd serves.
+type proxyServeCmd struct {
+	proxyFlags
+	detachFlag
+	Cluster nameArg    `name:"cluster" placeholder:"NAME" help:"Without a configuration: the cluster of this project to stand in front of (default: main)."`
+	Listen  listenFlag `placeholder:"WHERE" help:"unix[:DIR] or tcp[:[HOST:]PORT] (default: host and port of the configuration, else unix, in a private directory)."`
+}
+
+func (*proxyServeCmd) takesCommand() {}
+
+// Help is the command's long help.
+func (*proxyServeCmd) Help() string {
+	return `Serves what the configuration names: [proxy] in the config file, --pgdog, --pgbouncer, or --url for each server. With none of them it stands in front of this project's own cluster, which it starts if need be. SIGHUP reads the files again. With "-- CMD…" the command is run with DATABASE_URL and PG* set, and its exit code is ours. See "pgx-dev help proxy".`
+}
+
+// Run serves until interrupted, or as long as the command behind "--" runs.
+func (c *proxyServeCmd) Run(ctx context.Context, env *Env) error {
+	if away, err := c.detaches(env); err != nil {
+		return err
+	} else if away {
+		return detach(ctx, env)
+	}
+	p, err := c.load(env)
+	if err != nil {
+		return err
+	}
+	if len(p.Databases) == 0 {
+		return c.serveCluster(ctx, env, p)
+	}
+	if c.Cluster != "" {
+		return usageError("--cluster is for when no configuration names servers, and one does")
+	}
+	source, err := fleet.FromConfig(&p.Config)
+	if err != nil {
+		return &ExitError{Code: ExitUsage, Err: err}
+	}
+	s := &proxyServing{listen: c.Listen, key: "proxy " + filepath.Join(p.Files...), source: source}
+	s.config.Store(&p.Config)
+	s.reload = func() (*config.Proxy, error) { return c.load(env) }
+	if len(p.Users) > 0 {
+		u := &p.Users[0]
+		s.user, s.password = u.Name, u.Password
+		s.database = cmp.Or(u.Database, p.Databases[0].Name)
+	}
+	if s.listen.network == "" && len(c.DatabaseURL) == 0 {
+		s.listen = listenFlag{"tcp", net.JoinHostPort(p.General.Host, strconv.Itoa(int(p.General.Port)))}
+	}
+	s.auth = fleet.NewAuth(s.config.Load, !s.listen.tcp())
+	return s.run(ctx, env)
+}
+
+// serveCluster stands in front of a cluster of this project.
+func (c *proxyServeCmd) serveCluster(ctx context.Context, env *Env, p *config.Proxy) (err error) {
+	o := opening{target: target{Name: c.Cluster}, label: "proxy"}
+	if o.config, err = clusterConfig(env, o.target); err != nil {
+		return err
+	}
+	srv, err := open(ctx, env, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, srv.Close(context.WithoutCancel(ctx))) }()
+	s := &proxyServing{
+		listen: c.Listen, key: "proxy " + srv.Info().Dir, user: srv.Info().User, database: cmp.Or(o.config.Database, srv.Info().Database),
+		source: clusterSource(srv, p.General),
+	}
+	s.config.Store(&p.Config)
+	if !s.listen.tcp() {
+		s.auth = pgserver.Trust() // the socket is ours alone
+	} else {
+		passwords, err := newWireAuth(config.Wire{User: s.user})
+		if err != nil {
+			return err
+		}
+		s.auth, s.password, s.passFile = passwords, *passwords.password.Load(), true
+	}
+	return s.run(ctx, env)
+}
+
+// clusterSource lets every user have every database of a cluster, whose own socket asks for no
+// password either.
+func clusterSource(srv *cluster.Server, g conf.General) fleet.Source {
+	return func(user, database string) (fleet.Plan, error) {
+		plan := fleet.Plan{Replication: true}
+		plan.Servers = []fleet.Server{{
+			Backend: pool.Backend{
+				ID: user + "\x00" + database, Name: srv.Info().Dir, Dial: srv.Dial, Login: pool.Credentials{User: user, Database: database},
+			},
+			Pool: pool.Config{Size: g.DefaultPoolSize, CheckoutTimeout: unlimited(g.CheckoutTimeout), IdleTimeout: unlimited(g.IdleTimeout), CleanTimeout: g.RollbackTimeout},
+			Key:  user + "\x00" + database,
+		}}
+		switch g.PoolerMode {
+		case conf.Session:
+			plan.Mode = proxy.Session
+		case conf.Statement:
+			plan.Mode = proxy.Statement
+		}
+		return plan, nil
+	}
+}
+
+// unlimited turns a configuration's 0, which is no limit, into a pool's.
+func unlimited(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// proxyServing is a proxy that serves.
+type proxyServing struct {
+	listen                   listenFlag
+	key                      string // stands for what is served
+	user, password, database string // of who is told the URL
+	passFile                 bool   // write the password where libpq finds it
+	source                   fleet.Source
+	auth                     pgserver.Authenticator
+	config                   atomic.Pointer[conf.Config]
+	tls                      atomic.Pointer[tls.Config]
+	reload                   func() (*config.Proxy, error) // nil: nothing to read again
+}
+
+func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
+	cfg := s.config.Load()
+	members := fleet.New(s.source, env.Log)
+	defer func() {
+		polite, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		members.Close(polite)
+	}()
+	g := &cfg.General
+	clientTLS, err := fleet.ClientTLS(g)
+	if err != nil {
+		return &ExitError{Code: ExitUsage, Err: err}
+	}
+	pc := proxy.Config{
+		Lookup: members.Lookup, Auth: s.auth, RequireTLS: g.TLSClientRequired,
+		LoginTimeout: g.ClientLoginTimeout, IdleTimeout: g.ClientIdleTimeout,
+		IdleInTransactionTimeout: g.ClientIdleInTransactionTimeout, QueryTimeout: g.QueryTimeout,
+		MaxClients: cfg.PgBouncer.MaxClientConn, Log: env.Log, LogConnections: g.LogConnections, LogDisconnections: g.LogDisconnections,
+	}
+	if g.QuerySizeLimitAction == conf.SizeBlock {
+		pc.MaxMessage = g.QuerySizeLimit
+	}
+	if clientTLS != nil {
+		s.tls.Store(clientTLS)
+		// Certificates are swapped by a reload.
+		pc.TLS = &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.tls.Load(), nil },
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+				return &s.tls.Load().Certificates[0], nil
+			},
+		}
+	}
+	px, err := proxy.New(pc)
+	if err != nil {
+		return err
+	}
+	front, err := s.listen.front(s.key)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, front.Close()) }()
+	front.user, front.database = s.user, s.database
+	if clientTLS != nil && s.listen.tcp() {
+		front.sslmode = "prefer"
+		if g.TLSClientRequired {
+			front.sslmode = "require"
+		}
+	}
+	shown := front.url(false)
+	if s.listen.tcp() {
+		front.password = s.password
+	}
+	if s.passFile {
+		path, cleanup, err := front.passFile(s.key)
+		if err != nil {
+			return err
+		}
+		defer cleanup()
+		shown = front.url(false) + "&passfile=" + url.QueryEscape(path)
+	}
+	served := make(chan error, 1)
+	go func() { served <- px.Serve(context.WithoutCancel(ctx), front.Listener) }()
+	done := make(chan error, 1)
+	var reloads <-chan struct{}
+	if env.Command != nil {
+		go func() { done <- front.run(ctx, env) }()
+	} else {
+		reloads = env.reloads()
+		env.UI.Printf("%s\n", shown)
+	}
+	for running := true; running; {
+		select {
+		case <-ctx.Done():
+			if env.Command != nil {
+				err = <-done // it gets the signal too
+			}
+			running = false
+		case err = <-done:
+			running = false
+		case err := <-served:
+			served <- err
+			running = false
+		case <-reloads:
+			s.again(env, members)
+		}
+	}
+	return errors.Join(err, s.end(ctx, env, px, s.config.Load(), served))
+}
+
+// end lets transactions end, as long as the configuration allows, or a second signal does.
+func (s *proxyServing) end(ctx context.Context, env *Env, px *proxy.Proxy, cfg *conf.Config, served <-chan error) error {
+	patience := cfg.General.ShutdownTimeout
+	if env.Command != nil {
+		patience = min(patience, 5*time.Second) // its connections are nobody's any more
+	}
+	polite, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	if err := px.Shutdown(polite); err != nil {
+		env.Log.Info("sessions were cut off", "error", err)
+	}
+	return <-served
+}
+
+// again reads the configuration again. One with a mistake changes nothing.
+func (s *proxyServing) again(env *Env, members *fleet.Fleet) {
+	if s.reload == nil {
+		env.UI.Warn("there is no file to read again")
+		return
+	}
+	err := func() error {
+		p, err := s.reload()
+		if err != nil {
+			return err
+		}
+		source, err := fleet.FromConfig(&p.Config)
+		if err != nil {
+			return err
+		}
+		t, err := fleet.ClientTLS(&p.General)
+		if err != nil {
+			return err
+		}
+		if old := s.tls.Load(); (old == nil) != (t == nil) {
+			return errors.New("turning TLS on or off needs a restart")
+		}
+		s.config.Store(&p.Config)
+		s.tls.Store(t)
+		members.Reload(source)
+		return nil
+	}()
+	if err != nil {
+		env.UI.Warn("the configuration stays as it is: %v", err)
+		return
+	}
+	env.Log.Info("the configuration is read again")
+	env.UI.Note("read the configuration again: %d pools", len(members.Pools()))
+}

@@ -1,0 +1,244 @@
+package fleet
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/pgx-dev/pgx-dev/proxy/conf"
+	"github.com/pgx-dev/pgx-dev/wire"
+	"github.com/pgx-dev/pgx-dev/wire/auth"
+	"github.com/pgx-dev/pgx-dev/wire/auth/hba"
+	"github.com/pgx-dev/pgx-dev/wire/pgserver"
+)
+
+// An Auth lets clients in as a configuration says: each user by his method, with any of his
+// passwords. It is safe for concurrent use.
+type Auth struct {
+	// Config returns the configuration that holds now. Required.
+	Config func() *conf.Config
+	// TrustLocal lets in everybody who comes by a Unix socket, which then must be reached by
+	// nobody else.
+	TrustLocal bool
+
+	salt      []byte // of plain passwords, with the user's name
+	strangers pgserver.Authenticator
+}
+
+// NewAuth makes an Auth.
+func NewAuth(config func() *conf.Config, trustLocal bool) *Auth {
+	a := &Auth{Config: config, TrustLocal: trustLocal, salt: make([]byte, 32)}
+	_, _ = rand.Read(a.salt)
+	nobody := auth.SecretFunc(func(context.Context, auth.SecretRequest) (auth.Secret, error) {
+		return auth.Secret{}, auth.ErrNoSuchRole
+	})
+	a.strangers = pgserver.SCRAMWithKey(nobody, a.salt)
+	return a
+}
+
+// Authenticate lets a client in or not. A user that there is not looks like one with another
+// password.
+func (a *Auth) Authenticate(ctx context.Context, c *pgserver.AuthConn) (*pgserver.Identity, error) {
+	if a.TrustLocal && c.Local() {
+		return &pgserver.Identity{Method: "peer"}, nil
+	}
+	cfg := a.Config()
+	u, ok := cfg.User(c.User(), c.Database())
+	if !ok {
+		return a.strangers.Authenticate(ctx, c)
+	}
+	if id := u.Identity; id != "" && c.TLS() != nil && len(c.TLS().VerifiedChains) > 0 {
+		if name, err := auth.CertificateName(c.TLS(), auth.CertCN); err == nil && name == id {
+			return &pgserver.Identity{User: u.Name, System: name, Method: "cert"}, nil
+		}
+	}
+	secrets, err := secretsOf(u)
+	if err != nil {
+		return nil, err
+	}
+	switch cfg.AuthTypeOf(u) {
+	case conf.AuthTrust:
+		return &pgserver.Identity{Method: "trust"}, nil
+	case conf.AuthHBA:
+		return a.hba(ctx, c, cfg, secrets)
+	case conf.AuthPlain:
+		return a.password(c, secrets)
+	case conf.AuthMD5:
+		if len(secrets) > 0 && !slices.ContainsFunc(secrets, func(s auth.Secret) bool { return !s.CanMD5() }) {
+			return a.md5(c, secrets)
+		}
+	}
+	return a.scram(c, secrets)
+}
+
+// secretsOf returns what a user may log in with.
+func secretsOf(u *conf.User) (out []auth.Secret, err error) {
+	for _, p := range u.AllPasswords() {
+		out = append(out, auth.Secret{Kind: auth.PlainSecret, Plain: p})
+	}
+	if u.PasswordHash != "" {
+		s, err := auth.ParseSecret(u.PasswordHash)
+		if err != nil {
+			return nil, fmt.Errorf("the password_hash of %q: %w", u.Name, err)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func (a *Auth) password(c *pgserver.AuthConn, secrets []auth.Secret) (*pgserver.Identity, error) {
+	body, err := c.Ask(&wire.AuthenticationCleartextPassword{}, wire.MaxAuthToken)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(body)
+	var m wire.PasswordMessage
+	if err := m.Decode(body); err != nil {
+		return nil, err
+	}
+	ok := false
+	for _, s := range secrets {
+		ok = s.VerifyPassword(c.User(), m.Password) || ok
+	}
+	return verdict(c, ok && m.Password != "", "password")
+}
+
+func (a *Auth) md5(c *pgserver.AuthConn, secrets []auth.Secret) (*pgserver.Identity, error) {
+	var ask wire.AuthenticationMD5Password
+	_, _ = rand.Read(ask.Salt[:])
+	body, err := c.Ask(&ask, wire.MaxAuthToken)
+	if err != nil {
+		return nil, err
+	}
+	var m wire.PasswordMessage
+	if err := m.Decode(body); err != nil {
+		return nil, err
+	}
+	ok := false
+	for _, s := range secrets {
+		ok = s.VerifyMD5(c.User(), m.Password, ask.Salt) || ok
+	}
+	return verdict(c, ok, "md5")
+}
+
+func verdict(c *pgserver.AuthConn, ok bool, method string) (*pgserver.Identity, error) {
+	if !ok {
+		return nil, auth.PasswordFailed(c.User(), "no password of the user matches")
+	}
+	return &pgserver.Identity{User: c.User(), System: c.User(), Method: method}, nil
+}
+
+// scram runs one exchange for all of a user's passwords. Plain ones get the same salt, so the
+// server's first message is the same for each, and the proof tells which one it was. A verifier
+// has a salt of its own, so it can only stand alone.
+func (a *Auth) scram(c *pgserver.AuthConn, secrets []auth.Secret) (*pgserver.Identity, error) {
+	plain := slices.DeleteFunc(slices.Clone(secrets), func(s auth.Secret) bool { return s.Kind != auth.PlainSecret })
+	if len(plain) < 2 {
+		source := auth.SecretFunc(func(context.Context, auth.SecretRequest) (auth.Secret, error) {
+			if len(secrets) == 0 {
+				return auth.Secret{}, auth.ErrNoSuchRole
+			}
+			return secrets[len(secrets)-1], nil // a verifier goes before a plain password
+		})
+		return pgserver.SCRAMWithKey(source, a.salt).Authenticate(context.Background(), c)
+	}
+	mechanisms := auth.Mechanisms(c.Binding())
+	body, err := c.Ask(&wire.AuthenticationSASL{Mechanisms: mechanisms}, auth.MaxSCRAMMessage)
+	if err != nil {
+		return nil, err
+	}
+	var first wire.SASLInitialResponse
+	if err := first.Decode(body); err != nil {
+		return nil, err
+	}
+	in := slices.Clone(first.Data)
+	if first.Data == nil {
+		if in, err = c.Ask(&wire.AuthenticationSASLContinue{}, auth.MaxSCRAMMessage); err != nil {
+			return nil, err
+		}
+		in = slices.Clone(in)
+	}
+	nonce := rand.Text()
+	machines := make([]*auth.SCRAMServer, len(plain))
+	var out []byte
+	for i, s := range plain {
+		machines[i] = &auth.SCRAMServer{
+			User: c.User(), Secret: s, Mechanism: first.Mechanism, Binding: c.Binding(), SaltKey: a.salt, Nonce: nonce,
+		}
+		if out, _, err = machines[i].Next(in); err != nil {
+			return nil, err
+		}
+	}
+	final, err := c.Ask(&wire.AuthenticationSASLContinue{Data: out}, auth.MaxSCRAMMessage)
+	if err != nil {
+		return nil, err
+	}
+	final = slices.Clone(final)
+	var failure error
+	var answer []byte
+	for _, m := range machines { // all of them, so that time does not tell which
+		out, done, err := m.Next(final)
+		switch {
+		case err != nil:
+			failure = err
+		case done && answer == nil:
+			answer = out
+		}
+	}
+	if answer == nil {
+		return nil, failure
+	}
+	if err := c.Send(&wire.AuthenticationSASLFinal{Data: answer}); err != nil {
+		return nil, err
+	}
+	return &pgserver.Identity{User: c.User(), System: c.User(), Method: "scram-sha-256"}, nil
+}
+
+// hba decides by the rules of a pg_hba.conf.
+func (a *Auth) hba(ctx context.Context, c *pgserver.AuthConn, cfg *conf.Config, secrets []auth.Secret) (*pgserver.Identity, error) {
+	rules := pgserver.Rules{Secrets: auth.SecretFunc(func(context.Context, auth.SecretRequest) (auth.Secret, error) {
+		if len(secrets) == 0 {
+			return auth.Secret{}, auth.ErrNoSuchRole
+		}
+		return secrets[0], nil
+	})}
+	var err error
+	if rules.HBA, err = hba.Load(cfg.PgBouncer.AuthHBAFile); err != nil {
+		return nil, err
+	}
+	if cfg.PgBouncer.AuthIdentFile != "" {
+		if rules.Ident, err = hba.LoadIdent(cfg.PgBouncer.AuthIdentFile); err != nil {
+			return nil, err
+		}
+	}
+	checked, err := pgserver.NewRules(rules)
+	if err != nil {
+		return nil, err
+	}
+	return checked.Authenticate(ctx, c)
+}
+
+// ClientTLS loads the certificate that clients are shown; nil is no TLS.
+func ClientTLS(g *conf.General) (*tls.Config, error) {
+	if g.TLSCertificate == "" {
+		if g.TLSClientRequired {
+			return nil, errors.New("tls_client_required needs tls_certificate and tls_private_key")
+		}
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(g.TLSCertificate, g.TLSPrivateKey)
+	if err != nil {
+		return nil, fmt.Errorf("load the certificate for clients: %w", err)
+	}
+	cfg := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	if path := g.TLSClientCACertificate; path != "" {
+		if cfg.ClientCAs, err = authorities(path); err != nil {
+			return nil, err
+		}
+		cfg.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	return cfg, nil
+}

@@ -1,0 +1,231 @@
+package fleet_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/native"
+	"github.com/pgx-dev/pgx-dev/proxy"
+	"github.com/pgx-dev/pgx-dev/proxy/conf"
+	"github.com/pgx-dev/pgx-dev/proxy/fleet"
+)
+
+// serve serves a configuration on a TCP address.
+func serve(t *testing.T, current *atomic.Pointer[conf.Config]) (f *fleet.Fleet, addr string) {
+	t.Helper()
+	source, err := fleet.FromConfig(current.Load())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f = fleet.New(source, nil)
+	px, err := proxy.New(proxy.Config{Lookup: f.Lookup, Auth: fleet.NewAuth(current.Load, false)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- px.Serve(context.Background(), ln) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = px.Shutdown(ctx)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		f.Close(ctx)
+	})
+	return f, ln.Addr().String()
+}
+
+func connect(t *testing.T, addr, user, password, database, params string) (*pgx.Conn, error) {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable&%s", user, password, addr, database, params))
+	if err == nil {
+		t.Cleanup(func() { _ = c.Close(context.Background()) })
+	}
+	return c, err
+}
+
+func ask(t *testing.T, c *pgx.Conn, sql string) (v string) {
+	t.Helper()
+	if err := c.QueryRow(t.Context(), sql).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return v
+}
+
+func code(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code
+	}
+	return fmt.Sprint(err)
+}
+
+func configOf(t *testing.T, servers ...engines.Server) *conf.Config {
+	t.Helper()
+	c := conf.DefaultConfig()
+	for i, srv := range servers {
+		d := conf.Database{Name: "db", Host: srv.Info().Socket, Port: uint16(srv.Info().Port), DatabaseName: "postgres"}
+		if i > 0 {
+			d.Role = conf.Replica
+		}
+		c.Databases = append(c.Databases, d)
+	}
+	c.Users = []conf.User{{Name: "app", Database: "db", Password: "one", Passwords: []string{"two"}, ServerUser: "postgres"}}
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	return &c
+}
+
+func start(t *testing.T) engines.Server {
+	t.Helper()
+	srv, err := native.New(native.DefaultConfig()).Start(t.Context(), engines.Spec{Fast: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = srv.Close(context.Background()) })
+	return srv
+}
+
+func TestFleet(t *testing.T) {
+	a, b := start(t), start(t)
+	var current atomic.Pointer[conf.Config]
+
+	t.Run("passwords", func(t *testing.T) {
+		for _, method := range []conf.AuthType{conf.AuthSCRAM, conf.AuthMD5, conf.AuthPlain} {
+			c := configOf(t, a)
+			c.General.AuthType = method
+			current.Store(c)
+			_, addr := serve(t, &current)
+			for password, ok := range map[string]bool{"one": true, "two": true, "three": false} {
+				if _, err := connect(t, addr, "app", password, "db", ""); (err == nil) != ok {
+					t.Errorf("%s with %s: %v", method, password, err)
+				}
+			}
+			_, wrong := connect(t, addr, "app", "three", "db", "")
+			_, unknown := connect(t, addr, "nobody", "three", "db", "")
+			if !strings.Contains(fmt.Sprint(wrong), "28P01") || !strings.Contains(fmt.Sprint(unknown), "28P01") {
+				t.Errorf("%v and %v", wrong, unknown)
+			}
+			if _, err := connect(t, addr, "app", "one", "other", ""); err == nil {
+				t.Error("a database that the user may not use")
+			}
+			if _, err := connect(t, addr, "app", "one", "db", "replication=database"); !strings.Contains(fmt.Sprint(err), "28000") {
+				t.Errorf("replication without leave: %v", err)
+			}
+		}
+	})
+
+	t.Run("reads on the replica", func(t *testing.T) {
+		c := configOf(t, a, b) // b stands for a replica: what matters is where statements go
+		c.General.ReadWriteSplit = conf.ExcludePrimary
+		current.Store(c)
+		_, addr := serve(t, &current)
+		conn, err := connect(t, addr, "app", "one", "db", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		const where = "SELECT current_setting('data_directory')"
+		if v := ask(t, conn, where); v != b.Info().Dir {
+			t.Errorf("a read runs in %s", v)
+		}
+		tx, err := conn.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v string
+		if err := tx.QueryRow(t.Context(), where).Scan(&v); err != nil || v != a.Info().Dir {
+			t.Errorf("a transaction runs in %s, %v", v, err)
+		}
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if v := ask(t, conn, where+" FROM pg_class LIMIT 1 FOR UPDATE"); v != a.Info().Dir {
+			t.Errorf("FOR UPDATE runs in %s", v)
+		}
+		batch := &pgx.Batch{}
+		batch.Queue(where)
+		batch.Queue("CREATE TABLE written (a int)")
+		r := conn.SendBatch(t.Context(), batch)
+		if err := r.QueryRow().Scan(&v); err != nil || v != a.Info().Dir {
+			t.Errorf("a batch that writes begins in %s, %v", v, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := conn.Exec(t.Context(), "SET pgdog.role = 'primary'"); err != nil {
+			t.Fatal(err)
+		}
+		if v := ask(t, conn, where); v != a.Info().Dir {
+			t.Errorf("with pgdog.role a read runs in %s", v)
+		}
+	})
+
+	t.Run("reload", func(t *testing.T) {
+		current.Store(configOf(t, a))
+		f, addr := serve(t, &current)
+		conn, err := connect(t, addr, "app", "one", "db", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid := ask(t, conn, "SELECT pg_backend_pid()::text")
+		tx, err := conn.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		same := configOf(t, a)
+		same.General.LogConnections = !same.General.LogConnections
+		reload := func(c *conf.Config) {
+			source, err := fleet.FromConfig(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			current.Store(c)
+			f.Reload(source)
+		}
+		reload(same)
+		var v string
+		if err := tx.QueryRow(t.Context(), "SELECT pg_backend_pid()::text").Scan(&v); err != nil || v != pid {
+			t.Errorf("%s became %s, %v", pid, v, err)
+		}
+		reload(configOf(t, b))
+		if err := tx.QueryRow(t.Context(), "SELECT current_setting('data_directory')").Scan(&v); err != nil || v != a.Info().Dir {
+			t.Errorf("the transaction went to %s, %v", v, err)
+		}
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if v := ask(t, conn, "SELECT current_setting('data_directory')"); v != b.Info().Dir {
+			t.Errorf("the session did not follow to the new server: %s", v)
+		}
+		gone := configOf(t, b)
+		gone.Databases[0].Name, gone.Users[0].Database = "new", "new"
+		reload(gone)
+		if _, err := conn.Exec(t.Context(), "SELECT 1"); code(err) != "3D000" {
+			t.Errorf("of a database that is gone: %v", err)
+		}
+	})
+
+	t.Run("not supported", func(t *testing.T) {
+		c := configOf(t, a)
+		c.Databases[0].Role = conf.Auto
+		c.General.PassthroughAuth = conf.PassthroughEnabledPlain
+		if _, err := fleet.FromConfig(c); err == nil || strings.Count(err.Error(), "not supported yet") != 2 {
+			t.Errorf("got %v", err)
+		}
+	})
+}

@@ -1,0 +1,195 @@
+package fleet
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy"
+	"github.com/pgx-dev/pgx-dev/proxy/conf"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// FromConfig makes a Source of a configuration. What the configuration asks for and the proxy
+// cannot do is an error.
+func FromConfig(c *conf.Config) (Source, error) {
+	servers, err := serverTLS(&c.General)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for i := range c.Databases {
+		d := &c.Databases[i]
+		switch {
+		case d.ServerRole() == conf.Auto:
+			errs = append(errs, fmt.Errorf("database %q: role auto is not supported yet; say primary or replica", d.Name))
+		case c.Shards(d.Name) > 1:
+			errs = append(errs, fmt.Errorf("database %q has %d shards; serving shards is not supported yet", d.Name, c.Shards(d.Name)))
+		}
+	}
+	if c.General.PassthroughAuth != "" && c.General.PassthroughAuth != conf.PassthroughDisabled {
+		errs = append(errs, errors.New("passthrough_auth is not supported yet; give users a password or password_hash"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return func(user, database string) (Plan, error) {
+		u, ok := c.User(user, database)
+		if !ok {
+			return Plan{}, wire.Errorf(wire.CodeInvalidCatalogName, "user %q may not use a database %q of this proxy", user, database)
+		}
+		plan := Plan{
+			Aggressive:     c.General.ReadWriteStrategy == conf.Aggressive,
+			ReadsOnPrimary: c.General.ReadWriteSplit == conf.IncludePrimary,
+			Replication:    u.ReplicationMode,
+			KeepNames:      c.General.PreparedStatements == conf.PreparedDisabled,
+		}
+		for i := range c.Databases {
+			d := &c.Databases[i]
+			if d.Name != database || d.ReshardingOnly {
+				continue
+			}
+			s, mode := server(c, u, d, servers)
+			plan.Mode = mode
+			plan.Servers = append(plan.Servers, s)
+		}
+		if len(plan.Servers) == 0 {
+			return Plan{}, wire.Errorf(wire.CodeInvalidCatalogName, "database %q: %w", database, errNoServer)
+		}
+		return plan, nil
+	}, nil
+}
+
+// server makes what a pool needs of a user and a server's entry.
+func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Server, proxy.Mode) {
+	g := &c.General
+	role := pool.Primary
+	if d.ServerRole() == conf.Replica {
+		role = pool.Replica
+	}
+	settings := c.Pool(u, d, d.ServerRole())
+	address := net.JoinHostPort(d.Host, strconv.Itoa(int(d.PortNumber())))
+	network := "tcp"
+	if strings.HasPrefix(d.Host, "/") {
+		network, address = "unix", filepath.Join(d.Host, ".s.PGSQL."+strconv.Itoa(int(d.PortNumber())))
+	}
+	s := Server{
+		Backend: pool.Backend{
+			Name: address, Role: role, Shard: d.Shard,
+			Dial: func(ctx context.Context) (net.Conn, error) {
+				dialer := net.Dialer{KeepAlive: 30 * time.Second}
+				return dialer.DialContext(ctx, network, address)
+			},
+			Login:  pool.Credentials{User: settings.User, Database: settings.Database, Password: settings.Password},
+			TLS:    pool.TLS{Mode: tlsMode(g.TLSVerify), Config: t},
+			Params: params(d, settings),
+		},
+		Pool: pool.Config{
+			Size: settings.Size, Min: settings.MinSize, Reserve: settings.Reserve, ReserveTimeout: unlimited(c.PgBouncer.ReservePoolTimeout),
+			CheckoutTimeout: unlimited(g.CheckoutTimeout), ConnectTimeout: unlimited(g.ConnectTimeout),
+			ConnectAttempts: g.ConnectAttempts, ConnectDelay: g.ConnectAttemptDelay,
+			IdleTimeout: unlimited(settings.IdleTimeout), Lifetime: unlimited(settings.Lifetime), LifetimeJitter: settings.LifetimeJitter,
+			HealthInterval: unlimited(g.HealthcheckInterval), HealthTimeout: g.HealthcheckTimeout, CleanTimeout: g.RollbackTimeout,
+			Statements: g.PreparedStatementsLimit,
+		},
+	}
+	if network == "tcp" {
+		s.TLS.Config = t.Clone()
+		s.TLS.Config.ServerName = d.Host
+	}
+	// The password is part of what makes two servers the same, but must not be found in a dump
+	// of the key.
+	secret := sha256.Sum256([]byte(settings.Password))
+	s.Key = fmt.Sprint(network, " ", address, " ", role, " ", settings.User, " ", settings.Database, " ", hex.EncodeToString(secret[:8]), " ", s.TLS.Mode, " ", g.TLSServerCACertificate, " ", g.TLSServerCertificate, " ", s.Pool, " ", s.Params)
+	s.ID = s.Key
+	mode := proxy.Transaction
+	switch settings.Mode {
+	case conf.Session:
+		mode = proxy.Session
+	case conf.Statement:
+		mode = proxy.Statement
+	}
+	return s, mode
+}
+
+// unlimited turns the configuration's 0, which is no limit, into the pool's.
+func unlimited(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// params are the startup parameters of a server's connections.
+func params(d *conf.Database, s conf.Settings) map[string]string {
+	out := map[string]string{}
+	maps.Copy(out, d.Parameters)
+	if s.StatementTimeout != nil {
+		out["statement_timeout"] = strconv.FormatInt(s.StatementTimeout.Milliseconds(), 10)
+	}
+	if s.LockTimeout != nil {
+		out["lock_timeout"] = strconv.FormatInt(s.LockTimeout.Milliseconds(), 10)
+	}
+	if s.ReadOnly {
+		out["default_transaction_read_only"] = "on"
+	}
+	return out
+}
+
+func tlsMode(v conf.TLSVerify) pool.TLSMode {
+	switch v {
+	case conf.TLSDisabled:
+		return pool.TLSDisable
+	case conf.TLSRequire:
+		return pool.TLSRequire
+	case conf.TLSVerifyCA:
+		return pool.TLSVerifyCA
+	case conf.TLSVerifyFull:
+		return pool.TLSVerifyFull
+	}
+	return pool.TLSPrefer
+}
+
+// serverTLS loads the certificates for connections to servers.
+func serverTLS(g *conf.General) (*tls.Config, error) {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if path := g.TLSServerCACertificate; path != "" {
+		roots, err := authorities(path)
+		if err != nil {
+			return nil, err
+		}
+		cfg.RootCAs = roots
+	}
+	if g.TLSServerCertificate != "" {
+		cert, err := tls.LoadX509KeyPair(g.TLSServerCertificate, g.TLSServerPrivateKey)
+		if err != nil {
+			return nil, fmt.Errorf("load the certificate for servers: %w", err)
+		}
+		cfg.Certificates = []tls.Certificate{cert}
+	}
+	return cfg, nil
+}
+
+func authorities(path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("load the authorities: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("there is no certificate in %s", path)
+	}
+	return roots, nil
+}
