@@ -306,8 +306,26 @@ func (l *link) abort(ctx context.Context, cancel bool) {
 // Shard implements [Part].
 func (l *link) Shard() int { return l.shard }
 
-// Exec implements [Part].
-func (l *link) Exec(_ context.Context, sql string) error {
-	_, err := l.exec(sql)
+// Start implements [Part].
+func (l *link) Start(sql string) error {
+	if err := l.query(sql); err != nil {
+		return err
+	}
+	if err := l.push(); err != nil {
+		return err
+	}
+	l.running = true
+	return nil
+}
+
+// Wait implements [Part].
+func (l *link) Wait() error {
+	if l.dead {
+		return l.lost(errors.New("it has failed before"))
+	}
+	_, err := l.drain()
 	return err
 }
+
+// Lost implements [Part].
+func (l *link) Lost() bool { return l.dead }

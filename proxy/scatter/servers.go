@@ -50,9 +50,11 @@ type Committer interface {
 // A Part is a shard's part of a transaction.
 type Part interface {
 	Shard() int
-	// Exec runs SQL that returns no rows. After an error that is no *wire.Error of the
-	// server's the connection is lost.
-	Exec(ctx context.Context, sql string) error
+	// Start sends SQL that returns no rows, and Wait waits for its end. An error that Lost
+	// reports leaves open whether it was carried out. All calls are from one goroutine.
+	Start(sql string) error
+	Wait() error
+	Lost() bool
 }
 
 // maxStatements is how many statements stay prepared on one connection.
