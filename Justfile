@@ -94,3 +94,11 @@ ci *what:
 # Kill -9 the starter, the supervisor or everything, a thousand times, in mid-start.
 chaos kills='1000':
     PGX_DEV_KILLS={{kills}} go test -run '^TestKilledAtAnyMoment$' -count=1 -timeout 3h -v .
+
+# Ask shards and one server the same random queries (just shard-queries 10000).
+shard-queries queries='10000':
+    SHARD_QUERIES={{queries}} go test ./proxy/scatter -run '^TestRandomQueries$' -count=1 -timeout 3h -v
+
+# Kill -9 the proxy or a shard in the middle of two-phase commits, at random, many times.
+kill-2pc kills='1000':
+    SHARD_KILLS={{kills}} go test ./proxy/scatter -run '^TestRandomKills$' -count=1 -timeout 5h -v
