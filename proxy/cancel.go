@@ -25,6 +25,14 @@ func (p *Proxy) cancel(_ context.Context, pid uint32, key []byte) {
 		return
 	}
 	s.mu.Lock()
+	if s.sharded != nil {
+		asking := s.delivering
+		s.mu.Unlock()
+		if asking {
+			s.cancelSharded()
+		}
+		return
+	}
 	c, asking, waiting := s.server, s.queue.len() > 0, s.waiting
 	if c == nil || !asking {
 		s.mu.Unlock()

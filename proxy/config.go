@@ -9,6 +9,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/scatter"
 	"github.com/pgx-dev/pgx-dev/wire"
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
@@ -83,6 +84,10 @@ type Database struct {
 	// KeepNames leaves the names of prepared statements as they are: with it they are found
 	// in session mode only. (prepared_statements = disabled)
 	KeepNames bool
+
+	// Sharded serves the clients of a database on several shards, in transaction mode; then
+	// Servers only tells what clients are greeted with. Nil: there is one shard.
+	Sharded *scatter.Executor
 
 	welcome welcomes
 }

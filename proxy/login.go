@@ -73,6 +73,8 @@ func (p *Proxy) serve(ctx context.Context, t *pgserver.Takeover) error {
 		}
 		if s.replication() != "" {
 			err = s.replicate(t.Received)
+		} else if s.db.Sharded != nil {
+			err = s.runSharded(t.Received)
 		} else {
 			err = s.run(t.Received)
 		}

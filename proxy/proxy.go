@@ -90,7 +90,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.closing.Store(true)
 	for _, s := range p.all() {
 		s.mu.Lock()
-		idle := s.server == nil && s.waiting == nil && s.queue.len() == 0
+		idle := s.server == nil && s.waiting == nil && s.queue.len() == 0 && !s.holds && !(s.sharded != nil && s.delivering)
 		s.mu.Unlock()
 		if idle {
 			s.kill(errShutdown)
@@ -191,6 +191,11 @@ func (s *session) overdue(now time.Time) {
 	cfg := &s.p.cfg
 	var why error
 	s.mu.Lock()
+	if s.sharded != nil {
+		s.mu.Unlock()
+		s.overdueSharded(now)
+		return
+	}
 	resting := s.queue.len() == 0 && !s.delivering && s.waiting == nil
 	switch c := s.server; {
 	case c != nil && !resting && over(cfg.QueryTimeout, s.asked):

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/scatter"
 	"github.com/pgx-dev/pgx-dev/proxy/setting"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
@@ -81,6 +82,10 @@ type session struct {
 	probe           bool              // ask the server whether it still must
 	asked, answered time.Time         // the oldest request that waits; the last answer
 	timedOut        bool
+
+	sharded *scatter.Session // of a database on several shards
+	open    bool             // of the client's goroutine: sharded holds server connections
+	holds   bool             // the same, for others
 }
 
 // A portal is what is bound.

@@ -43,6 +43,14 @@ func (d *Direct) Send(frames []byte) error {
 	return err
 }
 
+// Buffered returns how many bytes have come that Receive has not returned yet.
+func (d *Direct) Buffered() int {
+	if !d.open {
+		return 0
+	}
+	return len(d.bytes)
+}
+
 // Receive returns the next message, which is valid until the next call. A ReadyForQuery and a
 // ParameterStatus are also noted in the connection.
 func (d *Direct) Receive(ctx context.Context) (typ wire.Type, body []byte, err error) {

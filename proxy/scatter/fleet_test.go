@@ -31,6 +31,12 @@ type conn struct {
 	known    scatter.Statements
 	srv      *server
 	params   map[string]string
+	held     sync.WaitGroup
+}
+
+func (c *conn) Hold() func() {
+	c.held.Add(1)
+	return c.held.Done
 }
 
 // A server is a database of a server.
@@ -187,6 +193,7 @@ func (p *servers) count(n int) {
 
 func (p *servers) Release(x scatter.Conn, settings *scatter.Settings) {
 	c := x.(*conn)
+	c.held.Wait()
 	c.settings = "?"
 	if settings != nil {
 		c.settings = settings.Key()

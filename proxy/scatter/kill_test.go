@@ -276,7 +276,7 @@ func TestKilledProxy(t *testing.T) {
 	var all []string
 	for _, step := range steps {
 		for _, nth := range []int{1, 2, 5} {
-			acked := c.child(dir, step+"/"+strconv.Itoa(nth), 0)
+			acked := c.child(dir, step+"/"+strconv.Itoa(nth), nil, 0)
 			all = append(all, acked...)
 			c.resolve(dir)
 			c.audit(all)
@@ -296,7 +296,7 @@ func (c *cluster) dials() (out []func(context.Context) (net.Conn, error)) {
 
 // child runs transfers in a process of its own, which is killed at a step, or after a while.
 // It returns the transfers that were acknowledged.
-func (c *cluster) child(dir, at string, after time.Duration) []string {
+func (c *cluster) child(dir, at string, begun func(), after time.Duration) []string {
 	c.t.Helper()
 	var sockets []string
 	for i := range c.srvs {
@@ -320,7 +320,13 @@ func (c *cluster) child(dir, at string, after time.Duration) []string {
 		if name, ok := strings.CutPrefix(scan.Text(), "done "); ok {
 			acked = append(acked, name)
 		}
-		if scan.Text() == "begun" && after > 0 {
+		if scan.Text() != "begun" {
+			continue
+		}
+		if begun != nil {
+			begun()
+		}
+		if after > 0 {
 			timer = time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
 		}
 	}
@@ -477,18 +483,21 @@ func TestRandomKills(t *testing.T) {
 		after := time.Duration(rnd.IntN(300)+1) * time.Millisecond
 		shard := rnd.IntN(6)
 		var dead sync.WaitGroup
+		begun := func() {}
+		counts["proxy"]++
 		if shard < 3 {
 			counts["shard"]++
 			// The shard dies first, and the proxy goes on without it for a while.
-			dead.Go(func() {
-				time.Sleep(time.Duration(rnd.IntN(200)) * time.Millisecond)
-				c.kill(shard)
-			})
+			before := time.Duration(rnd.IntN(200)) * time.Millisecond
+			begun = func() {
+				dead.Go(func() {
+					time.Sleep(before)
+					c.kill(shard)
+				})
+			}
 			after += 200 * time.Millisecond
-		} else {
-			counts["proxy"]++
 		}
-		all = append(all, c.child(dir, "", after)...)
+		all = append(all, c.child(dir, "", begun, after)...)
 		dead.Wait()
 		if shard < 3 {
 			c.restart(shard)

@@ -18,8 +18,10 @@ type Conn interface {
 	// Buffered returns how many bytes have been received already.
 	Buffered() int
 	// Cancel asks the server to cancel what the connection runs, and returns when it has
-	// taken note. It may be called at any time, by any goroutine.
+	// taken note. Any goroutine may call it, as long as the session has the connection.
 	Cancel(ctx context.Context) error
+	// Hold keeps the connection from being lent to another session until release is called.
+	Hold() (release func())
 	// Statements is a memory of what has been prepared on the connection, which lasts as
 	// long as it does.
 	Statements() *Statements

@@ -169,15 +169,20 @@ func (s *Session) Close() {
 
 // Cancel asks the servers to cancel what the session runs.
 func (s *Session) Cancel(ctx context.Context) {
+	type held struct {
+		Conn
+		release func()
+	}
 	s.mu.Lock()
-	conns := make([]Conn, 0, len(s.active))
+	conns := make([]held, 0, len(s.active))
 	for c := range s.active {
-		conns = append(conns, c)
+		conns = append(conns, held{c, c.Hold()})
 	}
 	s.mu.Unlock()
 	var wg sync.WaitGroup
 	for _, c := range conns {
 		wg.Go(func() {
+			defer c.release()
 			if err := c.Cancel(ctx); err != nil {
 				s.ex.cfg.Log.Debug("cancel", "error", err)
 			}

@@ -3,6 +3,8 @@ package scatter
 import (
 	"slices"
 	"strings"
+
+	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
 )
 
 // A Setting is a parameter that a session has set.
@@ -60,4 +62,21 @@ func (s *Settings) keyed() *Settings {
 	}
 	s.key = b.String()
 	return s
+}
+
+// NewSettings are settings in the given order.
+func NewSettings(list []Setting) *Settings { return (&Settings{List: list}).keyed() }
+
+// SearchPath reads a value of search_path, as the router wants it.
+func SearchPath(value string) []string {
+	w, err := scan(value)
+	if err != nil {
+		return nil
+	}
+	if len(w.toks) == 1 && w.toks[0].Kind == lex.String {
+		if w, err = scan(w.value(0)); err != nil {
+			return nil
+		}
+	}
+	return searchPath(w, 0)
 }

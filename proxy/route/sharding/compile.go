@@ -15,6 +15,7 @@ type Layout struct {
 	LocalFunctions []string
 
 	tables    []*Key
+	omni      map[string]bool
 	schemas   map[string]Schema
 	otherwise *Schema
 }
@@ -28,6 +29,15 @@ func Compile(cfg Config) (*Layout, error) {
 		return nil, errors.Join(errs...)
 	}
 	l := &Layout{Shards: cfg.Shards, LocalFunctions: slices.Clone(cfg.LocalFunctions), schemas: map[string]Schema{}}
+	if len(cfg.Omni) > 0 {
+		l.omni = map[string]bool{}
+	}
+	for _, name := range cfg.Omni {
+		if name == "" {
+			fail("an omnisharded table has no name")
+		}
+		l.omni[name] = true
+	}
 	seen := map[string]bool{}
 	for i, t := range cfg.Tables {
 		k, es := compileTable(t, cfg.Shards)
@@ -38,6 +48,9 @@ func Compile(cfg Config) (*Layout, error) {
 		id := t.Schema + "." + t.Name
 		if t.Name == "" {
 			id += ":" + strings.Join(t.Columns, ",")
+		}
+		if t.Name != "" && (l.omni[t.Name] || l.omni[t.Schema+"."+t.Name]) {
+			fail("%s: it is among the omnisharded tables too", name)
 		}
 		if seen[id] {
 			fail("%s: there is more than one entry for it", name)

@@ -12,6 +12,9 @@ type Config struct {
 	Shards int
 	// Tables are the sharded tables.
 	Tables []Table
+	// Omni are tables (name, or schema.name) of which every shard holds all rows, though
+	// they have the columns of an entry of Tables that names no table.
+	Omni []string
 	// Schemas are the schemas whose tables live on one shard each.
 	Schemas []Schema
 	// LocalFunctions are functions (name, or schema.name) that read nothing but their

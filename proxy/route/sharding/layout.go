@@ -17,6 +17,9 @@ func (p Placement) Omni() bool { return p.Key == nil && !p.Pinned }
 // Find returns the placement of a table. columns are its columns' names as far as they are
 // known; nil, if they are not, matches only entries that name the table.
 func (l *Layout) Find(schema, table string, columns []string) Placement {
+	if l.omni[table] || l.omni != nil && l.omni[schema+"."+table] {
+		return Placement{}
+	}
 	best, score := (*Key)(nil), 0
 	for _, k := range l.tables {
 		s := 1

@@ -1,0 +1,270 @@
+package proxy
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy/effect"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/scatter"
+	"github.com/pgx-dev/pgx-dev/proxy/setting"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// ShardServers lends the connections of pools to sessions on several shards. It is safe for
+// concurrent use.
+type ShardServers struct {
+	// Pick returns the pool of a shard's server in a role. It may wait for one to appear.
+	// Required.
+	Pick func(ctx context.Context, shard int, role route.Role) (*pool.Pool, error)
+
+	mu    sync.Mutex
+	known map[*pool.Conn]*shardConn // of connections that are open
+}
+
+// A shardConn is a connection that a session on several shards uses, and what is known of it
+// beyond what its pool knows.
+type shardConn struct {
+	c          *pool.Conn
+	d          *pool.Direct
+	settings   string // what the connection has been set to; "" if it is as it was opened
+	statements scatter.Statements
+}
+
+// Send implements scatter.Conn.
+func (c *shardConn) Send(b []byte) error { return c.d.Send(b) }
+
+// Receive implements scatter.Conn.
+func (c *shardConn) Receive() (wire.Type, []byte, error) { return c.d.Receive(context.Background()) }
+
+// Buffered implements scatter.Conn.
+func (c *shardConn) Buffered() int { return c.d.Buffered() }
+
+// Cancel implements scatter.Conn.
+func (c *shardConn) Cancel(ctx context.Context) error { return c.c.Cancel(ctx) }
+
+// Hold implements scatter.Conn.
+func (c *shardConn) Hold() (release func()) {
+	c.c.Hold()
+	return c.c.Release
+}
+
+// Statements implements scatter.Conn.
+func (c *shardConn) Statements() *scatter.Statements { return &c.statements }
+
+// Acquire implements scatter.Servers.
+func (s *ShardServers) Acquire(ctx context.Context, shard int, role route.Role, settings *scatter.Settings) (scatter.Conn, error) {
+	p, err := s.Pick(ctx, shard, role)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := p.Get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := s.remembered(conn)
+	c.d = conn.Direct()
+	conn.Unnamed = 0
+	if c.settings == settings.Key() && !conn.Unknown && (c.settings != "" || conn.Have.Len() == 0) {
+		return c, nil
+	}
+	sql := "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; " + settings.SQL()
+	conn.Unknown = true // until it is done, and for whoever else gets it
+	if _, err := c.d.Exec(ctx, sql); err != nil {
+		s.giveBack(c, conn.Status != wire.TxIdle)
+		return nil, err
+	}
+	c.settings = settings.Key()
+	conn.Have = setting.Set{}
+	conn.Unknown = c.settings != ""
+	return c, nil
+}
+
+// remembered returns what is known of a connection.
+func (s *ShardServers) remembered(conn *pool.Conn) *shardConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.known[conn]; c != nil {
+		return c
+	}
+	if s.known == nil {
+		s.known = map[*pool.Conn]*shardConn{}
+	}
+	for old := range s.known {
+		if old.Broken() {
+			delete(s.known, old)
+		}
+	}
+	c := &shardConn{c: conn}
+	s.known[conn] = c
+	return c
+}
+
+// Release implements scatter.Servers.
+func (s *ShardServers) Release(x scatter.Conn, settings *scatter.Settings) {
+	c := x.(*shardConn)
+	if settings == nil {
+		c.settings, c.c.Unknown = "?", true
+	} else if c.settings != settings.Key() {
+		c.settings = settings.Key()
+		c.c.Unknown = c.settings != ""
+	}
+	s.giveBack(c, false)
+}
+
+// Discard implements scatter.Servers.
+func (s *ShardServers) Discard(x scatter.Conn) { s.giveBack(x.(*shardConn), true) }
+
+func (s *ShardServers) giveBack(c *shardConn, broken bool) {
+	if broken {
+		c.c.Break("a session on several shards has given it up")
+		s.mu.Lock()
+		delete(s.known, c.c)
+		s.mu.Unlock()
+	}
+	c.d.Close()
+	c.d = nil
+	c.c.Release()
+}
+
+// runSharded serves the client of a database on several shards until it goes.
+func (s *session) runSharded(received []byte) error {
+	var base *scatter.Settings
+	hint := route.NoHint()
+	var path []string
+	var list []scatter.Setting
+	for _, p := range s.startup.All() {
+		if known, err := hint.Set(p.Name, plain(p.Value)); err != nil {
+			return err
+		} else if known {
+			continue
+		}
+		if p.Name == "search_path" {
+			path = scatter.SearchPath(p.Value)
+		}
+		list = append(list, scatter.Setting{Name: p.Name, SQL: effect.Statement(p)})
+	}
+	base = scatter.NewSettings(list)
+	reported := map[string]string{}
+	for _, p := range s.reported.All() {
+		reported[statusName(p.Name)] = p.Value
+	}
+	out := wire.NewWriter(writerFunc(func(b []byte) (int, error) { return len(b), s.toClient(b) }))
+	session := s.db.Sharded.NewSession(out, scatter.Options{Settings: base, Path: path, Hint: hint, Reported: reported})
+	s.mu.Lock()
+	s.sharded = session
+	s.mu.Unlock()
+	defer session.Close()
+	// Whoever ends the session also ends what its servers do for it.
+	stop := context.AfterFunc(s.ctx, func() {
+		ctx, done := context.WithTimeout(context.Background(), cancelTimeout)
+		defer done()
+		session.Cancel(ctx)
+	})
+	defer stop()
+	r := wire.NewReader(&rejoined{s: s, first: received}, wire.Frontend, s.p.cfg.MaxMessage)
+	for {
+		f, err := r.ReadFrame()
+		if err != nil {
+			return err
+		}
+		if f.Type == wire.TypeQuery || f.Type == wire.TypeExecute {
+			s.stats.queries.Add(1)
+		}
+		s.working(true)
+		err = session.Handle(s.ctx, f.Type, f.Body)
+		s.open = !session.Idle()
+		s.working(false)
+		switch {
+		case scatter.Terminated(err):
+			return errGoodbye
+		case err != nil:
+			return err
+		case s.p.closing.Load() && !s.open && r.Buffered() == 0:
+			return errShutdown
+		}
+	}
+}
+
+// plain takes the quotes off a literal.
+func plain(v string) string {
+	if n := len(v); n >= 2 && v[0] == '\'' && v[n-1] == '\'' {
+		return v[1 : n-1]
+	}
+	return v
+}
+
+// working notes that a message of the client's is being dealt with, for timeouts.
+func (s *session) working(yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.delivering = yes
+	if yes {
+		if s.asked.Before(s.answered) || s.asked.Equal(s.answered) {
+			s.asked = time.Now()
+		}
+		return
+	}
+	s.holds = s.open
+	s.timedOut = false
+	s.answered = time.Now()
+	s.delivered.Broadcast()
+}
+
+// overdueSharded does what the timeouts of a session on several shards demand.
+func (s *session) overdueSharded(now time.Time) {
+	over := func(limit time.Duration, since time.Time) bool { return limit > 0 && now.Sub(since) > limit }
+	cfg := &s.p.cfg
+	var why error
+	s.mu.Lock()
+	switch {
+	case s.delivering && over(cfg.QueryTimeout, s.asked) && !s.timedOut:
+		s.timedOut = true
+		s.p.background(s.cancelSharded)
+	case s.delivering:
+	case s.holds && over(cfg.IdleInTransactionTimeout, s.answered):
+		why = &wire.Error{
+			Severity: wire.SeverityFatal, Code: wire.CodeIdleInTransactionTimeout,
+			Message: "terminating connection due to idle-in-transaction timeout",
+		}
+	case !s.holds && over(cfg.IdleTimeout, s.answered):
+		why = &wire.Error{
+			Severity: wire.SeverityFatal, Code: wire.CodeIdleSessionTimeout,
+			Message: "terminating connection due to idle-session timeout",
+		}
+	}
+	s.mu.Unlock()
+	if why != nil {
+		s.kill(why)
+	}
+}
+
+// cancelSharded cancels what a session on several shards does.
+func (s *session) cancelSharded() {
+	ctx, done := context.WithTimeout(context.Background(), cancelTimeout)
+	defer done()
+	s.sharded.Cancel(ctx)
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+// rejoined reads what came before, then what comes.
+type rejoined struct {
+	s     *session
+	first []byte
+}
+
+func (r *rejoined) Read(b []byte) (int, error) {
+	if len(r.first) > 0 {
+		n := copy(b, r.first)
+		r.first = r.first[n:]
+		return n, nil
+	}
+	n, err := r.s.nc.Read(b)
+	r.s.stats.received.Add(int64(n))
+	return n, err
+}

@@ -1,0 +1,93 @@
+package shards
+
+import (
+	"context"
+	"net"
+
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// A conn is a connection of our own to a shard's primary, which waits for no pool: clients
+// may hold all of its connections while they wait for what is resolved here.
+type conn struct {
+	nc net.Conn
+	r  *wire.Reader
+}
+
+func (c *Cluster) connect(ctx context.Context, shard int) (*conn, error) {
+	p, err := c.cfg.Pick(ctx, shard, route.Primary)
+	if err != nil {
+		return nil, err
+	}
+	nc, _, _, rest, err := pool.Open(ctx, p.Backend(), nil)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{nc, wire.NewReader(&joined{nc, rest}, wire.Backend, 0)}, nil
+}
+
+// joined reads what has come already, then the connection.
+type joined struct {
+	net.Conn
+	rest []byte
+}
+
+func (j *joined) Read(b []byte) (int, error) {
+	if len(j.rest) > 0 {
+		n := copy(b, j.rest)
+		j.rest = j.rest[n:]
+		return n, nil
+	}
+	return j.Conn.Read(b)
+}
+
+// Close says goodbye.
+func (c *conn) Close() {
+	if b, err := wire.Append(nil, &wire.Terminate{}); err == nil {
+		_, _ = c.nc.Write(b)
+	}
+	_ = c.nc.Close()
+}
+
+// Query implements schema.Querier and twophase.Server. row may be nil.
+func (c *conn) Query(ctx context.Context, sql string, row func([][]byte) error) error {
+	stop := context.AfterFunc(ctx, func() { _ = c.nc.Close() })
+	defer stop()
+	b, err := wire.Append(nil, &wire.Query{SQL: sql})
+	if err != nil {
+		return err
+	}
+	if _, err := c.nc.Write(b); err != nil {
+		return err
+	}
+	var failure error
+	var data wire.DataRow
+	for {
+		f, err := c.r.ReadFrame()
+		if err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return err
+		}
+		switch f.Type {
+		case wire.TypeErrorResponse:
+			var m wire.ErrorResponse
+			if err := m.Decode(f.Body); err != nil {
+				return err
+			}
+			failure = &m.Error
+		case wire.TypeDataRow:
+			if row == nil || failure != nil {
+				continue
+			}
+			if failure = data.Decode(f.Body); failure == nil {
+				failure = row(data.Values)
+			}
+		case wire.TypeReadyForQuery:
+			return failure
+		}
+	}
+}
