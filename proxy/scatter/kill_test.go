@@ -360,7 +360,7 @@ func TestBankChild(t *testing.T) {
 		}
 	}
 	var dials []func(context.Context) (net.Conn, error)
-	for _, path := range strings.Split(os.Getenv("SHARD_SOCKETS"), ",") {
+	for path := range strings.SplitSeq(os.Getenv("SHARD_SOCKETS"), ",") {
 		dials = append(dials, func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "unix", path) })
 	}
 	f, co, _ := newBank(t, dials, os.Getenv("SHARD_USER"), dir, hook)
@@ -490,8 +490,9 @@ func TestRandomKills(t *testing.T) {
 			// The shard dies first, and the proxy goes on without it for a while.
 			before := time.Duration(rnd.IntN(200)) * time.Millisecond
 			begun = func() {
-				dead.Go(func() {
-					time.Sleep(before)
+				dead.Add(1)
+				time.AfterFunc(before, func() {
+					defer dead.Done()
 					c.kill(shard)
 				})
 			}

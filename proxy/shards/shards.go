@@ -185,7 +185,9 @@ type first struct {
 }
 
 // Pick implements proxy.Servers.
-func (f first) Pick(ctx context.Context, role route.Role) (*pool.Pool, error) { return f.pick(ctx, 0, role) }
+func (f first) Pick(ctx context.Context, role route.Role) (*pool.Pool, error) {
+	return f.pick(ctx, 0, role)
+}
 
 // Differences says in which tables two schemas differ, the system's left out.
 func Differences(a, b *schema.Snapshot) (out []string) {

@@ -171,8 +171,8 @@ func (c *Coordinator) prepare(name string, parts []scatter.Part) error {
 	}
 	unknown := failure != nil
 	for _, p := range sent {
-		switch err := p.Wait(); {
-		case err == nil:
+		switch err := p.Wait(); err {
+		case nil:
 			prepared = append(prepared, p)
 		default:
 			if failure == nil {

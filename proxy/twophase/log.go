@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -249,9 +250,7 @@ func (l *Log) Open() map[string][]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	out := make(map[string][]int, len(l.open))
-	for name, shards := range l.open {
-		out[name] = shards
-	}
+	maps.Copy(out, l.open)
 	return out
 }
 
@@ -309,7 +308,7 @@ func (l *Log) flush() {
 		}
 		if len(l.waiters) > 0 && l.opt.FsyncInterval > 0 && !l.closed {
 			l.mu.Unlock()
-			time.Sleep(l.opt.FsyncInterval) // for others to come along: group commit
+			<-time.After(l.opt.FsyncInterval) // for others to come along: group commit
 			l.mu.Lock()
 		}
 		err := l.write()
