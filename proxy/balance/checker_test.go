@@ -110,7 +110,7 @@ func TestChecker(t *testing.T) {
 		}
 		// One connection is kept, and asked at the interval.
 		n, dials := servers[1].count()
-		time.Sleep(65 * time.Second)
+		<-time.After(65 * time.Second)
 		if queries, again := servers[1].count(); queries-n < 6 || queries-n > 7 || again != dials {
 			t.Errorf("%d checks in 65 s over %d new connections", queries-n, again-dials)
 		}
@@ -120,7 +120,7 @@ func TestChecker(t *testing.T) {
 			_ = conn.Close()
 		}
 		servers[0].mu.Unlock()
-		time.Sleep(11 * time.Second)
+		<-time.After(11 * time.Second)
 		if !g.States()[0].Healthy {
 			t.Error("a connection was closed, and the server is blamed")
 		}
@@ -130,7 +130,7 @@ func TestChecker(t *testing.T) {
 		g.Failed(0, errDown)
 		start = time.Now()
 		go func() {
-			time.Sleep(3 * time.Second)
+			<-time.After(3 * time.Second)
 			servers[1].set("f", "00000002", "0/2000", "0", "t")
 		}()
 		if i, err := g.WaitPrimary(ctx); i != 1 || err != nil || time.Since(start) > 3200*time.Millisecond {
@@ -138,7 +138,7 @@ func TestChecker(t *testing.T) {
 		}
 		// It comes back as it was.
 		servers[0].set(primary...)
-		time.Sleep(11 * time.Second)
+		<-time.After(11 * time.Second)
 		if i, _ := g.Primary(); i != 1 || !g.States()[0].Healthy {
 			t.Errorf("the old primary is back: %d, %+v", i, g.States()[0])
 		}
@@ -147,7 +147,7 @@ func TestChecker(t *testing.T) {
 		servers[1].silent = true
 		servers[1].mu.Unlock()
 		g.Suspect(1)
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		if g.States()[1].Healthy {
 			t.Error("a silent server is healthy")
 		}

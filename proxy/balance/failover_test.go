@@ -110,7 +110,7 @@ func TestFailover(t *testing.T) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s: never; %+v", what, g.States())
 			}
-			time.Sleep(5 * time.Millisecond) // between polls
+			<-time.After(5 * time.Millisecond) // between polls
 		}
 	}
 	until("roles are found", func(s []balance.State) bool {

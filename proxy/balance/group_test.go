@@ -149,7 +149,7 @@ func TestBan(t *testing.T) {
 		if !banned() {
 			t.Error("a check before the time is over ends the ban")
 		}
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		if !banned() {
 			t.Error("the time alone ends the ban")
 		}
@@ -158,7 +158,7 @@ func TestBan(t *testing.T) {
 			t.Error("time and check do not end the ban")
 		}
 		g.Ban(1, "by hand")
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		g.Observe(1, Observation{InRecovery: true})
 		g.Failed(2, errDown)
 		if !banned() || reads(t, g, 20)[1] != 0 || !g.States()[1].Manual {
@@ -199,12 +199,12 @@ func TestLag(t *testing.T) {
 		if s := replica(5000, time.Hour); s.Lagging || s.Lag != 0 || s.LagBytes != 0 {
 			t.Errorf("caught up after a quiet hour: %+v", s)
 		}
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		primary(5100)
 		if s := replica(5000, time.Hour); s.Lagging || s.Lag != 5*time.Second || s.LagBytes != 100 {
 			t.Errorf("behind since at most 5 s: %+v", s)
 		}
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		primary(5200)
 		if s := replica(5100, 2*time.Second); s.Lagging || s.Lag != 2*time.Second {
 			t.Errorf("the last commit it has is 2 s old: %+v", s)
@@ -228,7 +228,7 @@ func TestLag(t *testing.T) {
 			t.Errorf("it has caught up: %+v", s)
 		}
 		for range 20 {
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			primary(7001)
 			if s := replica(7000, time.Hour); s.LagBytes != 1 {
 				t.Errorf("%+v", s)
