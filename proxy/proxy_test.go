@@ -109,7 +109,7 @@ func (b *bench) connect(params string) *pgx.Conn {
 	return c
 }
 
-func exec(t testing.TB, c *pgx.Conn, sql string, args ...any) {
+func run(t testing.TB, c *pgx.Conn, sql string, args ...any) {
 	t.Helper()
 	if _, err := c.Exec(t.Context(), sql, args...); err != nil {
 		t.Fatalf("%s: %v", sql, err)
@@ -171,9 +171,9 @@ func TestTransactionMode(t *testing.T) {
 				t.Errorf("two servers: %s and %s", x, y)
 			}
 		}
-		exec(t, c, "BEGIN")
-		exec(t, c, "CREATE TABLE shared (a int)")
-		exec(t, c, "ROLLBACK")
+		run(t, c, "BEGIN")
+		run(t, c, "CREATE TABLE shared (a int)")
+		run(t, c, "ROLLBACK")
 		b.rest()
 	})
 
@@ -211,8 +211,8 @@ func TestTransactionMode(t *testing.T) {
 		if v := simple(t, c, "SHOW my.var"); v != "x" {
 			t.Errorf("what was rolled back holds: %s", v)
 		}
-		exec(t, c, "SELECT set_config($1, $2, false)", "my.var", "by parameter")
-		exec(t, c, "SELECT set_config('search_path', 'b, c', false)")
+		run(t, c, "SELECT set_config($1, $2, false)", "my.var", "by parameter")
+		run(t, c, "SELECT set_config('search_path', 'b, c', false)")
 		simple(t, d, "RESET ALL")
 		if v := simple(t, c, "SELECT current_setting('my.var') || current_setting('search_path')"); v != "by parameterb, c" {
 			t.Errorf("set_config: %s", v)
@@ -365,8 +365,8 @@ func TestTransactionMode(t *testing.T) {
 	t.Run("notify", func(t *testing.T) {
 		b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 3}, nil)
 		c, d := b.connect(""), b.connect("")
-		exec(t, c, "LISTEN news")
-		exec(t, d, "SELECT pg_notify('news', 'x')")
+		run(t, c, "LISTEN news")
+		run(t, d, "SELECT pg_notify('news', 'x')")
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		n, err := c.WaitForNotification(ctx)
@@ -421,7 +421,7 @@ func TestTransactionMode(t *testing.T) {
 			t.Errorf("extended: %v", err)
 		}
 		simple(t, c, "COMMIT")
-		exec(t, d, "SELECT $1::int", 1)
+		run(t, d, "SELECT $1::int", 1)
 	})
 
 	t.Run("copy", func(t *testing.T) {
