@@ -209,7 +209,9 @@ log_disconnections = 0
 	go func() { ended <- cmd.Wait() }()
 	b.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		_ = <-ended
+		if err := <-ended; err == nil {
+			b.Error("pgbouncer ended by itself")
+		}
 	})
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
