@@ -16,7 +16,11 @@ import (
 var shared = wasm.New(wasm.Config{Wait: 20 * time.Second})
 
 func TestMain(m *testing.M) {
+	if standIn() {
+		return
+	}
 	code := m.Run()
+	removeRivals()
 	if err := shared.Close(); err != nil && code == 0 {
 		println(err.Error())
 		code = 1
