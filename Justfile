@@ -11,6 +11,20 @@ _help:
 build:
     CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o pgx-dev .
 
+# Build ./pgx-dev with PostgreSQL for WebAssembly in it: one file that needs nothing else.
+bundle:
+    rm -rf engines/wasm/pglite/bundle
+    mkdir engines/wasm/pglite/bundle
+    cp "$(dirname "$(go run . runtime install wasm)")"/*.tgz engines/wasm/pglite/bundle/
+    CGO_ENABLED=0 go build -tags bundle -trimpath -ldflags='-s -w' -o pgx-dev .
+
+# Move the wasm engine to another version of a package, and check all that we depend on (just pin @electric-sql/pglite 0.5.17).
+pin package version:
+    integrity=$(npm view '{{package}}@{{version}}' dist.integrity) && test -n "$integrity" && \
+        sed -i -E '\|Name: "{{package}}"|,/License/ { s|Version: "[^"]*"|Version: "{{version}}"|; s|Integrity: "[^"]*"|Integrity: "'"$integrity"'"| }' engines/wasm/pglite/pglite.go
+    go test -count=1 ./engines/wasm/pglite ./engines/wasm/guest
+    go test -count=1 -timeout 30m ./engines/wasm/...
+
 # Run the tests: all, or those of some packages (just test ./config -run Sample).
 test *args='./...':
     go test {{args}}

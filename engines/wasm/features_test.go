@@ -23,6 +23,10 @@ func TestFeatures(t *testing.T) {
 	c := connect(t, srv)
 	ctx := t.Context()
 
+	t.Run("version", func(t *testing.T) { // what the pinned package is said to be
+		wantOne(t, c, srv.Info().Version, "select split_part(current_setting('server_version'), ' ', 1)")
+		wantOne(t, c, fmt.Sprint(srv.Info().VersionNum), "show server_version_num")
+	})
 	t.Run("values", func(t *testing.T) {
 		exec(t, c, "create collation de (provider = icu, locale = 'de')")
 		wantOne(t, c, "true", "select ('ä' collate de < 'z' collate de)::text")

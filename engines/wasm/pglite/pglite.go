@@ -30,9 +30,11 @@ func (p Package) Spec() string { return p.Name + "@" + p.Version }
 
 // Main is PostgreSQL itself with its contrib extensions.
 //
-// To move to another version: change Version and Integrity, run the tests of package
-// guest, which check every import, export and variable that we depend on, then the tests
-// of package wasm.
+// To move to another version: "just pin @electric-sql/pglite VERSION" changes Version and
+// Integrity here, and runs the tests of package guest, which check every import, export and
+// variable that we depend on, then those of package wasm. Where they say so, Provides,
+// License and ServerVersion follow, and what changed in PGlite's own structures (guest's
+// dlopen.go, notify.go and symbols.go name theirs).
 func Main() Package {
 	return Package{
 		Name: "@electric-sql/pglite", Version: "0.5.16",
