@@ -223,7 +223,7 @@ const (
 
 // standIn does what the environment asks of the test binary, and reports whether it did.
 func standIn() bool {
-	err := errors.New("nothing")
+	var err error
 	switch path, dir := os.Getenv(serveEnv), os.Getenv(startEnv); {
 	case path != "":
 		err = serveUntilEOF(path)
