@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,11 +52,11 @@ func TestBundle(t *testing.T) {
 		cmd.Env = []string{"HOME=" + dir, "PGX_DEV_CACHE=" + filepath.Join(dir, "cache"), "PATH=" + t.TempDir(), "PGX_DEV_TEMP=" + dir}
 		out, err := cmd.Output()
 		if err != nil {
-			text := ""
-			if exit, ok := err.(*exec.ExitError); ok {
-				text = string(exit.Stderr)
+			var exit *exec.ExitError
+			if errors.As(err, &exit) {
+				err = fmt.Errorf("%w\n%s", err, exit.Stderr)
 			}
-			t.Fatalf("%q: %v\n%s", args, err, text)
+			t.Fatalf("%q: %v", args, err)
 		}
 		return string(out)
 	}
