@@ -14,6 +14,7 @@ type Request struct {
 	since  time.Time
 	timer  *time.Timer
 	done   chan struct{}
+	tell   func(*Lease, error) // nil, or called when it is settled, with the pool's mutex held
 
 	lease *Lease // both are set before done is closed
 	err   error
@@ -30,6 +31,9 @@ func (r *Request) settle(l *Lease, err error) {
 	r.lease, r.err = l, err
 	if r.timer != nil {
 		r.timer.Stop()
+	}
+	if r.tell != nil {
+		r.tell(l, err)
 	}
 	close(r.done)
 }

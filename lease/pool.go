@@ -94,9 +94,13 @@ type Holder struct {
 
 // Request asks for an item without waiting for it: requests are served in the order of
 // these calls. The caller waits for Done and then calls Lease, or calls Cancel.
-func (p *Pool) Request(h Holder) *Request {
+func (p *Pool) Request(h Holder) *Request { return p.request(h, nil) }
+
+// request is Request with a function that is called when the request is settled, with the
+// pool's mutex held, perhaps before request returns. It must not block.
+func (p *Pool) request(h Holder, tell func(*Lease, error)) *Request {
 	version := p.version()
-	r := &Request{pool: p, holder: h, since: time.Now(), done: make(chan struct{})}
+	r := &Request{pool: p, holder: h, since: time.Now(), done: make(chan struct{}), tell: tell}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last, p.asleep = r.since, false
@@ -114,14 +118,14 @@ func (p *Pool) Request(h Holder) *Request {
 	p.queued++
 	p.demand.asked(p.ready.len() > 0)
 	p.match(version)
-	if r.settled() {
-		p.poke()
-		return r
-	}
-	if p.cfg.Wait > 0 {
+	if !r.settled() && p.cfg.Wait > 0 {
 		r.timer = time.AfterFunc(p.cfg.Wait, func() { r.expire(p.cfg.Wait) })
 	}
-	p.poke()
+	// Names are made once: waking the keeper for nothing would cost the client more than
+	// its grant, on a machine with few processors.
+	if !p.cfg.NamesOnly() || p.ready.len()+len(p.leases) < *p.cfg.Count {
+		p.poke()
+	}
 	return r
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"sync"
 	"time"
@@ -15,10 +14,11 @@ import (
 type Server struct {
 	log   *slog.Logger
 	since time.Time
+	uid   int // ours
 
 	mu       sync.Mutex
 	pools    []*served
-	conns    map[net.Conn]bool
+	conns    map[stream]bool
 	closed   bool
 	draining chan struct{} // closed when somebody asked for it
 	drainer  sync.Once
@@ -30,6 +30,7 @@ type Server struct {
 type served struct {
 	*Pool
 	sockets []*socket
+	hall    *hall
 	listen  string
 }
 
@@ -38,7 +39,7 @@ func NewServer(logger *slog.Logger) *Server {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &Server{log: logger, since: time.Now(), conns: map[net.Conn]bool{}, draining: make(chan struct{})}
+	return &Server{log: logger, since: time.Now(), uid: os.Geteuid(), conns: map[stream]bool{}, draining: make(chan struct{})}
 }
 
 // Add starts a pool and offers it on the sockets path and path.ctl. The first pool is the
@@ -57,13 +58,17 @@ func (s *Server) Add(path string, p *Pool) error {
 		}
 		sp.sockets = append(sp.sockets, l)
 	}
+	leases, control := sp.sockets[0], sp.sockets[1]
+	var err error
+	if sp.hall, err = openHall(s, p, leases.door); err != nil {
+		return errors.Join(err, leases.Close(), control.Close())
+	}
 	s.mu.Lock()
 	s.pools = append(s.pools, sp)
 	s.mu.Unlock()
 	p.Start()
-	leases, control := sp.sockets[0], sp.sockets[1]
-	s.work.Go(func() { s.accept(sp, leases, false) })
-	s.work.Go(func() { s.accept(sp, control, true) })
+	s.work.Go(sp.hall.run)
+	s.work.Go(func() { s.accept(p, control.door, true) })
 	return nil
 }
 
@@ -78,12 +83,13 @@ func (s *Server) SetListen(pool, url string) {
 	}
 }
 
-// accept serves one socket. Requests are made here, in the order of connecting.
-func (s *Server) accept(sp *served, l *socket, control bool) {
+// accept serves a socket, every client with a session. Requests are made here, in the order
+// of connecting.
+func (s *Server) accept(p *Pool, d *door, control bool) {
 	for {
-		conn, err := l.AcceptUnix()
+		in, err := d.accept()
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
+			if errors.Is(err, errClosed) {
 				return
 			}
 			// Out of descriptors, most likely; some will come back.
@@ -96,29 +102,37 @@ func (s *Server) accept(sp *served, l *socket, control bool) {
 			}
 			continue
 		}
-		pid, uid, err := PeerOf(conn)
-		if err != nil || uid != os.Geteuid() && uid != 0 {
-			s.log.Warn("refused", "pid", pid, "uid", uid, "err", err)
-			_ = conn.Close()
+		if in.err != nil || !s.welcome(in.uid) {
+			s.log.Warn("refused", "pid", in.pid, "uid", in.uid, "err", in.err)
+			in.sendAway()
 			continue
 		}
-		if !s.track(conn) {
-			_ = conn.Close()
-			continue
-		}
-		c := newSession(s, sp.Pool, conn, pid)
+		c := newSession(s, p, in.pid)
+		c.conn = in.stream()
 		if !control {
-			c.request(sp.Pool, "")
-			c.grantNow()
+			c.request(p, "")
 		}
-		s.work.Go(func() {
-			defer s.untrack(conn)
-			c.run()
-		})
+		s.serve(c)
 	}
 }
 
-func (s *Server) track(conn net.Conn) bool {
+// welcome reports whether a user may have leases.
+func (s *Server) welcome(uid int) bool { return uid == s.uid || uid == 0 }
+
+// serve runs a session in the background.
+func (s *Server) serve(c *session) {
+	if !s.track(c.conn) {
+		c.leave()
+		_ = c.conn.Close()
+		return
+	}
+	s.work.Go(func() {
+		defer s.untrack(c.conn)
+		c.run()
+	})
+}
+
+func (s *Server) track(conn stream) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -128,7 +142,7 @@ func (s *Server) track(conn net.Conn) bool {
 	return true
 }
 
-func (s *Server) untrack(conn net.Conn) {
+func (s *Server) untrack(conn stream) {
 	_ = conn.Close()
 	s.mu.Lock()
 	delete(s.conns, conn)
@@ -237,6 +251,9 @@ func (s *Server) Close(ctx context.Context) error {
 		_ = conn.Close()
 	}
 	s.mu.Unlock()
+	for _, sp := range pools {
+		sp.hall.end()
+	}
 	s.work.Wait()
 	return errors.Join(errs...)
 }

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -18,22 +20,23 @@ import (
 type session struct {
 	server  *Server
 	pool    *Pool // of the socket
-	conn    *net.UnixConn
+	conn    stream
 	peer    Holder
 	control bool
 
 	asked *Request // what is waited for
 	lease *Lease
-	told  bool // the grant has been written
+	told  bool   // the grant has been written
+	heard string // what was read before
 }
 
 // longGone is how long a client may take to read what we write before it counts as gone.
 const longGone = 10 * time.Second
 
 // newSession returns the session of a control socket; request makes it one of a lease
-// socket.
-func newSession(s *Server, p *Pool, conn *net.UnixConn, pid int) *session {
-	return &session{server: s, pool: p, conn: conn, peer: Holder{PID: pid}, control: true}
+// socket. It needs a conn before it can run.
+func newSession(s *Server, p *Pool, pid int) *session {
+	return &session{server: s, pool: p, peer: Holder{PID: pid}, control: true}
 }
 
 // request joins the queue of p.
@@ -41,18 +44,6 @@ func (c *session) request(p *Pool, label string) {
 	c.control = false
 	h := c.holder(label)
 	c.asked = p.Request(h)
-}
-
-// grantNow writes a grant that needs no waiting. It is a few bytes into an empty socket, so
-// it cannot block, and the client need not wait for a goroutine to be scheduled.
-func (c *session) grantNow() {
-	if !c.asked.settled() {
-		return
-	}
-	if l, err := c.asked.Lease(); err == nil {
-		_, _ = c.conn.Write(appendGrant(nil, l.Item.Name)) // a client that has gone is seen by read
-		c.told = true
-	}
 }
 
 func (c *session) holder(label string) Holder {
@@ -66,6 +57,16 @@ func (c *session) holder(label string) Holder {
 // connection, as from pgmanager.
 func (c *session) ended(string) { _ = c.conn.Close() }
 
+// leave ends the wait or the lease.
+func (c *session) leave() {
+	if c.asked != nil {
+		c.asked.Cancel() // ends the lease, too
+	}
+	if c.lease != nil {
+		c.lease.Release()
+	}
+}
+
 // run serves the client until it goes. When it returns, the lease has ended.
 func (c *session) run() {
 	lines := make(chan string, 16)
@@ -75,12 +76,7 @@ func (c *session) run() {
 	reader.Go(func() { gone <- c.read(lines, stop) })
 	defer func() {
 		close(stop)
-		if c.asked != nil {
-			c.asked.Cancel() // ends the lease, too
-		}
-		if c.lease != nil {
-			c.lease.Release()
-		}
+		c.leave()
 		_ = c.conn.Close()
 		reader.Wait()
 	}()
@@ -104,7 +100,7 @@ func (c *session) run() {
 // read passes on lines until the connection ends, and returns why that was. The reason is
 // not passed on before the lines that came before it have been taken.
 func (c *session) read(lines chan<- string, stop <-chan struct{}) error {
-	r := bufio.NewReaderSize(c.conn, MaxLine)
+	r := bufio.NewReaderSize(io.MultiReader(strings.NewReader(c.heard), c.conn), MaxLine)
 	for {
 		line, err := r.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
@@ -123,7 +119,7 @@ func (c *session) read(lines chan<- string, stop <-chan struct{}) error {
 
 // rest answers what a client asked before it shut down its side, if that is what it did.
 func (c *session) rest(lines <-chan string, err error) {
-	if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrClosed) {
 		c.write(appendErr(nil, err))
 	}
 	if !errors.Is(err, io.EOF) {

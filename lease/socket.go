@@ -3,12 +3,13 @@ package lease
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
@@ -17,9 +18,18 @@ import (
 
 // A socket is a listener at a path that is ours for as long as its lock is held.
 type socket struct {
-	*net.UnixListener
+	*door
 	path string
 	lock *dirlock.Lock
+}
+
+// errClosed is the error of accepting after the socket was closed.
+var errClosed = errors.New("the socket has been closed")
+
+// A stream is a connection that was accepted.
+type stream interface {
+	io.ReadWriteCloser
+	SetWriteDeadline(t time.Time) error
 }
 
 // maxSocketPath is how long the path of a unix socket may be (unix(7)).
@@ -48,10 +58,10 @@ func listen(path string) (*socket, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Remove())
 	}
-	return &socket{UnixListener: l, path: path, lock: lock}, nil
+	return &socket{door: l, path: path, lock: lock}, nil
 }
 
-func listenLocked(path string) (*net.UnixListener, error) {
+func listenLocked(path string) (*door, error) {
 	switch fi, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -70,16 +80,15 @@ func listenLocked(path string) (*net.UnixListener, error) {
 			return nil, err
 		}
 	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: tmp, Net: "unix"})
+	l, err := openDoor(tmp)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
-	l.SetUnlinkOnClose(false)
 	if err = os.Chmod(tmp, 0o600); err == nil && tmp != path {
 		err = os.Rename(tmp, path)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listen on %s: %w", path, err), l.Close(), os.Remove(tmp))
+		return nil, errors.Join(fmt.Errorf("listen on %s: %w", path, err), l.close(), os.Remove(tmp))
 	}
 	return l, nil
 }
@@ -99,6 +108,6 @@ func answers(path string) bool {
 
 // Close stops listening and removes the socket and its lock.
 func (s *socket) Close() error {
-	err := errors.Join(s.UnixListener.Close(), os.Remove(s.path))
+	err := errors.Join(s.door.close(), os.Remove(s.path))
 	return errors.Join(err, s.lock.Remove())
 }
