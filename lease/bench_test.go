@@ -2,51 +2,253 @@ package lease_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/pgx-dev/pgx-dev/lease"
 )
 
-// BenchmarkLeaseGrant measures connect, grant and close, ours and pgmanager's own server
-// beside it where cargo can build that. grant-p50-µs is the time from connecting to having
-// the name.
-func BenchmarkLeaseGrant(b *testing.B) {
-	b.Run("ours", func(b *testing.B) {
-		_, path := serveNames(b, 8)
-		benchGrant(b, path)
-	})
-	b.Run("pgmanager", func(b *testing.B) {
-		benchGrant(b, startPgmanager(b, 8))
-	})
+// A rival is a lease server in a process of its own.
+type rival struct {
+	name string
+	path string
 }
 
-func benchGrant(b *testing.B, path string) {
-	b.ReportAllocs()
-	var times []time.Duration
-	buf := make([]byte, 1024)
-	for b.Loop() {
-		began := time.Now()
-		conn, err := net.Dial("unix", path)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if n, err := conn.Read(buf); err != nil || !strings.HasPrefix(string(buf[:n]), "OK:") {
-			b.Fatal(string(buf[:n]), err)
-		}
-		times = append(times, time.Since(began))
-		conn.Close()
+// rivals starts, each in its own process: our server, pgmanager's, and the least that any
+// server has to do, which accepts and writes.
+func rivals(b *testing.B, names int) []rival {
+	return []rival{
+		{"ours", startHelper(b, "serve", names)},
+		{"pgmanager", startPgmanager(b, names)},
+		{"floor", startHelper(b, "floor", names)},
 	}
+}
+
+// helperEnv makes the test binary one of the servers of startHelper.
+const helperEnv = "PGX_DEV_BENCH_SERVER"
+
+func TestMain(m *testing.M) {
+	what, path, ok := strings.Cut(os.Getenv(helperEnv), " ")
+	if !ok {
+		os.Exit(m.Run())
+	}
+	what, count, _ := strings.Cut(what, ":")
+	if err := help(what, count, path); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// help serves until standard input ends.
+func help(what, count, path string) error {
+	if what == "floor" {
+		go floor(path)
+	} else {
+		n, err := strconv.Atoi(count)
+		if err != nil {
+			return err
+		}
+		s := lease.NewServer(nil)
+		if err := s.Add(path, lease.NewPool(lease.PoolConfig{Engine: "none", Count: &n}, lease.NewNames("t_"), nil)); err != nil {
+			return err
+		}
+		defer s.Close(context.Background())
+	}
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// floor grants the same name to everybody, by blocking calls on one thread.
+func floor(path string) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrUnix{Name: path})
+	}
+	if err == nil {
+		err = unix.Listen(fd, 1024)
+	}
+	for buf := make([]byte, 16); err == nil; {
+		var c int
+		if c, _, err = unix.Accept(fd); err == nil {
+			_, _ = unix.Write(c, []byte("OK:t_0"))
+			_, _ = unix.Read(c, buf)
+			_ = unix.Close(c)
+		}
+	}
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+func startHelper(b *testing.B, what string, names int) string {
+	path := filepath.Join(shortDir(b), "s")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s:%d %s", helperEnv, what, names, path))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		in.Close()
+		_ = cmd.Wait()
+	})
+	awaitSocket(b, path)
+	return path
+}
+
+// grantTime connects, reads the name and closes, by blocking calls, so that next to none of
+// the time is the client's. It returns the time until the name was there.
+func grantTime(b *testing.B, path string, buf []byte) time.Duration {
+	began := time.Now()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Connect(fd, &unix.SockaddrUnix{Name: path})
+	}
+	n := 0
+	if err == nil {
+		n, err = unix.Read(fd, buf)
+	}
+	took := time.Since(began)
+	if err != nil || !strings.HasPrefix(string(buf[:n]), "OK:") {
+		b.Fatal(path, string(buf[:n]), err)
+	}
+	_ = unix.Close(fd)
+	return took
+}
+
+func micros(times []time.Duration, percent int) float64 {
 	slices.Sort(times)
-	b.ReportMetric(float64(times[len(times)/2].Nanoseconds())/1e3, "grant-p50-µs")
-	b.ReportMetric(float64(times[len(times)*99/100].Nanoseconds())/1e3, "grant-p99-µs")
+	return float64(times[min(len(times)*percent/100, len(times)-1)].Nanoseconds()) / 1e3
+}
+
+// BenchmarkLeaseGrant measures how long a client waits for a name that is free: ours,
+// pgmanager's server and the floor in turn, request by request, so that all meet the same
+// load. "busy" asks again at once, "sparse" after a pause, when everybody sleeps.
+func BenchmarkLeaseGrant(b *testing.B) {
+	for _, tt := range []struct {
+		name  string
+		pause time.Duration
+	}{{"busy", 0}, {"sparse", time.Millisecond}} {
+		b.Run(tt.name, func(b *testing.B) {
+			all := rivals(b, 8)
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			times := make([][]time.Duration, len(all))
+			buf := make([]byte, 1024)
+			for b.Loop() {
+				for i, r := range all {
+					for range 8 {
+						if tt.pause > 0 {
+							<-time.After(tt.pause)
+						}
+						times[i] = append(times[i], grantTime(b, r.path, buf))
+					}
+				}
+			}
+			for i, r := range all {
+				b.ReportMetric(micros(times[i], 50), r.name+"-p50-µs")
+				b.ReportMetric(micros(times[i], 99), r.name+"-p99-µs")
+			}
+			b.ReportMetric(micros(times[1], 50)/micros(times[0], 50), "×-pgmanager")
+			b.ReportMetric(micros(times[0], 50)/micros(times[2], 50), "×-floor")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// BenchmarkLeaseContended has more clients than names: each takes one, and asks again as
+// soon as it has given it back. With pgmanager's server, where those who wait look every
+// 10 ms for a name, whoever comes just then is served before them: its median is good, and
+// its last ones starve.
+func BenchmarkLeaseContended(b *testing.B) {
+	for _, clients := range []int{8, 64, 1000} {
+		b.Run(strconv.Itoa(clients), func(b *testing.B) {
+			all := rivals(b, 4)[:2]
+			times := make([][]time.Duration, len(all))
+			rates := make([]float64, len(all))
+			for b.Loop() {
+				for i, r := range all {
+					took, rate := contend(b, r.path, clients, max(2000, 2*clients))
+					times[i], rates[i] = append(times[i], took...), rate
+				}
+			}
+			for i, r := range all {
+				b.ReportMetric(micros(times[i], 50), r.name+"-p50-µs")
+				b.ReportMetric(micros(times[i], 99), r.name+"-p99-µs")
+				b.ReportMetric(rates[i], r.name+"-grants/s")
+			}
+			b.ReportMetric(rates[0]/rates[1], "×-rate")
+			b.ReportMetric(micros(times[1], 99)/micros(times[0], 99), "×-p99")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// contend has so many clients take so many grants in all, or what they get in five seconds.
+func contend(b *testing.B, path string, clients, grants int) (times []time.Duration, rate float64) {
+	var left atomic.Int64
+	left.Store(int64(grants))
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range clients {
+		wg.Go(func() {
+			var own []time.Duration
+			buf := make([]byte, 1024)
+			for left.Add(-1) >= 0 && time.Since(began) < 5*time.Second {
+				asked := time.Now()
+				conn, err := net.Dial("unix", path)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				n, err := conn.Read(buf)
+				own = append(own, time.Since(asked))
+				conn.Close()
+				if err != nil || !strings.HasPrefix(string(buf[:n]), "OK:") {
+					b.Error(string(buf[:n]), err)
+					return
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			times = append(times, own...)
+		})
+	}
+	wg.Wait()
+	return times, float64(len(times)) / time.Since(began).Seconds()
+}
+
+// awaitSocket waits until a process has made its socket; pgmanager's says nothing when it is
+// ready.
+func awaitSocket(tb testing.TB, path string) {
+	tb.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			tb.Fatalf("nobody listens at %s", path)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
 }
 
 // startPgmanager runs the server of the crate pgmanager, which cargo builds once.
@@ -61,7 +263,7 @@ func startPgmanager(tb testing.TB, count int) string {
 	if _, err := os.Stat(program); err != nil {
 		out, err := exec.Command("cargo", "install", "pgmanager", "--version", "0.3.1", "--locked", "--root", root).CombinedOutput()
 		if err != nil {
-			tb.Skipf("pgmanager cannot be built here: %v\n%s", err, out)
+			tb.Fatalf("pgmanager's server, which is measured beside ours, cannot be built here: %v\n%s", err, out)
 		}
 	}
 	path := filepath.Join(shortDir(tb), "s")
@@ -74,56 +276,8 @@ func startPgmanager(tb testing.TB, count int) string {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-		if time.Now().After(deadline) {
-			tb.Fatal("pgmanager does not listen")
-		}
-		<-time.After(5 * time.Millisecond) // it says nothing when it is ready
-	}
-}
-
-// BenchmarkLeaseHandover measures how long a client that waits has to wait after the name
-// has come back: pgmanager's server looks every 10 ms.
-func BenchmarkLeaseHandover(b *testing.B) {
-	b.Run("ours", func(b *testing.B) {
-		_, path := serveNames(b, 1)
-		benchHandover(b, path)
-	})
-	b.Run("pgmanager", func(b *testing.B) {
-		benchHandover(b, startPgmanager(b, 1))
-	})
-}
-
-func benchHandover(b *testing.B, path string) {
-	buf := make([]byte, 1024)
-	grant := func() net.Conn {
-		conn, err := net.Dial("unix", path)
-		if err != nil {
-			b.Fatal(err)
-		}
-		return conn
-	}
-	holder := grant()
-	if _, err := holder.Read(buf); err != nil {
-		b.Fatal(err)
-	}
-	var times []time.Duration
-	for b.Loop() {
-		next := grant()
-		began := time.Now()
-		holder.Close()
-		if _, err := next.Read(buf); err != nil {
-			b.Fatal(err)
-		}
-		times = append(times, time.Since(began))
-		holder = next
-	}
-	holder.Close()
-	slices.Sort(times)
-	b.ReportMetric(float64(times[len(times)/2].Nanoseconds())/1e3, "handover-p50-µs")
+	awaitSocket(tb, path)
+	return path
 }
 
 // BenchmarkLeaseWaiters has 1,000 clients wait for one name, which goes through all of
