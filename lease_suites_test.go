@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -360,4 +362,66 @@ func TestLeaseServerKilled(t *testing.T) {
 		t.Errorf("the next server: %v\n%s", err, out)
 	}
 	s.awaitNone("the end")
+}
+
+// TestLeaseExecKilled kills "lease exec" itself: its command dies with it, and what that
+// had started keeps the lease until it ends, so that nobody else gets the database. A
+// command that ends by itself gives it back at once, whatever it leaves behind.
+func TestLeaseExecKilled(t *testing.T) {
+	s := newSuite(t, nil)
+	started := filepath.Join(s.dir, "started")
+	holder := s.command("lease", "exec", "-s", s.socket, "--", "sh", "-c", "sleep 601 & sleep 602 & touch started; wait")
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await := func(what string, ok func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); !ok(); <-time.After(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: there are %+v and %+v", what, s.procs(), s.status())
+			}
+		}
+	}
+	running := func(args string) bool {
+		return slices.ContainsFunc(s.procs(), func(p proc) bool { return strings.HasPrefix(p.args, args) })
+	}
+	await("start", func() bool { _, err := os.Stat(started); return err == nil })
+	name := s.status().Leases[0].Name
+	if err := holder.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = holder.Wait()
+	if runtime.GOOS == "linux" {
+		await("the command is killed as well", func() bool { return !running("sh -c") })
+	}
+	s.kill(func(p proc) bool { return strings.HasPrefix(p.args, "sleep 601") })
+	await("one of its children is gone", func() bool { return !running("sleep 601") })
+	if leases := s.status().Leases; len(leases) != 1 || leases[0].Name != name {
+		t.Errorf("while a child lives the leases are %+v", leases)
+	}
+	s.kill(func(p proc) bool { return strings.HasPrefix(p.args, "sleep 602") || strings.HasPrefix(p.args, "sh -c") })
+	await("the lease ends", func() bool { return len(s.status().Leases) == 0 })
+
+	quick := s.command("lease", "exec", "-s", s.socket, "--", "sh", "-c", "sleep 603 >/dev/null 2>&1 &")
+	if out, err := quick.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	await("the lease ends with the command", func() bool { return len(s.status().Leases) == 0 })
+	if !running("sleep 603") {
+		t.Error("what the command left behind is gone; the test shows nothing")
+	}
+	// SIGQUIT goes on to the command.
+	asked := s.command("lease", "exec", "-s", s.socket, "--keep", "never", "--", "sh", "-c", `trap 'echo asked; exit 9' QUIT; touch trapped; while :; do sleep 0.05; done`)
+	var out bytes.Buffer
+	asked.Stdout = &out
+	if err := asked.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await("the trap", func() bool { _, err := os.Stat(filepath.Join(s.dir, "trapped")); return err == nil })
+	if err := asked.Process.Signal(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	if err := asked.Wait(); asked.ProcessState.ExitCode() != 9 || out.String() != "asked\n" {
+		t.Errorf("after SIGQUIT: %v, %q", err, out.String())
+	}
 }

@@ -7,9 +7,11 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/term"
@@ -152,16 +154,46 @@ func runForeground(ctx context.Context, env *Env, cmd *exec.Cmd) error {
 		}
 		return &ExitError{Code: code, Err: err}
 	}
+	terminal := false
+	if stdin, ok := env.Stdin.(*os.File); ok {
+		terminal = term.IsTerminal(int(stdin.Fd()))
+	}
 	stop := context.AfterFunc(ctx, func() {
 		sig := syscall.SIGTERM
 		if cause, ok := errors.AsType[signalError](context.Cause(ctx)); ok {
 			sig, _ = cause.sig.(syscall.Signal)
 		}
-		if stdin, ok := env.Stdin.(*os.File); ok && sig == syscall.SIGINT && term.IsTerminal(int(stdin.Fd())) {
+		if sig == syscall.SIGINT && terminal {
 			return
 		}
 		_ = cmd.Process.Signal(sig)
 	})
 	defer stop()
+	defer passOnQuit(cmd.Process, terminal)()
 	return ChildError(cmd.Wait())
+}
+
+// passOnQuit passes on SIGQUIT, with which go test asks a test that takes too long where it
+// is. stop ends that.
+func passOnQuit(to *os.Process, terminal bool) (stop func()) {
+	signals, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(signals, syscall.SIGQUIT)
+	var work sync.WaitGroup
+	work.Go(func() {
+		for {
+			select {
+			case sig := <-signals:
+				if !terminal { // which has told the command, too
+					_ = to.Signal(sig)
+				}
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() {
+		signal.Stop(signals)
+		close(done)
+		work.Wait()
+	}
 }

@@ -62,7 +62,12 @@ func (c *leaseExecCmd) with(ctx context.Context, env *Env, client *lease.Client,
 	if err != nil {
 		return err
 	}
-	err = runLeased(ctx, env, env.Command, append(held.Env, wrapEnv(socket)...))
+	connection, err := client.File()
+	if err != nil {
+		return err
+	}
+	err = runLeased(ctx, env, env.Command, append(held.Env, wrapEnv(socket)...), connection)
+	_ = connection.Close() // a copy
 	if c.Keep == "always" || c.Keep != "never" && err != nil && held.URL != "" {
 		keepCtx := context.WithoutCancel(ctx)
 		if keepErr := held.Keep(keepCtx, fmt.Sprintf("%s: %v", label, err)); keepErr != nil {
@@ -100,8 +105,12 @@ func (c *leaseExecCmd) legacy(ctx context.Context, env *Env, socket string) erro
 }
 
 func (c *leaseExecCmd) runLegacy(ctx context.Context, env *Env, l *lease.Legacy, socket string) error {
-	err := runLeased(ctx, env, env.Command, append([]string{"PGDATABASE=" + l.Name}, wrapEnv(socket)...))
-	return errors.Join(err, l.Close())
+	connection, err := l.File()
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	err = runLeased(ctx, env, env.Command, append([]string{"PGDATABASE=" + l.Name}, wrapEnv(socket)...), connection)
+	return errors.Join(err, connection.Close(), l.Close())
 }
 
 // alone serves the pool for this command only: its databases are on the same cluster, and

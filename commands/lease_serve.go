@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 
@@ -97,7 +98,7 @@ func serveLeases(ctx context.Context, env *Env, f *leaseFlags, command []string)
 		if len(fronts) > 0 {
 			vars = append(vars, fronts[0].Env()...)
 		}
-		return runLeased(ctx, env, command, vars)
+		return runLeased(ctx, env, command, vars, nil)
 	}
 	env.UI.Printf("%s\n", plans[0].socket)
 	select {
@@ -138,9 +139,17 @@ func wrapEnv(socket string) []string {
 	return []string{"PGM_SOCKET=" + socket, "PGMANAGER_SOCKET=" + socket}
 }
 
+// leaseFD is the descriptor that a command has of its lease: beyond those that scripts use.
+const leaseFD = 40
+
 // runLeased runs a command with a leased environment. leaseEnv may say DATABASE_URL; then
 // nothing else may lead to a server.
-func runLeased(ctx context.Context, env *Env, argv, leaseEnv []string) error {
+//
+// When this process is killed, Linux kills the command as well. What that has started goes
+// on; it has inherited connection, if that is not nil, and with it the lease, so that
+// nobody else gets the database meanwhile. When the command ends by itself the lease is
+// ended by saying so, whatever the command may have left behind.
+func runLeased(ctx context.Context, env *Env, argv, leaseEnv []string, connection *os.File) error {
 	vars := leasedEnviron(env, leaseEnv)
 	path, err := lookPath(argv[0], vars)
 	if err != nil {
@@ -148,6 +157,11 @@ func runLeased(ctx context.Context, env *Env, argv, leaseEnv []string) error {
 	}
 	cmd := exec.Command(path)
 	cmd.Args, cmd.Env = argv, vars
+	if connection != nil {
+		cmd.ExtraFiles = make([]*os.File, leaseFD-3+1)
+		cmd.ExtraFiles[leaseFD-3] = connection
+	}
+	defer dieWithUs(cmd)()
 	return runForeground(ctx, env, cmd)
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,7 +21,7 @@ import (
 // A Client talks to a server's control socket. It holds at most one lease, which ends when
 // the client is closed or its process ends. It is safe for concurrent use.
 type Client struct {
-	conn net.Conn
+	conn *net.UnixConn
 
 	mu sync.Mutex
 	r  *bufio.Reader
@@ -36,7 +37,7 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	return &Client{conn: conn, r: bufio.NewReader(conn)}, nil
 }
 
-func dial(ctx context.Context, path string) (net.Conn, error) {
+func dial(ctx context.Context, path string) (*net.UnixConn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", path)
 	switch {
@@ -45,11 +46,21 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	case err != nil:
 		return nil, fmt.Errorf("connect to the lease server: %w", err)
 	}
-	return conn, nil
+	return conn.(*net.UnixConn), nil // as "unix" always gives
 }
 
-// Close ends the connection and with it the lease.
-func (c *Client) Close() error { return c.conn.Close() }
+// hangUp ends a connection, for those too who have a copy of its descriptor.
+func hangUp(conn *net.UnixConn) error {
+	_ = conn.CloseWrite() // the server may have done so before
+	return conn.Close()
+}
+
+// Close ends the connection and with it the lease, whoever may have a File of it.
+func (c *Client) Close() error { return hangUp(c.conn) }
+
+// File returns a copy of the connection for a child process: while that lives the lease
+// does, unless Close ended it. The caller closes the copy.
+func (c *Client) File() (*os.File, error) { return c.conn.File() }
 
 // A Want says what to acquire. The zero value is any database of the server's first pool.
 type Want struct {
@@ -213,7 +224,7 @@ func (c *Client) Drain(ctx context.Context) error {
 // else. Close ends it.
 type Legacy struct {
 	Name string
-	conn net.Conn
+	conn *net.UnixConn
 }
 
 // AcquireLegacy waits for a name as a client of pgmanager does: it sends nothing.
@@ -240,5 +251,9 @@ func AcquireLegacy(ctx context.Context, path string) (*Legacy, error) {
 	return nil, parseErr
 }
 
-// Close ends the lease.
-func (l *Legacy) Close() error { return l.conn.Close() }
+// Close ends the lease, whoever may have a File of it.
+func (l *Legacy) Close() error { return hangUp(l.conn) }
+
+// File returns a copy of the connection for a child process: while that lives the lease
+// does, unless Close ended it. The caller closes the copy.
+func (l *Legacy) File() (*os.File, error) { return l.conn.File() }
