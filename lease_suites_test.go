@@ -425,3 +425,63 @@ func TestLeaseExecKilled(t *testing.T) {
 		t.Errorf("after SIGQUIT: %v, %q", err, out.String())
 	}
 }
+
+// TestLeaseOwnerKilled kills a lease server whose databases are on a server that goes on:
+// they are dropped without anybody's doing, but for one that was kept.
+func TestLeaseOwnerKilled(t *testing.T) {
+	k := newKiller(t)
+	t.Setenv("PGX_DEV_TEMP", os.Getenv("XDG_RUNTIME_DIR"))
+	output := func(args ...string) string {
+		t.Helper()
+		cmd := k.command(args...)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, stderr.String())
+		}
+		return strings.TrimSpace(string(out))
+	}
+	url := output("up", "-d", "main")
+	if err := os.WriteFile(filepath.Join(k.dir, "1.sql"), []byte("CREATE TABLE things (id int);"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lent := func() string {
+		return output("psql", "main", "--", "-XAtc", "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datname LIKE 'lease_%'")
+	}
+	for _, where := range [][]string{{"--url", url}, {"--cluster", "main"}} {
+		server := k.command(append([]string{"lease", "serve", "--migrations", "1.sql", "-s", filepath.Join(k.dir, "s")}, where...)...)
+		out, err := server.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := server.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Read(make([]byte, 256)); err != nil {
+			t.Fatal(err)
+		}
+		failed := k.command("lease", "exec", "-s", filepath.Join(k.dir, "s"), "--", "sh", "-c", "echo $PGDATABASE; exit 1")
+		kept, _ := failed.Output()
+		holder := k.command("lease", "exec", "-s", filepath.Join(k.dir, "s"), "--", "sleep", "600")
+		if err := holder.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(30 * time.Second); len(strings.Fields(lent())) < 4; <-time.After(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("there are only %q", lent())
+			}
+		}
+		_, _ = server.Process.Kill(), holder.Process.Kill()
+		_, _ = server.Wait(), holder.Wait()
+		want := strings.TrimSpace(string(kept))
+		for deadline := time.Now().Add(60 * time.Second); lent() != want; <-time.After(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%v: the killed server left %q, want only %q, which was kept; there run %+v", where, lent(), want, k.procs())
+			}
+		}
+		output("psql", "main", "--", "-Xqc", "DROP DATABASE "+want)
+	}
+	output("down", "main")
+	k.awaitNone("down")
+}

@@ -30,6 +30,7 @@ type leaseCommands struct {
 		Exec     leaseExecCmd     `cmd:"" help:"Run a command with one leased database."`
 		Status   leaseStatusCmd   `cmd:"" help:"Show who holds what, who waits and how quickly databases are made."`
 		Kick     leaseKickCmd     `cmd:"" help:"End somebody's lease."`
+		Janitor  leaseJanitorCmd  `cmd:"" hidden:""`
 	} `cmd:"" group:"leases" help:"Lend exclusive test databases to processes."`
 }
 
@@ -230,17 +231,39 @@ func (f *leaseFlags) source(env *Env, c *config.Config, p lease.PoolConfig) (lea
 			Engine: func() servers.Engine { return wasm.New(wcfg) }, Store: filepath.Join(cache, "lease"),
 		}), nil
 	}
-	open := f.clusterOpener(env, p)
-	if p.URL != "" {
-		var err error
-		if open, err = databases.AtURL(p.URL); err != nil {
-			return nil, &ExitError{ExitUsage, err}
-		}
+	open, err := f.opener(env, p)
+	if err != nil {
+		return nil, err
 	}
-	return databases.New(databases.Config{
+	src := databases.New(databases.Config{
 		Pool: p, Dir: absolute(dir), Environ: env.Environ(), Verify: f.VerifyTemplate, Logger: env.Log,
 		Progress: progress,
-	}, open), nil
+	}, open)
+	if !needsJanitor(p) {
+		return src, nil
+	}
+	j, err := startJanitor(env, p, src.Tag())
+	if err != nil {
+		return nil, err
+	}
+	env.closers = append(env.closers, func() {
+		if err := j.dismiss(); err != nil {
+			env.Log.Warn("end", "err", err)
+		}
+	})
+	return src, nil
+}
+
+// opener returns what finds or starts a pool's server.
+func (f *leaseFlags) opener(env *Env, p lease.PoolConfig) (databases.Opener, error) {
+	if p.URL == "" {
+		return f.clusterOpener(env, p), nil
+	}
+	open, err := databases.AtURL(p.URL)
+	if err != nil {
+		return nil, &ExitError{ExitUsage, err}
+	}
+	return open, nil
 }
 
 // clusterOpener starts a cluster of the project when it is first needed: the one that is

@@ -18,6 +18,7 @@ import (
 // A life is the time between opening a host and losing it or letting go of it.
 type life struct {
 	host    Host
+	tag     string
 	log     *slog.Logger
 	version int // server_version_num
 	fsync   bool
@@ -44,7 +45,7 @@ func openLife(ctx context.Context, open Opener, tag string, log *slog.Logger, lo
 	if err != nil {
 		return nil, err
 	}
-	l := &life{host: host, log: log, templates: map[string]*template{}, swept: make(chan struct{})}
+	l := &life{host: host, tag: tag, log: log, templates: map[string]*template{}, swept: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := l.begin(ctx, tag); err != nil {
 		l.cancel()
@@ -131,7 +132,7 @@ func (l *life) connect(ctx context.Context, database string) (*pgx.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	cfg.RuntimeParams["application_name"] = "pgx-dev lease"
+	cfg.RuntimeParams["application_name"] = applicationName(l.tag)
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // nothing is asked often enough to be prepared
 	return pgx.ConnectConfig(ctx, cfg)
 }

@@ -2,6 +2,7 @@ package databases
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -240,6 +241,42 @@ func TestSweep(t *testing.T) {
 	for _, name := range []string{"swept_lxabcdef_3", "swept_lxabcdef_x", "swept_lxabcdeg_1", "swept_users"} {
 		run(t, a, "DROP DATABASE "+name)
 	}
+}
+
+// TestSweepDead waits for the owner's death, and then drops what it left.
+func TestSweepDead(t *testing.T) {
+	srv := server(t)
+	cfg := config(t, t.TempDir(), func(p *lease.PoolConfig) { p.Prefix = "dead_" })
+	owner := New(cfg, opener(srv))
+	names := []string{create(t, owner).Name, create(t, owner).Name}
+	kept := create(t, owner)
+	if err := owner.Keep(t.Context(), kept, "failed"); err != nil {
+		t.Fatal(err)
+	}
+	l, err := owner.current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := SweepDead(ctx, cfg, opener(srv), owner.Tag()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while the owner lives: %v", err)
+	}
+	if got := databases(t, srv, "dead_%"); len(got) != 3 {
+		t.Errorf("while the owner lives there are %v, want also %v", got, names)
+	}
+	swept := make(chan error, 1)
+	go func() { swept <- SweepDead(t.Context(), cfg, opener(srv), owner.Tag()) }()
+	if err := l.close(t.Context()); err != nil { // as when it is killed
+		t.Error(err)
+	}
+	if err := <-swept; err != nil {
+		t.Error(err)
+	}
+	if got := databases(t, srv, "dead_%"); len(got) != 1 || got[0] != kept.Name {
+		t.Errorf("left: %v, want %s", got, kept.Name)
+	}
+	run(t, admin(t, srv), "DROP DATABASE "+kept.Name)
 }
 
 func sortedWords(s string) string {

@@ -3,6 +3,7 @@ package databases
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"path/filepath"
@@ -73,33 +74,65 @@ func (s *Source) sweep(l *life) {
 	}
 }
 
+// Tag is what tells this source's databases from those of others, for SweepDead.
+func (s *Source) Tag() string { return s.tag }
+
+// SweepDead waits until the process whose source had a tag is dead, as far as the server can
+// tell, and drops the databases that it left, but for those that are kept. It is for a
+// process that outlives it: any other source on the same server does so too, when it is
+// first used.
+func SweepDead(ctx context.Context, cfg Config, open Opener, tag string) error {
+	s := New(cfg, open)
+	l, err := openLife(ctx, open, s.tag, s.log, func() {})
+	if err != nil {
+		return err
+	}
+	err = l.admin(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1, $2)", lockClass, lockID("owner", tag))
+		if err == nil {
+			_, err = conn.Exec(ctx, "SELECT pg_advisory_unlock($1, $2)", lockClass, lockID("owner", tag))
+		}
+		if err == nil {
+			err = awaitGone(ctx, conn, tag)
+		}
+		if err == nil {
+			err = s.sweepDead(ctx, l, conn)
+		}
+		return err
+	})
+	return errors.Join(err, l.close(context.WithoutCancel(ctx)))
+}
+
 func (s *Source) sweepDead(ctx context.Context, l *life, conn *pgx.Conn) error {
 	names, err := databaseNames(ctx, conn, s.cfg.Pool.Prefix+"lx")
 	if err != nil {
 		return err
 	}
 	dead := map[string]bool{} // by tag
-	for name, comment := range names {
+	for name := range names {
 		tag, ok := s.ours(name)
-		if !ok {
+		if _, asked := dead[tag]; !ok || asked || tag == s.tag { // Close tries ours again that could not be dropped
 			continue
 		}
-		since, kept := after(comment, keptPrefix)
-		if kept && time.Since(since) < keepKept {
-			continue
+		var free bool
+		err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, $2)", lockClass, lockID("owner", tag)).Scan(&free)
+		if err != nil {
+			return err
 		}
-		if tag == s.tag {
-			continue // Close tries those again that could not be dropped
-		}
-		if _, asked := dead[tag]; !asked {
-			var free bool
-			err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, $2)", lockClass, lockID("owner", tag)).Scan(&free)
-			if err != nil {
+		dead[tag] = free // the lock is given back with the connection
+		if free {
+			if err := awaitGone(ctx, conn, tag); err != nil {
 				return err
 			}
-			dead[tag] = free // the lock is given back with the connection
 		}
-		if !dead[tag] {
+	}
+	if names, err = databaseNames(ctx, conn, s.cfg.Pool.Prefix+"lx"); err != nil {
+		return err
+	}
+	for name, comment := range names {
+		tag, ok := s.ours(name)
+		since, kept := after(comment, keptPrefix)
+		if !ok || !dead[tag] || kept && time.Since(since) < keepKept {
 			continue
 		}
 		s.log.Info("drop what a dead lease server left", "name", name)
@@ -109,6 +142,24 @@ func (s *Source) sweepDead(ctx context.Context, l *life, conn *pgx.Conn) error {
 	}
 	return nil
 }
+
+// awaitGone waits until a dead process has no sessions: one that was in CREATE DATABASE
+// finishes that first, and only then notices.
+func awaitGone(ctx context.Context, conn *pgx.Conn, tag string) error {
+	for wait := evictFirst; ; wait = min(wait*2, evictMost) {
+		var n int
+		err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid()", applicationName(tag)).Scan(&n)
+		if err != nil || n == 0 {
+			return err
+		}
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// applicationName tells a process's own sessions.
+func applicationName(tag string) string { return "pgx-dev lease " + tag }
 
 func (s *Source) sweepTemplates(ctx context.Context, l *life, conn *pgx.Conn) error {
 	names, err := databaseNames(ctx, conn, "pgxdev_")
