@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/pgx-dev/pgx-dev/lease"
 )
 
 // statsSince is the first version whose counters are exact as soon as a session has ended
@@ -16,8 +14,8 @@ const statsSince = 150000
 
 // A baseline is what a database looks like that nobody has touched.
 type baseline struct {
-	catalog   string // fingerprint of the system catalogs
-	shared    string // of what pg_database says
+	catalogs  map[string]string // fingerprint of each system catalog
+	shared    string            // of what pg_database says
 	sequences []sequence
 	seeded    map[uint32]bool // tables with rows
 	tables    map[uint32]table
@@ -37,9 +35,9 @@ type sequence struct {
 // A state is what makes a database that was cleaned unlike its template, though it holds
 // the same.
 type state struct {
-	writes  int64            // pg_stat_database's counters
-	catalog string           // "" is as in the baseline
-	tables  map[uint32]int64 // pg_stat_user_tables' counters; absent is 0
+	writes   int64             // pg_stat_database's counters
+	catalogs map[string]string // fingerprints; absent is as in the baseline
+	counts   map[uint32]int64  // counters of each relation; absent is 0
 }
 
 // learn looks at the first copy of a template. Looking changes nothing.
@@ -68,7 +66,7 @@ func (t *template) learn(ctx context.Context, l *life, name string) error {
 func takeBaseline(ctx context.Context, conn *pgx.Conn) (*baseline, error) {
 	b := &baseline{seeded: map[uint32]bool{}, tables: map[uint32]table{}, refs: map[uint32][]uint32{}}
 	var err error
-	if b.catalog, err = catalogPrint(ctx, conn); err != nil {
+	if b.catalogs, err = catalogPrints(ctx, conn, nil); err != nil {
 		return nil, err
 	}
 	if b.shared, err = sharedPrint(ctx, conn); err != nil {
@@ -100,23 +98,35 @@ func takeBaseline(ctx context.Context, conn *pgx.Conn) (*baseline, error) {
 	return b, err
 }
 
-// catalogPrint is a fingerprint of all system catalogs of the database by their rows'
-// versions: any DDL, and TRUNCATE, leaves a row with another xmin, or fewer rows. Catalogs
-// that ANALYZE and autovacuum write are left out; what they do to others is done in place.
-func catalogPrint(ctx context.Context, conn *pgx.Conn) (string, error) {
-	names, err := column(ctx, conn, `SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'pg_catalog'::regnamespace
-		AND c.relkind = 'r' AND NOT c.relisshared AND has_table_privilege(c.oid, 'SELECT')
-		AND c.relname NOT IN ('pg_statistic', 'pg_statistic_ext_data', 'pg_largeobject') ORDER BY 1`)
-	if err != nil {
-		return "", err
+// catalogPrints returns a fingerprint of each system catalog of the database, or of those
+// that are named, by their rows' versions: any DDL, and TRUNCATE, leaves a row with another
+// xmin, or fewer rows. Catalogs that ANALYZE and autovacuum write are left out; what they do
+// to others is done in place.
+func catalogPrints(ctx context.Context, conn *pgx.Conn, names []string) (map[string]string, error) {
+	if names == nil {
+		var err error
+		names, err = column(ctx, conn, `SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'pg_catalog'::regnamespace
+			AND c.relkind = 'r' AND NOT c.relisshared AND has_table_privilege(c.oid, 'SELECT')
+			AND c.relname NOT IN ('pg_statistic', 'pg_statistic_ext_data', 'pg_largeobject') ORDER BY 1`)
+		if err != nil {
+			return nil, err
+		}
+	}
+	out := map[string]string{}
+	if len(names) == 0 {
+		return out, nil
 	}
 	parts := make([]string, len(names))
 	for i, name := range names {
-		parts[i] = fmt.Sprintf("SELECT '%s:' || count(*) || ':' || coalesce(sum(hashint8(xmin::text::bigint)::bigint), 0) AS p FROM pg_catalog.%s", name, ident(name))
+		parts[i] = fmt.Sprintf("SELECT %s, count(*) || ':' || coalesce(sum(hashint8(xmin::text::bigint)::bigint), 0) FROM pg_catalog.%s", literal(name), ident(name))
 	}
-	var print string
-	err = conn.QueryRow(ctx, "SELECT md5(string_agg(p, ',' ORDER BY p)) FROM ("+strings.Join(parts, " UNION ALL ")+") x").Scan(&print)
-	return print, err
+	rows, err := conn.Query(ctx, strings.Join(parts, " UNION ALL "))
+	if err != nil {
+		return nil, err
+	}
+	var name, print string
+	_, err = pgx.ForEachRow(rows, []any{&name, &print}, func() error { out[name] = print; return nil })
+	return out, err
 }
 
 // sharedPrint covers what CREATE DATABASE does not copy and DROP does away with: settings,
@@ -202,19 +212,4 @@ func filled(ctx context.Context, conn *pgx.Conn, tables map[uint32]table) (map[u
 		}
 	}
 	return out, flush()
-}
-
-// fewTables is how many dirty tables the policy "auto" empties; with more it is quicker to
-// clone again.
-const fewTables = 10
-
-// wants reports whether a policy cleans n dirty tables.
-func wants(policy string, n int) bool {
-	switch policy {
-	case lease.ResetTruncate, lease.ResetDelete:
-		return true
-	case lease.ResetAuto:
-		return n <= fewTables
-	}
-	return n == 0
 }

@@ -22,6 +22,7 @@ CREATE TABLE parts (id serial, thing bigint REFERENCES things ON DELETE CASCADE)
 CREATE SEQUENCE numbers START 100;
 SELECT nextval('numbers');
 CREATE UNLOGGED TABLE "odd ""name" (v int);
+SELECT lo_from_bytea(4711, 'seed');
 `
 
 // TestRecycle changes a database in one way and looks whether it is lent again, and then
@@ -53,6 +54,11 @@ func TestRecycle(t *testing.T) {
 		{"a privilege", "DO $$BEGIN EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM public', current_database()); END$$", ""},
 		{"a large object", "SELECT lo_create(0)", ""},
 		{"a comment", "COMMENT ON TABLE things IS 'x'", ""},
+		{"a seeded large object", "SELECT lo_put(4711, 0, 'other')", ""},
+		{"counters of one catalog reset", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT pg_stat_reset_single_table_counters('pg_proc'::regclass)", ""},
+		{"counters of one table reset", "UPDATE kinds SET name = 'x'; SELECT pg_stat_reset_single_table_counters('kinds'::regclass)", ""},
+		{"a dropped table", "DROP TABLE parts", ""},
+		{"a temporary table, whose schema stays", "CREATE TEMP TABLE mine (v int); INSERT INTO mine VALUES (1)", ""},
 		{"counters reset", "INSERT INTO things (kind) VALUES (1); SELECT pg_stat_reset()", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -62,6 +68,7 @@ func TestRecycle(t *testing.T) {
 				s := newSource(t, config(t, dir, func(p *lease.PoolConfig) {
 					p.Migrations, p.Reset = []string{"1.sql"}, reset
 				}), opener(srv))
+				s.costs.create = 1e12 // nothing is dearer than making it again: "auto" cleans what it can
 				it := create(t, s)
 				for round := range 2 {
 					c := open(t, it)

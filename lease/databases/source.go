@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -47,6 +48,8 @@ type Source struct {
 	tag    string // of this process's databases
 	next   atomic.Int64
 	epoch  atomic.Int64
+
+	costs costs
 
 	opening chan struct{} // held while life is opened or a template is built
 
@@ -198,7 +201,11 @@ func (s *Source) Create(ctx context.Context) (*lease.Item, error) {
 	}
 	name := s.newName()
 	s.own(name)
-	if err := l.createFrom(ctx, name, t.name); err != nil {
+	began := time.Now()
+	err = l.createFrom(ctx, name, t.name)
+	if err == nil {
+		s.costs.note(&s.costs.create, time.Since(began))
+	} else {
 		if hasCode(err, codeNoDatabase) { // the template was dropped by somebody
 			l.mu.Lock()
 			delete(l.templates, t.key)
@@ -256,9 +263,11 @@ func (s *Source) Destroy(ctx context.Context, it *lease.Item) error {
 	if err != nil {
 		return fmt.Errorf("drop database %s: %w", it.Name, err)
 	}
+	began := time.Now()
 	if err := l.remove(ctx, it.Name); err != nil {
 		return err
 	}
+	s.costs.note(&s.costs.drop, time.Since(began))
 	s.forget(it.Name)
 	return nil
 }
@@ -270,7 +279,8 @@ func (s *Source) Recycle(ctx context.Context, it *lease.Item, use lease.Use) (*l
 		return nil, fmt.Errorf("clean database %s: %w", it.Name, err)
 	}
 	policy := s.cfg.Pool.Reset
-	if it.Version != s.Version() || policy == lease.ResetRecreate && !use.Clean {
+	if it.Version != s.Version() || policy == lease.ResetRecreate && !use.Clean ||
+		policy == lease.ResetAuto && !use.Clean && !s.costs.provePays() {
 		return nil, s.Destroy(ctx, it)
 	}
 	if policy == lease.ResetNone {
@@ -283,6 +293,7 @@ func (s *Source) Recycle(ctx context.Context, it *lease.Item, use lease.Use) (*l
 		return it, nil
 	}
 	// Out of everybody's reach.
+	began := time.Now()
 	scratch := s.newName()
 	s.own(scratch)
 	if err := l.seize(ctx, it.Name, scratch); err != nil {
@@ -291,10 +302,11 @@ func (s *Source) Recycle(ctx context.Context, it *lease.Item, use lease.Use) (*l
 	}
 	s.move(it.Name, scratch)
 	again := s.item(l, scratch, it.Version)
-	clean, err := s.tidy(ctx, l, scratch, policy)
+	clean, emptied, err := s.tidy(ctx, l, scratch, policy)
 	if err != nil {
 		s.log.Warn("clean", "name", it.Name, "err", err)
 	}
+	s.costs.cleaned(time.Since(began), emptied, clean)
 	if !clean {
 		return nil, s.Destroy(ctx, again)
 	}
