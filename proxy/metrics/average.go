@@ -52,6 +52,8 @@ type Average struct {
 	Reads, Writes, Rollbacks, ServerErrors             float64
 	Connects, AuthAttempts, PreparedEvictions, Cleaned float64
 	RowsInserted, RowsUpdated, RowsDeleted             float64
+	Assignments, Parses, Binds, Closes                 float64
+	IdleXactTimeouts                                   float64
 	XactTime, QueryTime, IdleXactTime, ConnectTime     time.Duration
 	Waited                                             time.Duration // of a transaction
 }
@@ -82,6 +84,8 @@ func (a *Averager) Average(l Labels) Average {
 		AuthAttempts: rate(b.AuthAttempts, e.AuthAttempts), PreparedEvictions: rate(b.PreparedEvictions, e.PreparedEvictions),
 		Cleaned: rate(b.Cleaned, e.Cleaned), RowsInserted: rate(b.RowsInserted, e.RowsInserted),
 		RowsUpdated: rate(b.RowsUpdated, e.RowsUpdated), RowsDeleted: rate(b.RowsDeleted, e.RowsDeleted),
+		Assignments: rate(b.Assignments, e.Assignments), Parses: rate(b.Parses, e.Parses), Binds: rate(b.Binds, e.Binds),
+		Closes: rate(b.Closes, e.Closes), IdleXactTimeouts: rate(b.IdleXactTimeouts, e.IdleXactTimeouts),
 		XactTime: each(b.XactTime, e.XactTime, e.Xacts-b.Xacts), QueryTime: each(b.QueryTime, e.QueryTime, e.Queries-b.Queries),
 		IdleXactTime: each(b.IdleXactTime, e.IdleXactTime, e.Xacts-b.Xacts),
 		ConnectTime:  each(b.ConnectTime, e.ConnectTime, e.Connects-b.Connects),

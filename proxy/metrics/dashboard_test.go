@@ -52,7 +52,7 @@ func panels() []struct {
 			{"Transactions and queries", "ops", both("xact_count", "xact_2pc_count", "query_count", "reads", "writes")},
 			{"Bytes", "Bps", both("received", "sent")},
 			{"Rows", "ops", both("rows_inserted", "rows_updated", "rows_deleted")},
-			{"Connections", "ops", both("connect_count", "auth_attempts", "cleaned", "rollbacks", "server_errors", "prepared_evictions")},
+			{"Connections", "ops", both("connect_count", "auth_attempts", "cleaned", "rollbacks", "server_errors", "prepared_evictions", "close", "client_idle_xact_timeouts")},
 		}},
 		{"Statements and shards", []panel{
 			{"Plans", "ops", []string{"query_cache_hits", "query_cache_misses", "query_cache_direct", "query_cache_cross", "query_cache_parse_time"}},

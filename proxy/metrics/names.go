@@ -84,6 +84,8 @@ func totals() []metric {
 	n("rows_inserted", "Rows inserted", func(t *Totals) int64 { return t.RowsInserted }, func(a *Average) float64 { return a.RowsInserted })
 	n("rows_updated", "Rows updated", func(t *Totals) int64 { return t.RowsUpdated }, func(a *Average) float64 { return a.RowsUpdated })
 	n("rows_deleted", "Rows deleted", func(t *Totals) int64 { return t.RowsDeleted }, func(a *Average) float64 { return a.RowsDeleted })
+	n("close", "Prepared statements closed", func(t *Totals) int64 { return t.Closes }, func(a *Average) float64 { return a.Closes })
+	n("client_idle_xact_timeouts", "Clients that were idle in a transaction for too long", func(t *Totals) int64 { return t.IdleXactTimeouts }, func(a *Average) float64 { return a.IdleXactTimeouts })
 	d("wait_time", "Time that transactions waited for a connection", func(t *Totals) time.Duration { return t.Waited }, func(a *Average) time.Duration { return a.Waited })
 	return out
 }

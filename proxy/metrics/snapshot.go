@@ -46,6 +46,7 @@ type Totals struct {
 	Reads, Writes, Rollbacks, ServerErrors                 int64
 	Connects, AuthAttempts, PreparedEvictions, Cleaned     int64
 	RowsInserted, RowsUpdated, RowsDeleted                 int64
+	Assignments, Parses, Binds, Closes, IdleXactTimeouts   int64
 	XactTime, QueryTime, IdleXactTime, ConnectTime, Waited time.Duration
 }
 
