@@ -1,0 +1,154 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy/conf"
+	"github.com/pgx-dev/pgx-dev/proxy/metrics"
+)
+
+// A Proxy is what the console shows and commands. Its methods are called from several
+// goroutines.
+type Proxy interface {
+	// Snapshot returns figures of now. Parts says what is wanted beyond the pools' figures,
+	// because there may be very many clients.
+	Snapshot(parts Part) *Snapshot
+	// Config returns the configuration in effect, which is not changed.
+	Config() *conf.Config
+	// Do carries a command out. The error is shown to the client; ErrUnsupported is for
+	// commands that this proxy has not.
+	Do(ctx context.Context, c Command) error
+}
+
+// ErrUnsupported reports a command that the proxy has not.
+var ErrUnsupported = errors.New("is not supported")
+
+// A Part is something that a snapshot may hold.
+type Part uint
+
+// The parts beyond the pools' figures.
+const (
+	Clients Part = 1 << iota
+	Servers
+	Statements // prepared ones
+	Plans      // of the query cache
+	Listeners
+	Transactions // in two phases
+)
+
+// A Snapshot is the figures of one moment.
+type Snapshot struct {
+	Metrics metrics.Snapshot
+	// Pools are those of Metrics.Pools, in the same order, with what else is known of them.
+	Pools        []Pool
+	Clients      []Client
+	Servers      []Server
+	Statements   []Statement
+	Plans        []Plan
+	Listeners    []Listener
+	Transactions []Transaction
+	// Averager has the pools' averages; nil: there are none.
+	Averager *metrics.Averager
+	// InstanceID tells proxies apart; Started is when this one was.
+	InstanceID string
+	Started    time.Time
+	// Suspended and Maintenance say that clients are held.
+	Maintenance bool
+}
+
+// A Pool is what is known of a pool beyond its figures.
+type Pool struct {
+	ID                     int64
+	Mode                   conf.PoolerMode
+	Paused, Disabled       bool
+	Banned, Healthy        bool
+	BanReason              string
+	BanUntil               time.Time // zero: until UNBAN
+	Online                 bool      // it serves clients
+	Lag                    time.Duration
+	SchemaAdmin            bool
+	ReSynced, ForceClosed  int64
+	Connecting             int
+	Clients, MinSize, Size int
+	Reserve                int
+	ServerDatabase         string
+}
+
+// A Client is one connected client.
+type Client struct {
+	ID                              int64
+	User, Database, Addr            string
+	Port                            int
+	State                           string // idle, active, waiting, idle in transaction
+	Replication, Locked, TLS        bool
+	ConnectTime, LastRequest        time.Time
+	Queries, Transactions, Xacts2PC int64
+	WaitTime, QueryTime, XactTime   time.Duration
+	Received, Sent, Errors          int64
+	ApplicationName                 string
+	Memory                          int64 // bytes
+	PreparedStatements              int
+	// Query is the beginning of what runs, or ran last; Since is how long ago it began.
+	Query string
+	Since time.Duration
+}
+
+// A Server is one connection to a server.
+type Server struct {
+	ID                               int64
+	Database, User, Addr             string
+	Port, Shard                      int
+	Role, State                      string // idle, active, idle in transaction, connecting
+	ConnectTime, RequestTime         time.Time
+	PID                              uint32
+	Transactions, Queries, Rollbacks int64
+	PreparedStatements               int
+	Healthchecks, Errors             int64
+	Received, Sent                   int64
+	ApplicationName                  string
+	Memory                           int64
+	TLS                              bool
+	Client                           int64 // the client's ID; 0: none
+}
+
+// A Statement is a prepared statement that clients share.
+type Statement struct {
+	Name, SQL string
+	Users     int
+	Memory    int64
+}
+
+// A Plan is an entry of the query cache.
+type Plan struct {
+	Query               string
+	Hits, Direct, Cross int64
+}
+
+// A Listener is a channel that clients listen on.
+type Listener struct {
+	Database, Channel string
+	Clients           int
+	Received, Dropped int64
+}
+
+// A Transaction is one that is being committed in two phases.
+type Transaction struct {
+	ID, Database, State string
+	Shards              int
+	Since               time.Time
+}
+
+// A Command is something to be done. Databases, servers and clients are named as the admin
+// database shows them.
+type Command struct {
+	// Verb is in capitals, of several words perhaps: "RELOAD", "RESET PREPARED".
+	Verb string
+	// Args are the words behind it, as they were written, without quotes.
+	Args []string
+	// Config is the configuration to take into effect, for SET.
+	Config *conf.Config
+	// By is who said it.
+	By string
+}
