@@ -36,12 +36,18 @@ func (t *Tracker) backend(typ wire.Type, body []byte, event func(Event)) error {
 		if err != nil {
 			return err
 		}
+		if r.statement == nil {
+			return t.undecoded(typ)
+		}
 		t.statement(r.statement)
 		event(Event{Kind: Prepared, Statement: r.statement})
 	case wire.TypeBindComplete:
 		r, err := t.pop(wire.TypeBind)
 		if err != nil {
 			return err
+		}
+		if r.statement == nil {
+			return t.undecoded(typ)
 		}
 		p := &Portal{Name: r.name, Statement: t.Statements[r.statement.Name]}
 		if t.Portals == nil {
@@ -103,6 +109,15 @@ func (t *Tracker) unexpected(typ wire.Type) error {
 	return &wire.Error{
 		Severity: wire.SeverityFatal, Code: wire.CodeProtocolViolation,
 		Message: "the server sent " + wire.Backend.Name(typ) + ", which nothing asked for",
+	}
+}
+
+// undecoded is the error for the success of a message that made no sense to us: the server
+// and we disagree about what the session has, which only its end can settle.
+func (t *Tracker) undecoded(typ wire.Type) error {
+	return &wire.Error{
+		Severity: wire.SeverityFatal, Code: wire.CodeProtocolViolation,
+		Message: "the server sent " + wire.Backend.Name(typ) + " for a message that is malformed",
 	}
 }
 
