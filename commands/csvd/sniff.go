@@ -71,6 +71,9 @@ func fits(typ, text string) bool {
 		return err == nil && (len(digits) < 2 || digits[0] != '0')
 	case "double precision":
 		digits := strings.TrimLeft(text, "+-")
+		if _, err := strconv.ParseFloat(text, 64); err != nil {
+			return false // out of range
+		}
 		return numeral.MatchString(text) && (len(digits) < 2 || digits[0] != '0' || digits[1] == '.')
 	case "date":
 		_, err := time.Parse(time.DateOnly, text)
