@@ -169,6 +169,7 @@ type CopyWriter struct {
 	closed bool
 	row    [][]byte
 	mem    []byte
+	ahead  []byte // the binary header, until the first row
 }
 
 func (w *response) CopyOut(f CopyFormat, columns int) (*CopyWriter, error) {
@@ -270,6 +271,8 @@ func (o *CopyWriter) typeOf(v any) uint32 {
 
 func (o *CopyWriter) send(data func([]byte) []byte) error {
 	b, at := wire.Begin(o.w.c.w.Buffer(), wire.TypeCopyData)
+	b = append(b, o.ahead...)
+	o.ahead = nil
 	b, err := wire.End(data(b), at)
 	if err != nil {
 		return err
@@ -285,6 +288,12 @@ func (o *CopyWriter) start() error {
 	}
 	o.begun = true
 	header := o.f.AppendHeader(nil, o.names...)
+	if o.f.Kind == CopyBinary {
+		// As PostgreSQL: in one message with the first row. There are clients that take each
+		// message for a row.
+		o.ahead = header
+		return nil
+	}
 	if len(header) == 0 {
 		return nil
 	}
@@ -312,7 +321,7 @@ func (o *CopyWriter) Close() error {
 		if err := o.start(); err != nil {
 			return err
 		}
-		if trailer := o.f.AppendTrailer(nil); len(trailer) > 0 {
+		if trailer := o.f.AppendTrailer(o.ahead); len(trailer) > 0 {
 			if err := o.w.c.w.Send(&wire.CopyData{Data: trailer}); err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@ package pgserver
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -35,6 +36,12 @@ type SQLHandler struct {
 	// Types names the PostgreSQL type of a driver's type; nil or 0 falls back on the usual
 	// names.
 	Types func(databaseType string) uint32
+	// Value makes of a parameter, or a value of COPY, what the driver is given; nil takes what
+	// Any returns, as DriverValue turns it.
+	Value func(v Value) (any, error)
+	// Describe may correct the names and types of a statement's columns before the client is
+	// told; nil leaves them as they are. Values are sent as the types it sets.
+	Describe func(ctx context.Context, s *Session, sql string, columns []Column) error
 	// Error translates a driver's error, to give it an SQLSTATE; nil takes it as it is.
 	Error func(error) error
 }
@@ -71,6 +78,19 @@ func (h *SQLHandler) session(q *Query) (*dbSession, error) {
 		}
 	}
 	return d, nil
+}
+
+// QueryContext runs a query of the server's own on a session's connection, in its
+// transaction if there is one. The caller closes the rows before the handler returns.
+func (h *SQLHandler) QueryContext(ctx context.Context, s *Session, text string, args ...any) (*sql.Rows, error) {
+	d, err := h.session(&Query{Session: s, run: s.conn.current.Load()})
+	if err != nil {
+		return nil, err
+	}
+	if d.tx != nil && d.failed {
+		return nil, errFailedTx
+	}
+	return d.query(ctx, text, args)
 }
 
 // TxStatus tells the transaction's state.
@@ -132,6 +152,9 @@ func (h *SQLHandler) Prepare(ctx context.Context, s *Session, sql string, types 
 		if st.columns = returningColumns(kind.returning); st.columns == nil {
 			return nil, wire.Errorf(wire.CodeFeatureNotSupported, "the columns of RETURNING * cannot be told before it runs; name them")
 		}
+		if err := h.describe(ctx, s, sql, st.columns); err != nil {
+			return nil, err
+		}
 	case kind.reads:
 		nulls := make([]any, len(params))
 		rows, err := d.query(ctx, h.rewrite(sql), nulls)
@@ -143,8 +166,18 @@ func (h *SQLHandler) Prepare(ctx context.Context, s *Session, sql string, types 
 			return nil, h.translate(err)
 		}
 		st.columns = src.columns
+		if err := h.describe(ctx, s, sql, st.columns); err != nil {
+			return nil, err
+		}
 	}
 	return st, nil
+}
+
+func (h *SQLHandler) describe(ctx context.Context, s *Session, sql string, columns []Column) error {
+	if h.Describe == nil {
+		return nil
+	}
+	return h.Describe(ctx, s, sql, columns)
 }
 
 type dbStmt struct {
@@ -201,11 +234,11 @@ func (h *SQLHandler) run(w ResponseWriter, q *Query, d *dbSession, kind statemen
 	}
 	values := make([]any, len(q.Args))
 	for i, a := range q.Args {
-		v, err := a.Any()
+		v, err := h.value(a)
 		if err != nil {
 			return err
 		}
-		values[i] = driverValue(v)
+		values[i] = v
 	}
 	text := h.rewrite(q.SQL)
 	if kind.reads || kind.returning != "" {
@@ -213,7 +246,7 @@ func (h *SQLHandler) run(w ResponseWriter, q *Query, d *dbSession, kind statemen
 		if err != nil {
 			return h.translate(err)
 		}
-		err = h.send(w, rows, kind, columns)
+		err = h.send(w, q, rows, kind, columns)
 		return h.translate(errors.Join(err, rows.Close()))
 	}
 	result, err := d.exec(q.Context(), text, values)
@@ -228,6 +261,14 @@ func (h *SQLHandler) run(w ResponseWriter, q *Query, d *dbSession, kind statemen
 		n = 0 // not every driver knows
 	}
 	return w.Complete(kind.complete(n))
+}
+
+func (h *SQLHandler) value(v Value) (any, error) {
+	if h.Value != nil {
+		return h.Value(v)
+	}
+	out, err := v.Any()
+	return DriverValue(out), err
 }
 
 func (d *dbSession) query(ctx context.Context, text string, args []any) (*sql.Rows, error) {
@@ -324,8 +365,8 @@ func (h *SQLHandler) rewrite(text string) string {
 	return b.String()
 }
 
-// driverValue makes of pgx's Go types those that database/sql knows.
-func driverValue(v any) any {
+// DriverValue makes of pgx's Go types those that database/sql knows.
+func DriverValue(v any) any {
 	switch x := v.(type) {
 	case int16:
 		return int64(x)
@@ -337,6 +378,10 @@ func driverValue(v any) any {
 		return float64(x)
 	case [16]byte:
 		return fmt.Sprintf("%x-%x-%x-%x-%x", x[:4], x[4:6], x[6:8], x[8:10], x[10:])
+	case []any: // an array
+		if text, err := json.Marshal(x); err == nil {
+			return string(text)
+		}
 	case pgtype.Numeric:
 		if text, err := x.Value(); err == nil {
 			return text

@@ -92,7 +92,7 @@ func (h *SQLHandler) copyIn(w ResponseWriter, q *Query, d *dbSession, c CopyStat
 		}
 		for i, v := range row {
 			v.Type = s.columns[i].Type
-			if values[i], err = copyValue(v); err != nil {
+			if values[i], err = h.copyValue(v); err != nil {
 				return err
 			}
 		}
@@ -104,7 +104,10 @@ func (h *SQLHandler) copyIn(w ResponseWriter, q *Query, d *dbSession, c CopyStat
 }
 
 // copyValue leaves text to the database's own conversion and decodes binary values.
-func copyValue(v Value) (any, error) {
+func (h *SQLHandler) copyValue(v Value) (any, error) {
+	if h.Value != nil {
+		return h.Value(v)
+	}
 	if v.Format == wire.Text {
 		if v.IsNull() {
 			return nil, nil
@@ -112,7 +115,7 @@ func copyValue(v Value) (any, error) {
 		return v.String(), nil
 	}
 	out, err := v.Any()
-	return driverValue(out), err
+	return DriverValue(out), err
 }
 
 func columnList(names []string) string {

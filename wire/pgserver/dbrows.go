@@ -69,13 +69,16 @@ func (s *rowSource) next() (bool, error) {
 }
 
 // send sends a result. Columns that Describe told stay what they were.
-func (h *SQLHandler) send(w ResponseWriter, rows *sql.Rows, kind statementKind, columns []Column) error {
+func (h *SQLHandler) send(w ResponseWriter, q *Query, rows *sql.Rows, kind statementKind, columns []Column) error {
 	s, err := h.source(rows)
 	if err != nil {
 		return err
 	}
 	if columns == nil {
 		columns = s.columns
+		if err := h.describe(q.Context(), q.Session, q.SQL, columns); err != nil {
+			return err
+		}
 	}
 	if err := w.Columns(columns...); err != nil {
 		return err
@@ -166,6 +169,9 @@ func goType(v any) uint32 {
 	}
 	return pgtype.TextOID
 }
+
+// TypeOf names the PostgreSQL type of a driver's type; 0 is unknown.
+func (h *SQLHandler) TypeOf(databaseType string) uint32 { return h.typeOf(databaseType) }
 
 // typeOf names the PostgreSQL type for a driver's; 0 is unknown.
 func (h *SQLHandler) typeOf(name string) uint32 {
