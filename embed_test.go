@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	neturl "net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,7 +69,7 @@ func TestEmbedClients(t *testing.T) {
 	need(t, "psql")
 	need(t, "python3")
 	need(t, "npm")
-	python, node, pq := psycopg(t), nodePostgres(t), libPQ(t)
+	python, node, pq := psycopg(t), nodePostgres(t), libPQ(t, "testdata/clients/libpq/main.go")
 	for _, test := range []struct{ name, url string }{
 		{"unix", serving(t, "embed", "--listen", "unix")},
 		{"tcp", serving(t, "embed", "--listen", "tcp")},
@@ -111,31 +112,45 @@ func withPassword(t *testing.T, url string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, _, ok := strings.Cut(url, "passfile=")
-	if !ok {
+	u, err := neturl.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	if q.Get("passfile") == "" {
 		return url
 	}
 	if cfg.Password == "" {
 		t.Fatalf("the password file of %s has no password", url)
 	}
-	return strings.Replace(strings.TrimRight(before, "?&"), "postgres@", "postgres:"+cfg.Password+"@", 1) + "?sslmode=disable"
+	q.Del("passfile")
+	q.Set("sslmode", "disable")
+	u.User, u.RawQuery = neturl.UserPassword(cfg.User, cfg.Password), q.Encode()
+	return u.String()
 }
 
 // psycopg returns a Python that has psycopg.
-func psycopg(t *testing.T) string {
+func psycopg(t *testing.T) string { return pythonWith(t, "psycopg[binary]==3.3.9") }
+
+func pythonWith(t *testing.T, packages ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	run(t, ".", "python3", "-m", "venv", dir)
-	run(t, ".", filepath.Join(dir, "bin", "pip"), "install", "--quiet", "psycopg[binary]==3.3.9")
+	run(t, ".", filepath.Join(dir, "bin", "pip"), append([]string{"install", "--quiet"}, packages...)...)
 	return filepath.Join(dir, "bin", "python")
 }
 
 // nodePostgres returns a directory with node-postgres and the script that uses it.
 func nodePostgres(t *testing.T) string {
 	t.Helper()
+	return nodeWith(t, "testdata/clients/client.js", "pg@8.23.1", "pg-copy-streams@7.0.0")
+}
+
+func nodeWith(t *testing.T, path string, packages ...string) string {
+	t.Helper()
 	dir := t.TempDir()
-	run(t, dir, "npm", "install", "--no-audit", "--no-fund", "--silent", "--prefix", dir, "pg@8.23.1", "pg-copy-streams@7.0.0")
-	script, err := os.ReadFile("testdata/clients/client.js")
+	run(t, dir, "npm", append([]string{"install", "--no-audit", "--no-fund", "--silent", "--prefix", dir}, packages...)...)
+	script, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,10 +161,10 @@ func nodePostgres(t *testing.T) string {
 }
 
 // libPQ builds a program that uses lib/pq, which this module does not depend on.
-func libPQ(t *testing.T) string {
+func libPQ(t *testing.T, path string) string {
 	t.Helper()
 	dir := t.TempDir()
-	src, err := os.ReadFile("testdata/clients/libpq/main.go")
+	src, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ type wireSqliteCmd struct {
 	File     string `arg:"" complete:"file" help:"The database; :memory: is a new one that goes with the command."`
 	Create   bool   `help:"Make the file if it is missing."`
 	ReadOnly bool   `help:"Let nothing be changed."`
+	Attach   bool   `help:"Let clients reach other files, by ATTACH; VACUUM needs it too."`
 	wireServing
 }
 
@@ -39,7 +40,7 @@ func (c *wireSqliteCmd) Run(ctx context.Context, env *Env) (err error) {
 		}
 		key = path
 	}
-	db, err := sqlited.Open(ctx, path, sqlited.Options{ReadOnly: c.ReadOnly, Create: c.Create && !c.ReadOnly})
+	db, err := sqlited.Open(ctx, path, sqlited.Options{ReadOnly: c.ReadOnly, Create: c.Create && !c.ReadOnly, Attach: c.Attach})
 	if errors.Is(err, fs.ErrNotExist) {
 		return &ExitError{ExitNotExist, fmt.Errorf("there is no %s; --create makes it", c.File)}
 	}

@@ -3,360 +3,344 @@ package sqlited
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
+	"modernc.org/sqlite"
 
+	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
+	"github.com/pgx-dev/pgx-dev/wire"
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
 
-// A catalog answers what clients ask of pg_catalog.
+// A catalog answers what clients ask of pg_catalog and information_schema.
 //
-// psql's questions differ from version to version, so they are not compared with known
-// texts: a question is its first table, a few conditions that all versions write alike, and
-// a select list whose items are recognised one by one.
+// It makes SQLite tables with the catalogs' names and columns, of the schema as the session
+// sees it, and lets SQLite answer the client's own question, put into its words. A question
+// that is too much for that is refused: no answer is better than one that is not true.
 type catalog struct {
-	db       *sql.DB
-	database string
+	relations      []*relation
+	database, user string
+	pid            uint32
+	settings       map[string]string // in lower case
 }
 
-// firstOID is where the OIDs of users' objects begin (FirstNormalObjectId).
-const firstOID = 16384
-
-// An object is a table, view or index.
-type object struct {
-	oid               int
-	kind              string // as pg_class.relkind
-	name, table, text string
+// asksCatalog says whether a statement is a question about the catalog: one of the catalog's
+// tables is in it where tables stand, or it calls a function of the catalog and has no table.
+func (s shape) asksCatalog() bool {
+	i := 0
+	for s.is(i, "(") {
+		i++
+	}
+	if !s.is(i, "select") && !s.is(i, "with") && !s.is(i, "values") {
+		return false
+	}
+	known := catalogTables()
+	calls, from := false, false
+	for i, t := range s.tokens {
+		name, ok := s.name(i)
+		if !ok || t.Kind != lex.Word {
+			continue
+		}
+		switch {
+		case name == "from" && !s.is(i-1, "distinct"):
+			from = true
+		case name == "information_schema" && s.is(i+1, "."):
+			if !s.is(i+3, "(") {
+				return true
+			}
+			calls = true
+		case s.is(i+1, "("):
+			calls = calls || strings.HasPrefix(name, "pg_") || strings.HasPrefix(name, "has_") || strings.HasPrefix(name, "to_reg") || name == "current_setting" || name == "format_type" || strings.HasSuffix(name, "_description")
+		case known[name] > 0 || strings.HasPrefix(name, "pg_") && s.is(i-2, "pg_catalog"):
+			schema := s.is(i-1, ".")
+			if schema && !s.is(i-2, "pg_catalog") {
+				continue // public.pg_class
+			}
+			before := i - 1
+			if schema {
+				before = i - 3
+			}
+			if s.is(before, "from") || s.is(before, "join") || s.is(before, ",") || s.is(before, "(") {
+				return true
+			}
+		case (name == "regclass" || name == "regtype" || name == "regnamespace" || name == "regrole" || name == "regproc") && (s.is(i-1, "::") || s.is(i-1, ".")):
+			calls = true
+		}
+	}
+	return calls && !from
 }
 
-// objects lists what the database has; the row in sqlite_schema makes the OID.
-func (c catalog) objects(ctx context.Context) ([]object, error) {
-	rows, err := c.db.QueryContext(ctx, "SELECT rowid, type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema WHERE type IN ('table', 'view', 'index') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' OR type = 'index' ORDER BY name")
+// answer returns the answer to a question about the catalog.
+func (h *handler) answer(ctx context.Context, s *pgserver.Session, text string, args []any) (*result, error) {
+	c := &catalog{database: h.database, user: s.User(), pid: s.PID(), settings: map[string]string{"server_version_num": "150000"}}
+	for name, value := range s.Params() {
+		c.settings[strings.ToLower(name)] = value
+	}
+	var err error
+	if c.relations, err = h.snapshot(ctx, s); err != nil {
+		return nil, err
+	}
+	if text, err = translate(keyPositions(text), s.User()); err != nil {
+		return nil, err
+	}
+	d := &sqlite.Driver{}
+	if err := errors.Join(registerFunctions(d, h.database), register(d, c.functions())); err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector{driver: d, dsn: "file::memory:"})
+	db.SetMaxOpenConns(1) // each connection would have a database of its own
+	defer func() { _ = db.Close() }()
+	if err := c.fill(ctx, db); err != nil {
+		return nil, err
+	}
+	rows, err := db.QueryContext(ctx, text, args...)
+	if err != nil {
+		if r, ok := none(ctx, db, text); ok {
+			return r, nil
+		}
+		return nil, refuse(text, err)
+	}
+	defer func() { _ = rows.Close() }() // Err tells
+	r, err := c.readResult(rows, text)
+	if err != nil {
+		return nil, refuse(text, err)
+	}
+	return r, nil
+}
+
+// none answers a question that SQLite does not understand, if there can be no rows: each
+// SELECT of it begins with a table that is empty, joins others to that one and counts nothing.
+func none(ctx context.Context, db *sql.DB, text string) (*result, bool) {
+	sh, ok := shapeOf(text)
+	if !ok {
+		return nil, false
+	}
+	selects := 0
+	for i := 0; i < len(sh.tokens); i++ {
+		if sh.pairs[i] > i {
+			i = sh.pairs[i]
+			continue
+		}
+		if sh.is(i, "right") || sh.is(i, "full") || sh.is(i, "with") || sh.is(i, "values") {
+			return nil, false
+		}
+		if !sh.is(i, "select") {
+			continue
+		}
+		selects++
+		from := i + 1
+		for ; from < len(sh.tokens) && !sh.ends(from); from++ {
+			if sh.is(from, "count") || sh.is(from, "sum") || sh.is(from, "max") || sh.is(from, "min") || sh.is(from, "string_agg") || sh.is(from, "array_agg") || sh.is(from, "json_group_array") {
+				return nil, false
+			}
+			if sh.pairs[from] > from {
+				from = sh.pairs[from]
+			}
+		}
+		table, ok := sh.name(from + 1)
+		if !ok || !sh.is(from, "from") || catalogTables()[table] == 0 {
+			return nil, false
+		}
+		var n int
+		if err := db.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) FROM %q", table)).Scan(&n); err != nil || n > 0 {
+			return nil, false
+		}
+	}
+	r := &result{}
+	for _, it := range sh.selectList() {
+		if it.star {
+			return nil, false
+		}
+		name := it.name
+		if name == "" {
+			name = "?column?"
+		}
+		r.columns = append(r.columns, pgserver.Text(name))
+	}
+	return r, selects > 0 && len(r.columns) > 0
+}
+
+// refuse is the error for a question that SQLite cannot answer with our tables.
+func refuse(sql string, err error) error {
+	if strings.Contains(err.Error(), "SQLSTATE ") {
+		return sqliteError(err) // of a function of ours
+	}
+	if e := wire.AsError(sqliteError(err)); e.Code == wire.CodeUndefinedTable || e.Code == wire.CodeUndefinedColumn || e.Code == wire.CodeUndefinedFunction || e.Code == wire.CodeSyntaxError {
+		return wire.Errorf(wire.CodeFeatureNotSupported, "this is SQLite, whose catalog cannot answer this (%s): %.300s", e.Message, strings.Join(strings.Fields(sql), " "))
+	}
+	return sqliteError(err)
+}
+
+// keyPositions puts the one thing that drivers do with sets of records, which SQLite does not
+// have, into other words: finding the place of a column in an index.
+func keyPositions(sql string) string {
+	if !strings.Contains(sql, "_pg_expandarray") {
+		return sql
+	}
+	return strings.NewReplacer(
+		"(information_schema._pg_expandarray(i.indkey)).n", "pg_key_position(i.indkey, a.attnum)",
+		"information_schema._pg_expandarray(i.indkey) AS", "CASE WHEN pg_key_position(i.indkey, a.attnum) > 0 THEN a.attnum END AS",
+		"(result.KEYS).x", "result.KEYS", "(result.keys).x", "result.keys", "(i.keys).x", "i.keys", "(i.KEYS).x", "i.KEYS",
+	).Replace(sql)
+}
+
+// A result is the answer to a question about the catalog.
+type result struct {
+	columns []pgserver.Column
+	rows    [][]any
+}
+
+// readResult reads all rows. The types of columns are those of our tables, those of casts and
+// of what is true or false; others follow from the values.
+func (c *catalog) readResult(rows *sql.Rows, text string) (*result, error) {
+	types, err := rows.ColumnTypes()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // Err tells
-	var out []object
+	r := &result{}
+	values, ptrs := make([]any, len(types)), make([]any, len(types))
+	for i, t := range types {
+		r.columns = append(r.columns, pgserver.Column{Name: t.Name(), Type: catalogOID(t.DatabaseTypeName())})
+		ptrs[i] = &values[i]
+	}
+	var items []item
+	if sh, ok := shapeOf(text); ok {
+		if items = sh.selectList(); len(items) != len(types) {
+			items = nil // with a star
+		}
+		sh.describeResult(items, r.columns)
+	}
 	for rows.Next() {
-		var o object
-		var kind string
-		if err := rows.Scan(&o.oid, &kind, &o.name, &o.table, &o.text); err != nil {
+		if err := rows.Scan(ptrs...); err != nil {
 			return nil, err
 		}
-		o.oid += firstOID
-		o.kind = map[string]string{"table": "r", "view": "v", "index": "i"}[kind]
-		out = append(out, o)
-	}
-	return out, rows.Err()
-}
-
-// answer returns nil for a query that is not about the catalog.
-func (c catalog) answer(ctx context.Context, s *pgserver.Session, text string) (*result, error) {
-	switch strings.Join(strings.Fields(strings.TrimRight(strings.ToLower(text), "; \n")), " ") {
-	case "select current_user", "select session_user", "select user":
-		return &result{columns: []pgserver.Column{pgserver.Text("current_user")}, rows: [][]any{{s.User()}}}, nil
-	case "select pg_backend_pid()", "select pg_catalog.pg_backend_pid()":
-		return &result{columns: []pgserver.Column{pgserver.Int4("pg_backend_pid")}, rows: [][]any{{int32(s.PID())}}}, nil
-	case "select version()", "select pg_catalog.version()":
-		return &result{columns: []pgserver.Column{pgserver.Text("version")}, rows: [][]any{{"PostgreSQL " + ServerVersion}}}, nil
-	}
-	q, ok := parseQuery(text)
-	if !ok {
-		if strings.Contains(strings.ToLower(text), "from pg_catalog.") || strings.Contains(strings.ToLower(text), "from information_schema.") {
-			return nil, notAnswered(text)
-		}
-		return nil, nil
-	}
-	if strings.Contains(q.rest, "pg_inherits") || strings.Contains(q.rest, "pg_partitioned_table") {
-		return q.make(nil, nil), nil // SQLite has neither
-	}
-	switch q.from {
-	case "pg_class":
-		if strings.Contains(q.rest, "pg_index i") && q.oid() != "" && !strings.Contains(q.items[0].text, "relchecks") {
-			return c.indexes(ctx, q)
-		}
-		return c.classes(ctx, q, s)
-	case "pg_attribute":
-		return c.columns(ctx, q)
-	case "pg_constraint":
-		return c.foreignKeys(ctx, q)
-	case "pg_database", "pg_namespace", "pg_roles", "pg_user":
-		return c.single(q, s)
-	case "pg_policy", "pg_inherits", "pg_publication", "pg_statistic_ext", "pg_trigger", "pg_rewrite", "pg_type",
-		"pg_range", "pg_proc", "pg_tablespace", "pg_event_trigger", "pg_foreign_server", "pg_extension", "pg_enum", "pg_matviews", "pg_foreign_table", "pg_description":
-		return q.make(nil, nil), nil // there are none
-	}
-	return nil, notAnswered(text)
-}
-
-// make builds a result: value tells an item of a row.
-func (q query) make(rows []map[string]any, value func(row map[string]any, it item) any) *result {
-	r := &result{}
-	for _, it := range q.items {
-		col := pgserver.Text(it.name)
-		switch it.name {
-		case "oid":
-			col.Type = pgtype.OIDOID
-		case "attnotnull", "relhasindex", "relhasrules", "relhastriggers", "indisprimary", "indisunique", "sametable":
-			col.Type = pgtype.BoolOID
-		}
-		r.columns = append(r.columns, col)
-	}
-	for _, row := range rows {
-		var values []any
-		for i, it := range q.items {
-			v := value(row, it)
-			if b, ok := v.(bool); ok && r.columns[i].Type != pgtype.BoolOID {
-				v = map[bool]string{true: "t", false: "f"}[b]
-			}
-			if n, ok := v.(int); ok {
-				v = strconv.Itoa(n)
-				if r.columns[i].Type == pgtype.OIDOID {
-					v = uint32(n)
+		row := slices.Clone(values)
+		for i, it := range items {
+			if what, ok := strings.CutPrefix(it.function, "to_reg"); ok {
+				if row[i], err = c.nameOf("reg"+what, row[i]); err != nil {
+					return nil, err
 				}
 			}
-			values = append(values, v)
 		}
-		r.rows = append(r.rows, values)
+		r.rows = append(r.rows, row)
 	}
-	return r
+	for i := range r.columns {
+		if r.columns[i].Type != 0 {
+			continue
+		}
+		r.columns[i].Type = pgtype.TextOID
+		for _, row := range r.rows {
+			if _, ok := row[i].(int64); ok {
+				r.columns[i].Type = pgtype.Int8OID
+			} else if _, ok := row[i].(float64); ok {
+				r.columns[i].Type = pgtype.Float8OID
+			} else if row[i] == nil {
+				continue
+			}
+			break
+		}
+	}
+	for _, row := range r.rows {
+		for i, v := range row {
+			row[i] = catalogValue(r.columns[i].Type, v)
+		}
+	}
+	return r, rows.Err()
 }
 
-// pickItem returns the value of the first key that the item's text contains; keys are tried
-// in order, so that the special ones stand before those that they contain.
-func pickItem(it item, pairs ...any) any {
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if strings.Contains(it.text, pairs[i].(string)) {
-			return pairs[i+1]
+// catalogValue brings a value in line with its column's type.
+func catalogValue(oid uint32, v any) any {
+	switch x := v.(type) {
+	case []byte:
+		return string(x)
+	case int64:
+		switch oid {
+		case pgtype.OIDOID:
+			return uint32(x)
+		case pgtype.BoolOID:
+			return x != 0
+		case pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID:
+			return x
+		}
+		return textOf(x)
+	case float64:
+		if oid != pgtype.Float4OID && oid != pgtype.Float8OID {
+			return textOf(x)
+		}
+	}
+	return v
+}
+
+// describeResult names columns as PostgreSQL does, and gives conditions the type boolean.
+func (s shape) describeResult(items []item, columns []pgserver.Column) {
+	for i, it := range items {
+		if it.function != "" {
+			name, oid := s.figure(it.from, it.to)
+			if oid != 0 {
+				columns[i].Type = oid
+			}
+			if !it.alias {
+				columns[i].Name = name
+			}
+		} else if it.name != "" {
+			columns[i].Name = it.name
+		} else if s.is(it.from, "case") {
+			columns[i].Name = "case"
+		} else if columns[i].Type == 0 {
+			columns[i].Name = "?column?"
+		}
+		if columns[i].Type == 0 && (s.condition(it.from, it.to) || isTruth(it.function)) {
+			columns[i].Type = pgtype.BoolOID
+		}
+	}
+}
+
+// isTruth names the functions that return true or false.
+func isTruth(function string) bool {
+	return strings.HasPrefix(function, "has_") || strings.HasSuffix(function, "_is_visible") || function == "pg_is_in_recovery" || function == "pg_relation_is_publishable" || function == "exists"
+}
+
+// condition says that an expression is true or false.
+func (s shape) condition(from, to int) bool {
+	if s.is(from, "not") || s.is(from, "exists") || to-from == 1 && (s.is(from, "true") || s.is(from, "false")) {
+		return true
+	}
+	if s.is(from, "(") && s.pairs[from] == to-1 {
+		return !s.is(from+1, "select") && !s.is(from+1, "with") && s.condition(from+1, to-1)
+	}
+	for i := from; i < to; i++ {
+		switch {
+		case s.is(i, "case"):
+			for depth := 0; i < to; i++ {
+				if s.is(i, "case") {
+					depth++
+				} else if s.is(i, "end") {
+					if depth--; depth == 0 {
+						break
+					}
+				}
+			}
+		case s.pairs[i] > i:
+			i = s.pairs[i]
+		case s.comparison(i), s.is(i, "and"), s.is(i, "or"), s.is(i, "is"), s.is(i, "in"), s.is(i, "regexp"), s.is(i, "between"):
+			return true
+		}
+	}
+	return false
+}
+
+func (r *result) send(w pgserver.ResponseWriter) error {
+	if err := w.Columns(r.columns...); err != nil {
+		return err
+	}
+	for _, row := range r.rows {
+		if err := w.Row(row...); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// classes answers \dt, \dv, \di, \d, and the first two questions of \d NAME.
-func (c catalog) classes(ctx context.Context, q query, s *pgserver.Session) (*result, error) {
-	objects, err := c.objects(ctx)
-	if err != nil {
-		return nil, err
-	}
-	kinds := map[string]string{"r": "table", "v": "view", "i": "index"}
-	var rows []map[string]any
-	for _, o := range objects {
-		name, err := q.matches("relname", o.name)
-		if err != nil {
-			return nil, err
-		}
-		schema, err := q.matches("nspname", "public")
-		if err != nil {
-			return nil, err
-		}
-		if oid := q.oid(); !name || !schema || !q.wantsKind(o.kind) || oid != "" && oid != strconv.Itoa(o.oid) {
-			continue
-		}
-		rows = append(rows, map[string]any{"object": o})
-	}
-	return q.make(rows, func(row map[string]any, it item) any {
-		o := row["object"].(object)
-		hasIndex, hasForeign := false, false
-		if o.kind == "r" {
-			hasIndex = slices.ContainsFunc(objects, func(i object) bool { return i.kind == "i" && i.table == o.name }) || c.rowidKey(ctx, o.name) != ""
-			hasForeign = true // whether there are any, \d asks then
-		}
-		return pickItem(it,
-			"nspname", "public", "c2.relname", o.table, "relname", o.name, "pg_get_userbyid", s.User(),
-			"relchecks", 0, "case c.relkind", kinds[o.kind], "relkind", o.kind, "relhasindex", hasIndex, "relhasrules", false,
-			"relhastriggers", hasForeign, "relrowsecurity", false, "relforcerowsecurity", false, "relispartition", false,
-			"reltablespace", "0", "reloftype", "", "case c.relpersistence", "permanent", "relpersistence", "p", "relreplident", "d", "amname", "",
-			"false", false, "pg_size", "", "description", "", "c.oid", o.oid, "pg_get_viewdef", o.text, "''", "", "reltoastrelid", "0",
-		)
-	}), nil
-}
-
-// byOID returns the table or view that a question names.
-func (c catalog) byOID(ctx context.Context, q query) (object, bool, error) {
-	objects, err := c.objects(ctx)
-	if err != nil {
-		return object{}, false, err
-	}
-	i := slices.IndexFunc(objects, func(o object) bool { return strconv.Itoa(o.oid) == q.oid() })
-	if i < 0 {
-		return object{}, false, nil
-	}
-	return objects[i], true, nil
-}
-
-// columns answers \d NAME's question for columns.
-func (c catalog) columns(ctx context.Context, q query) (*result, error) {
-	o, ok, err := c.byOID(ctx, q)
-	if err != nil || !ok {
-		return q.make(nil, nil), err
-	}
-	table, err := c.db.QueryContext(ctx, "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?) ORDER BY cid", o.name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = table.Close() }() // Err tells
-	var rows []map[string]any
-	for table.Next() {
-		var name, typ string
-		var notnull bool
-		var value sql.NullString
-		var pk, hidden int
-		if err := table.Scan(&name, &typ, &notnull, &value, &pk, &hidden); err != nil {
-			return nil, err
-		}
-		row := map[string]any{"name": name, "type": strings.ToLower(typ), "notnull": notnull, "default": nil, "generated": ""}
-		if value.Valid {
-			row["default"] = value.String
-		}
-		if hidden >= 2 {
-			row["generated"] = "s"
-		}
-		if typ == "" {
-			row["type"] = "any"
-		}
-		rows = append(rows, row)
-	}
-	return q.make(rows, func(row map[string]any, it item) any {
-		return pickItem(it,
-			"pg_get_expr", row["default"], "format_type", row["type"], "attcollation", nil, "attnotnull", row["notnull"],
-			"attidentity", "", "attgenerated", row["generated"], "attname", row["name"], "col_description", nil,
-			"attstorage", "", "attcompression", "", "attstattarget", nil, "attfdwoptions", "", "pg_get_indexdef", row["name"], "indkey", "",
-		)
-	}), table.Err()
-}
-
-// rowidKey returns the column that is SQLite's rowid (INTEGER PRIMARY KEY), which has no
-// index in the schema.
-func (c catalog) rowidKey(ctx context.Context, table string) string {
-	var name string
-	if err := c.db.QueryRowContext(ctx, "SELECT max(name) FROM pragma_table_info(?) WHERE pk > 0 HAVING count(*) = 1 AND max(upper(type)) = 'INTEGER'", table).Scan(&name); err != nil {
-		return "" // no such key
-	}
-	return name
-}
-
-// indexes answers \d NAME's question for indexes.
-func (c catalog) indexes(ctx context.Context, q query) (*result, error) {
-	o, ok, err := c.byOID(ctx, q)
-	if err != nil || !ok {
-		return q.make(nil, nil), err
-	}
-	list, err := c.db.QueryContext(ctx, `SELECT l.name, l."unique", l.origin, l.partial, (SELECT group_concat(coalesce('"' || replace(x.name, '"', '""') || '"', '(expression)'), ', ') FROM pragma_index_info(l.name) x) FROM pragma_index_list(?) l ORDER BY l.origin = 'pk' DESC, l.name`, o.name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = list.Close() }() // Err tells
-	var rows []map[string]any
-	add := func(name, columns, origin string, unique bool) {
-		words := "CREATE INDEX"
-		if unique {
-			words = "CREATE UNIQUE INDEX"
-		}
-		row := map[string]any{
-			"name": name, "primary": origin == "pk", "unique": unique, "constraint": nil, "contype": nil,
-			"def": fmt.Sprintf("%s %s ON %s USING btree (%s)", words, name, o.name, columns),
-		}
-		switch origin {
-		case "pk":
-			row["constraint"], row["contype"] = "PRIMARY KEY ("+columns+")", "p"
-		case "u":
-			row["constraint"], row["contype"] = "UNIQUE ("+columns+")", "u"
-		}
-		rows = append(rows, row)
-	}
-	if key := c.rowidKey(ctx, o.name); key != "" {
-		add(o.name+"_pkey", simpleName(key), "pk", true)
-	}
-	for list.Next() {
-		var name, origin string
-		var unique, partial bool
-		var columns sql.NullString
-		if err := list.Scan(&name, &unique, &origin, &partial, &columns); err != nil {
-			return nil, err
-		}
-		var names []string
-		for n := range strings.SplitSeq(columns.String, ", ") {
-			names = append(names, simpleName(strings.Trim(n, `"`)))
-		}
-		add(name, strings.Join(names, ", "), origin, unique)
-	}
-	return q.make(rows, func(row map[string]any, it item) any {
-		return pickItem(it,
-			"pg_get_indexdef", row["def"], "pg_get_constraintdef", row["constraint"], "indisprimary", row["primary"], "indisunique", row["unique"],
-			"indisclustered", false, "indisvalid", true, "contype", row["contype"], "condeferrable", false, "condeferred", false,
-			"indisreplident", false, "reltablespace", "0", "conperiod", false, "relname", row["name"],
-		)
-	}), list.Err()
-}
-
-// simpleName quotes a name only where it has to be.
-func simpleName(name string) string {
-	if lastName.FindString(name) == name && name != "" {
-		return name
-	}
-	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
-}
-
-// foreignKeys answers \d NAME's questions for the keys of a table, and those to it.
-func (c catalog) foreignKeys(ctx context.Context, q query) (*result, error) {
-	o, ok, err := c.byOID(ctx, q)
-	if err != nil || !ok || strings.Contains(q.rest, "contype = 'c'") {
-		return q.make(nil, nil), err
-	}
-	where, incoming := "t.name = ?", false
-	if strings.Contains(q.rest, "confrelid") && !strings.Contains(q.rest, " conrelid =") && !strings.Contains(q.rest, "r.conrelid =") {
-		where, incoming = "lower(f.\"table\") = lower(?)", true
-	}
-	list, err := c.db.QueryContext(ctx, `SELECT t.name, f.id, f."table", group_concat(f."from", ', '), group_concat(f."to", ', '), max(f.on_update), max(f.on_delete) FROM sqlite_schema t JOIN pragma_foreign_key_list(t.name) f WHERE t.type = 'table' AND `+where+` GROUP BY t.name, f.id, f."table" ORDER BY 1, 2`, o.name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = list.Close() }() // Err tells
-	var rows []map[string]any
-	for list.Next() {
-		var table, other, from, onUpdate, onDelete string
-		var to sql.NullString
-		var id int
-		if err := list.Scan(&table, &id, &other, &from, &to, &onUpdate, &onDelete); err != nil {
-			return nil, err
-		}
-		def := fmt.Sprintf("FOREIGN KEY (%s) REFERENCES %s", from, other)
-		if to.Valid {
-			def += "(" + to.String + ")"
-		}
-		if onUpdate != "NO ACTION" {
-			def += " ON UPDATE " + onUpdate
-		}
-		if onDelete != "NO ACTION" {
-			def += " ON DELETE " + onDelete
-		}
-		rows = append(rows, map[string]any{"name": fmt.Sprintf("%s_fkey%d", table, id), "def": def, "table": table})
-	}
-	return q.make(rows, func(row map[string]any, it item) any {
-		return pickItem(it, "sametable", !incoming, "pg_get_constraintdef", row["def"], "regclass", row["table"], "conname", row["name"], "conrelid", row["table"], "true", !incoming, "false", incoming)
-	}), list.Err()
-}
-
-// single answers \l, \dn and \du: one database, one schema, one role.
-func (c catalog) single(q query, s *pgserver.Session) (*result, error) {
-	owner := s.User()
-	name := map[string]string{"pg_database": c.database, "pg_namespace": "public", "pg_roles": owner, "pg_user": owner}[q.from]
-	column := map[string]string{"pg_database": "datname", "pg_namespace": "nspname", "pg_roles": "rolname", "pg_user": "rolname"}[q.from]
-	ok, err := q.matches(column, name)
-	if err != nil || !ok {
-		return q.make(nil, nil), err
-	}
-	return q.make([]map[string]any{{}}, func(_ map[string]any, it item) any {
-		return pickItem(it,
-			"pg_get_userbyid", owner, "pg_encoding_to_char", "UTF8", "datcollate", "C", "datctype", "C", "daticulocale", nil, "datlocale", nil,
-			"daticurules", nil, "datlocprovider", "libc", "datacl", "", "nspacl", "", "array(", "{}", "datname", c.database, "nspname", "public", "rolsuper", true, "rolinherit", true,
-			"rolcreaterole", true, "rolcreatedb", true, "rolcanlogin", true, "rolconnlimit", "-1", "rolvaliduntil", nil,
-			"rolreplication", false, "rolbypassrls", true, "rolname", owner, "description", nil,
-		)
-	}), nil
 }

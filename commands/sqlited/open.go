@@ -11,12 +11,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"modernc.org/sqlite"
 
 	"github.com/pgx-dev/pgx-dev/wire"
-	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
 
 // Memory is the name of a database that goes with the process.
@@ -26,6 +26,8 @@ const Memory = ":memory:"
 type Options struct {
 	ReadOnly bool // nothing can be changed
 	Create   bool // the file is made if it is missing
+	// Attach lets clients reach other files, by ATTACH and VACUUM INTO.
+	Attach bool
 	// Name names a database in memory: handles with the same name share it, within this
 	// process. Default: a name that nobody else has.
 	Name string
@@ -62,9 +64,10 @@ func Open(ctx context.Context, path string, o Options) (*sql.DB, error) {
 		query.Add("_pragma", "query_only(1)")
 	}
 	d := &sqlite.Driver{}
-	if err := registerFunctions(d, strings.TrimSuffix(strings.Trim(filepath.Base(path), ":"), filepath.Ext(path))); err != nil {
+	if err := registerFunctions(d, cmp.Or(o.Name, strings.TrimSuffix(strings.Trim(filepath.Base(path), ":"), filepath.Ext(path)))); err != nil {
 		return nil, err
 	}
+	d.RegisterConnectionHook(confine(o))
 	db := sql.OpenDB(connector{d, dsn + query.Encode()})
 	db.SetMaxIdleConns(8)
 	db.SetConnMaxIdleTime(0)
@@ -80,34 +83,19 @@ func Open(ctx context.Context, path string, o Options) (*sql.DB, error) {
 // psql commands the catalog answers.
 const ServerVersion = "15.0 (pgx-dev, SQLite)"
 
-// registerFunctions adds the functions that clients call before anything else.
-func registerFunctions(d *sqlite.Driver, database string) error {
-	constants := map[string]string{
-		"version": "PostgreSQL " + ServerVersion, "current_database": database, "current_schema": "public",
-	}
-	for name, value := range constants {
-		err := d.RegisterDeterministicScalarFunction(name, 0, func(*sqlite.FunctionContext, []driver.Value) (driver.Value, error) { return value, nil })
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// ownState finds the SQLSTATE in an error of one of our functions; see stateError.
+var ownState = regexp.MustCompile(`^SQLSTATE ([0-9A-Z]{5}): (?s)(.*)$`)
 
-// Handler serves a database that Open has opened.
-func Handler(db *sql.DB, database string) pgserver.Handler {
-	inner := &pgserver.SQLHandler{DB: db, Error: translate}
-	return pgserver.Chain(&handler{Handler: inner, catalog: catalog{db: db, database: database}},
-		pgserver.Settings, pgserver.Notifications, pgserver.Cursors)
-}
-
-// translate gives SQLite's errors the SQLSTATE that PostgreSQL has for them.
-func translate(err error) error {
+// sqliteError gives SQLite's errors the SQLSTATE that PostgreSQL has for them.
+func sqliteError(err error) error {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
 		return err
 	}
 	msg := strings.TrimPrefix(strings.TrimSuffix(e.Error(), fmt.Sprintf(" (%d)", e.Code())), "SQL logic error: ")
+	if m := ownState.FindStringSubmatch(msg); m != nil {
+		return wire.Errorf(wire.Code(m[1]), "%s", m[2])
+	}
 	code := wire.CodeInternalError
 	switch e.Code() { // https://www.sqlite.org/rescode.html
 	case 1555, 2067: // SQLITE_CONSTRAINT_PRIMARYKEY, _UNIQUE
@@ -122,6 +110,8 @@ func translate(err error) error {
 	switch e.Code() & 0xff {
 	case 5, 6: // SQLITE_BUSY, SQLITE_LOCKED
 		code = wire.CodeSerializationFailure
+	case 23: // SQLITE_AUTH
+		return wire.Errorf(wire.CodeInsufficientPrivilege, "clients may not leave this database: ATTACH and VACUUM need --attach; some settings of the server are not for clients")
 	case 8: // SQLITE_READONLY
 		code = wire.CodeReadOnlySQLTransaction
 	case 9: // SQLITE_INTERRUPT
