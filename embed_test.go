@@ -64,7 +64,7 @@ func run(t *testing.T, dir, program string, args ...string) string {
 }
 
 // TestEmbedClients has real clients do what applications do, through each kind of listener
-// and both engines: migrations, prepared statements, COPY, transactions, errors.
+// and both engines, and through the proxy: migrations, prepared statements, COPY, transactions, errors.
 func TestEmbedClients(t *testing.T) {
 	need(t, "psql")
 	need(t, "python3")
@@ -75,6 +75,8 @@ func TestEmbedClients(t *testing.T) {
 		{"tcp", serving(t, "embed", "--listen", "tcp")},
 		{"up wasm tcp", serving(t, "up", "--engine", "wasm", "--temp", "--tcp")},
 		{"native tcp", serving(t, "embed", "--native", "--listen", "tcp")},
+		{"proxy tcp", serving(t, "proxy", "--listen", "tcp")},
+		{"proxy unix session", serving(t, "proxy", "-o", "proxy.general.pooler_mode=session")},
 	} {
 		url := withPassword(t, test.url)
 		t.Run(test.name+"/pgx", func(t *testing.T) { clientPgx(t, url) })
