@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/pgx-dev/pgx-dev/proxy/effect"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -31,9 +30,14 @@ func (s *session) attach(n need) error {
 			// What RESET went back to is the connection's start, not the client's.
 			unknown := c.Unknown
 			c.Unknown = false
-			err := s.adapt(c)
-			c.Unknown = unknown || c.Unknown
-			return err
+			s.server = nil // nobody else may look at it meanwhile
+			if err := s.adapt(c, true); err != nil {
+				s.pinned, s.over = "", true
+				return err // what the session had on the connection is gone
+			}
+			c.Unknown = unknown
+			c.Attach(s)
+			s.server = c
 		}
 		return nil
 	}
@@ -44,20 +48,21 @@ func (s *session) attach(n need) error {
 	s.mu.Unlock()
 	c, err := s.checkout(ctx, role)
 	s.mu.Lock()
+	s.stats.wait.Add(int64(time.Since(start)))
+	if err == nil {
+		err = s.adapt(c, false)
+	}
 	s.waiting = nil
 	cancel(nil)
-	s.stats.wait.Add(int64(time.Since(start)))
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case s.over:
+	}
+	if s.over {
 		c.Release()
 		return errShutdown
 	}
+	c.Attach(s)
 	s.server = c
-	if err := s.adapt(c); err != nil {
-		return err
-	}
 	s.stats.transactions.Add(1)
 	return nil
 }
@@ -70,9 +75,11 @@ func (s *session) checkout(ctx context.Context, role route.Role) (*pool.Conn, er
 	return p.Get(ctx)
 }
 
-// adapt sets the connection's parameters as the client wants them, tells the client what the
-// server reports otherwise than before, and attaches the session. Nothing is being asked for.
-func (s *session) adapt(c *pool.Conn) error {
+// adapt sets the connection's parameters as the client wants them, and tells the client what
+// the server reports otherwise than before. A connection whose parameters cannot be set is
+// released, and broken if it was the session's own. Nothing is being asked for, and the session
+// has no connection meanwhile.
+func (s *session) adapt(c *pool.Conn, own bool) error {
 	s.resync = false
 	if sql := syncSQL(c, s.want); sql != "" {
 		want := s.want
@@ -83,10 +90,9 @@ func (s *session) adapt(c *pool.Conn) error {
 			c.Have, c.Unknown = want, false
 		} else {
 			c.Unknown = true
-			if c.Status != wire.TxIdle {
+			if own || c.Status != wire.TxIdle {
 				c.Break("its parameters cannot be set: " + err.Error())
 			}
-			s.server = nil
 			c.Release()
 			return err
 		}
@@ -99,7 +105,6 @@ func (s *session) adapt(c *pool.Conn) error {
 			s.over = true // the client's goroutine will read the same
 		}
 	}
-	c.Attach(s)
 	return nil
 }
 
@@ -178,7 +183,7 @@ func (s *session) probing() {
 		return
 	}
 	s.server.Unnamed = 0
-	s.ask(request{kind: askedQuery, drop: true, probe: true, text: &effect.Text{}})
+	s.ask(request{kind: askedQuery, drop: true, probe: true, version: s.pins})
 	_, _ = s.server.Write(b)
 }
 

@@ -173,6 +173,7 @@ func keepAuthorization(p setting.Set) (out setting.Set) {
 
 // pin keeps the connection for this client.
 func (s *session) pin(why string) {
+	s.pins++
 	if s.pinned == "" {
 		s.pinned = why
 	}

@@ -411,7 +411,7 @@ func TestTransactionMode(t *testing.T) {
 	})
 
 	t.Run("checkout timeout", func(t *testing.T) {
-		b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 1, CheckoutTimeout: 50 * time.Millisecond}, nil)
+		b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 1, CheckoutTimeout: 500 * time.Millisecond}, nil)
 		c, d := b.connect(""), b.connect("")
 		simple(t, c, "BEGIN")
 		if _, err := d.PgConn().Exec(t.Context(), "SELECT 1").ReadAll(); code(err) != "53300" {

@@ -35,7 +35,7 @@ type request struct {
 	unnamed        bool // it is the client's own unnamed statement
 	name           string
 	stmt           *statement
-	version        uint64        // of stmt
+	version        uint64        // of stmt; of a probe, the session's pins when it was sent
 	text           *effect.Text  // of a query, or of what is executed
 	values         *[]effectArgs // of parameters that effects refer to
 	at             int           // statements of the query that are complete

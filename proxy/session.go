@@ -79,6 +79,7 @@ type session struct {
 	unnamedFor      roleHint
 	portals         map[string]portal // those whose statements have effects
 	pinned          string            // why the connection stays with the client
+	pins            uint64            // how often something pinned
 	probe           bool              // ask the server whether it still must
 	asked, answered time.Time         // the oldest request that waits; the last answer
 	timedOut        bool

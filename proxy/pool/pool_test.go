@@ -144,6 +144,13 @@ func TestPool(t *testing.T) {
 
 	t.Run("checkout timeout", func(t *testing.T) {
 		p := open(t, b, pool.Config{Size: 1, CheckoutTimeout: 30 * time.Millisecond})
+		eventually(t, "it is connected", func() bool {
+			c, err := p.Get(t.Context())
+			if err == nil {
+				c.Release()
+			}
+			return err == nil
+		})
 		c := get(t, p)
 		_, err := p.Get(t.Context())
 		if code(err) != wire.CodeTooManyConnections || !strings.Contains(err.Error(), "30ms") {

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/setting"
@@ -68,10 +69,15 @@ func (c *Conn) tidy(ctx context.Context, d *Direct, a Abandoned) error {
 		out, _ = wire.Append(out, &wire.Sync{})
 		a.Readies++
 	}
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = c.nc.SetWriteDeadline(deadline)
+		defer func() { _ = c.nc.SetWriteDeadline(time.Time{}) }()
+	}
+	// The server may have to write before it reads.
+	var sending sync.WaitGroup
+	defer sending.Wait()
 	if len(out) > 0 {
-		if err := d.Send(out); err != nil {
-			return err
-		}
+		sending.Go(func() { _ = d.Send(out) }) // an error breaks the connection, which ends what follows
 	}
 	for a.Readies > 0 {
 		typ, err := c.next(ctx, d, a.Cancel)
@@ -83,8 +89,8 @@ func (c *Conn) tidy(ctx context.Context, d *Direct, a Abandoned) error {
 			a.Readies--
 		case wire.TypeCopyInResponse:
 			// It came to the COPY only now.
-			out, _ = wire.Append(out[:0], &wire.CopyFail{Message: "the client is gone"})
-			if err := d.Send(out); err != nil {
+			fail, _ := wire.Append(nil, &wire.CopyFail{Message: "the client is gone"})
+			if err := d.Send(fail); err != nil {
 				return err
 			}
 		case wire.TypeCopyBothResponse:
