@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/lease"
 )
 
@@ -28,7 +29,29 @@ SELECT lo_from_bytea(4711, 'seed');
 // TestRecycle changes a database in one way and looks whether it is lent again, and then
 // how it looks.
 func TestRecycle(t *testing.T) {
-	srv := server(t)
+	testRecycle(t, server(t), []string{"truncate", "delete", "auto", "recreate", "recreate+clean", "none"})
+}
+
+// TestRecycleOtherVersions does the same on servers that are fetched: what proves that a
+// database is clean are counters and catalogs, which change with the version.
+func TestRecycleOtherVersions(t *testing.T) {
+	for _, version := range []string{"17", "18"} {
+		t.Run(version, func(t *testing.T) {
+			srv := startServer(t, engines.Spec{Fast: true, Version: version})
+			t.Cleanup(func() {
+				if err := srv.Close(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+			if got := srv.Info().Version; !strings.HasPrefix(got, version+".") {
+				t.Fatalf("the server is of version %s", got)
+			}
+			testRecycle(t, srv, []string{"truncate", "auto", "recreate+clean"})
+		})
+	}
+}
+
+func testRecycle(t *testing.T, srv engines.Server, policies []string) {
 	dir := migrations(t, map[string]string{"1.sql": schema})
 	for _, tt := range []struct {
 		name   string
@@ -63,7 +86,7 @@ func TestRecycle(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			for _, policy := range []string{"truncate", "delete", "auto", "recreate", "recreate+clean", "none"} {
+			for _, policy := range policies {
 				reset, clean := strings.CutSuffix(policy, "+clean")
 				s := newSource(t, config(t, dir, func(p *lease.PoolConfig) {
 					p.Migrations, p.Reset = []string{"1.sql"}, reset
