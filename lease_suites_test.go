@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -49,7 +51,7 @@ type suite struct {
 	*killer
 	log    string
 	socket string
-	limit  time.Duration // of a run with kills
+	killed int
 	server *exec.Cmd
 	stderr bytes.Buffer
 }
@@ -105,9 +107,27 @@ func (s *suite) status() lease.PoolStatus {
 	return st.Pools[0]
 }
 
-// run runs the suite and meanwhile kills up to kills processes that hold a lease.
-func (s *suite) run(kills int, argv ...string) (out string, err error) {
+// run runs the suite undisturbed.
+func (s *suite) run(argv ...string) (out string, err error) {
 	s.t.Helper()
+	return s.disturbed(0, argv...)
+}
+
+// runKilling runs the suite, again if need be, until so many processes that hold a lease, or
+// their children, have been killed in the middle of it. Its tests fail then.
+func (s *suite) runKilling(kills int, argv ...string) {
+	s.t.Helper()
+	before := s.killed
+	for range 10 {
+		if _, _ = s.disturbed(kills-(s.killed-before), argv...); s.killed-before >= kills {
+			s.t.Logf("killed %d workers", s.killed-before)
+			return
+		}
+	}
+	s.t.Errorf("only %d workers could be killed", s.killed-before)
+}
+
+func (s *suite) disturbed(kills int, argv ...string) (out string, err error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = s.dir
 	for _, kv := range os.Environ() {
@@ -119,23 +139,23 @@ func (s *suite) run(kills int, argv ...string) (out string, err error) {
 		"PATH="+filepath.Dir(s.program)+":"+os.Getenv("PATH"))
 	var b bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &b, &b
+	cmd.WaitDelay = 20 * time.Second
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	killed := 0
-	for began := time.Now(); ; {
-		if kills > 0 && s.limit > 0 && time.Since(began) > s.limit {
-			s.kill(func(p proc) bool { return !strings.Contains(p.args, "pgx-dev ") })
-		}
+	for stuck := time.Now().Add(2 * time.Minute); ; {
 		select {
 		case err := <-done:
-			s.t.Logf("killed %d workers", killed)
 			return b.String(), err
-		case <-time.After(150 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond):
 		}
-		if killed == kills {
+		if time.Now().After(stuck) {
+			s.t.Errorf("%s does not end\n%s", argv[0], b.String())
+			s.kill(func(p proc) bool { return !strings.Contains(p.args, "pgx-dev ") })
+		}
+		if kills == 0 {
 			continue
 		}
 		if leases := s.status().Leases; len(leases) > 0 {
@@ -143,11 +163,31 @@ func (s *suite) run(kills int, argv ...string) (out string, err error) {
 			if victim == cmd.Process.Pid { // without it there is no suite
 				continue
 			}
+			if below := s.children(victim); len(below) > 0 && rand.IntN(2) == 0 {
+				victim = below[rand.IntN(len(below))]
+			}
 			if syscall.Kill(victim, syscall.SIGKILL) == nil {
-				killed++
+				s.killed++
+				kills--
 			}
 		}
 	}
+}
+
+// children lists the processes that a process has started.
+func (s *suite) children(pid int) (found []int) {
+	for _, p := range s.procs() {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+		if err != nil {
+			continue
+		}
+		// "pid (name) state ppid …"; the name may hold anything.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
+			found = append(found, p.pid)
+		}
+	}
+	return found
 }
 
 // finish checks what the suite has seen, and that the server and everything else ends.
@@ -221,10 +261,10 @@ func Test(t *testing.T) {
 `, i)
 	}
 	s := newSuite(t, files)
-	if out, err := s.run(0, "go", "test", "-p", "8", "-count=1", "-exec", "pgx-dev lease exec --", "./..."); err != nil {
+	if out, err := s.run("go", "test", "-p", "8", "-count=1", "-exec", "pgx-dev lease exec --", "./..."); err != nil {
 		t.Errorf("go test: %v\n%s", err, out)
 	}
-	_, _ = s.run(4, "go", "test", "-p", "8", "-count=2", "-exec", "pgx-dev lease exec --", "./...") // some fail: they are killed
+	s.runKilling(4, "go", "test", "-p", "8", "-count=2", "-exec", "pgx-dev lease exec --", "./...")
 	s.finish(40)
 }
 
@@ -279,42 +319,119 @@ def test(n):
 `,
 	})
 	// The process that starts the workers takes a lease as well.
-	if out, err := s.run(0, filepath.Join(venv, "bin/pytest"), "-q", "-n", "8", "-p", "no:cacheprovider"); err != nil {
+	if out, err := s.run(filepath.Join(venv, "bin/pytest"), "-q", "-n", "8", "-p", "no:cacheprovider"); err != nil {
 		t.Errorf("pytest: %v\n%s", err, out)
 	}
-	_, _ = s.run(3, filepath.Join(venv, "bin/pytest"), "-q", "-n", "8", "-p", "no:cacheprovider")
+	s.runKilling(4, filepath.Join(venv, "bin/pytest"), "-q", "-n", "8", "-p", "no:cacheprovider")
 	s.finish(48)
 }
 
-// TestLeaseVitest runs vitest with eight workers, by the recipe of the help topic.
-func TestLeaseVitest(t *testing.T) {
-	node := cached(t, "vitest", "node_modules/.bin/vitest", []string{"npm", "init", "-y"}, []string{"npm", "install", "--no-audit", "--no-fund", "vitest@3.2.4"})
-	files := map[string]string{
-		"lease.mjs": recipe(t, "Node", 0),
-		"vitest.config.mjs": `export default { test: { setupFiles: ["./lease.mjs"], pool: "forks", poolOptions: { forks: { minForks: 8, maxForks: 8 } }, testTimeout: 30000 } };
-`,
-	}
-	for i := range 16 {
-		files[fmt.Sprintf("t%d.test.mjs", i)] = `import { execFileSync } from "node:child_process";
-import { test } from "vitest";
+// jsTests are test files of vitest or jest with three tests each.
+func jsTests(files map[string]string, n int, name, imports string) map[string]string {
+	for i := range n {
+		files[fmt.Sprintf(name, i)] = imports + `
 for (let n = 0; n < 3; n++) test("own " + n, () => { execFileSync(process.env.CHECK, [String(process.pid)]); });
 `
 	}
-	s := newSuite(t, files)
+	return files
+}
+
+// TestLeaseVitest runs vitest with eight workers, by the recipe of the help topic: with a
+// process for each, some of which are killed, and with threads of one.
+func TestLeaseVitest(t *testing.T) {
+	node := cached(t, "vitest-4", "node_modules/.bin/vitest", []string{"npm", "init", "-y"}, []string{"npm", "install", "--no-audit", "--no-fund", "vitest@4.1.12"})
+	s := newSuite(t, jsTests(map[string]string{
+		"lease.mjs": recipe(t, "Node", 0),
+		"vitest.config.mjs": `export default { test: { setupFiles: ["./lease.mjs"], pool: "forks", maxWorkers: 8, minWorkers: 8, testTimeout: 30000 } };
+`,
+	}, 16, "t%d.test.mjs", `import { execFileSync } from "node:child_process"; import { test } from "vitest";`))
 	if err := os.Symlink(filepath.Join(node, "node_modules"), filepath.Join(s.dir, "node_modules")); err != nil {
 		t.Fatal(err)
 	}
 	vitest := filepath.Join(s.dir, "node_modules/.bin/vitest")
-	if out, err := s.run(0, vitest, "run"); err != nil {
+	if out, err := s.run(vitest, "run"); err != nil {
 		t.Errorf("vitest: %v\n%s", err, out)
 	}
-	s.limit = 8 * time.Second // vitest waits for ever for a worker that was killed, so it is ended by force as well
-	_, _ = s.run(3, vitest, "run")
-	for _, l := range s.status().Leases { // workers that were started meanwhile
-		_ = syscall.Kill(l.PID, syscall.SIGKILL)
+	if out, err := s.run(vitest, "run", "--pool=threads"); err != nil {
+		t.Errorf("vitest with threads: %v\n%s", err, out)
 	}
-	s.kill(func(p proc) bool { return !strings.Contains(p.args, "pgx-dev ") })
+	s.runKilling(4, vitest, "run")
+	s.finish(96)
+}
+
+// TestLeaseJest runs jest with eight workers, by the recipe of the help topic.
+func TestLeaseJest(t *testing.T) {
+	node := cached(t, "jest", "node_modules/.bin/jest", []string{"npm", "init", "-y"}, []string{"npm", "install", "--no-audit", "--no-fund", "jest@30"})
+	s := newSuite(t, jsTests(map[string]string{
+		"lease-environment.cjs": recipe(t, "Node", 1),
+		"package.json":          `{"jest": {"testEnvironment": "./lease-environment.cjs", "haste": {"enableSymlinks": false}}}`,
+	}, 16, "t%d.test.js", `const { execFileSync } = require("node:child_process");`))
+	if err := os.Symlink(filepath.Join(node, "node_modules"), filepath.Join(s.dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	jest := []string{filepath.Join(s.dir, "node_modules/.bin/jest"), "--maxWorkers=8", "--testTimeout=30000", "--no-cache"}
+	if out, err := s.run(jest...); err != nil {
+		t.Errorf("jest: %v\n%s", err, out)
+	}
+	s.runKilling(3, jest...)
 	s.finish(48)
+}
+
+// TestLeaseCargo runs cargo's tests by the runner of the help topic, and then as nextest
+// does with the same setting, which is to list each binary's tests and to run each test in
+// a process of its own, all by the runner. (nextest itself takes a quarter of an hour to
+// compile, and no registry has it ready.)
+func TestLeaseCargo(t *testing.T) {
+	const test = `#[test]
+fn NAME() {
+    let id = std::process::id().to_string();
+    assert!(std::process::Command::new(std::env::var("CHECK").unwrap()).arg(id).status().unwrap().success());
+}
+`
+	one, two := strings.Replace(test, "NAME", "one", 1), strings.Replace(test, "NAME", "two", 1)
+	s := newSuite(t, map[string]string{
+		"Cargo.toml":         "[package]\nname = \"suite\"\nversion = \"0.1.0\"\nedition = \"2021\"\n",
+		"src/lib.rs":         "",
+		".cargo/config.toml": recipe(t, "Rust", 0),
+		"tests/a.rs":         one + two, "tests/b.rs": one + two,
+	})
+	if out, err := s.run("cargo", "test", "--offline", "--", "--test-threads=1"); err != nil {
+		t.Fatalf("cargo test: %v\n%s", err, out)
+	}
+	out, err := s.run("cargo", "test", "--offline", "--no-run", "--message-format=json")
+	if err != nil {
+		t.Fatalf("cargo test --no-run: %v\n%s", err, out)
+	}
+	ran := 0
+	for line := range strings.Lines(out) {
+		var m struct {
+			Executable string
+			Target     struct{ Kind []string }
+		}
+		if json.Unmarshal([]byte(line), &m) != nil || m.Executable == "" || !slices.Contains(m.Target.Kind, "test") {
+			continue
+		}
+		runner := []string{"pgx-dev", "lease", "exec", "--", m.Executable}
+		list, err := s.run(append(runner, "--list", "--format", "terse")...)
+		if err != nil || list != "one: test\ntwo: test\n" {
+			t.Fatalf("list %s: %v\n%s", m.Executable, err, list)
+		}
+		var wg sync.WaitGroup
+		for name := range strings.Lines(list) {
+			ran++
+			name, _, _ = strings.Cut(name, ":")
+			wg.Go(func() {
+				if out, err := s.run(append(slices.Clone(runner), "--exact", name, "--nocapture")...); err != nil {
+					t.Errorf("%s: %v\n%s", name, err, out)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if ran != 4 {
+		t.Errorf("%d tests were run in processes of their own, want 4", ran)
+	}
+	s.finish(8)
 }
 
 // TestLeaseRust compiles and runs the recipe of the help topic.
@@ -330,10 +447,10 @@ fn main() {
     assert!(status.success());
 }
 `})
-	if out, err := s.run(0, "rustc", "--edition", "2021", "-o", "it", "it.rs"); err != nil {
+	if out, err := s.run("rustc", "--edition", "2021", "-o", "it", "it.rs"); err != nil {
 		t.Fatalf("rustc: %v\n%s", err, out)
 	}
-	out, err := s.run(0, "./it")
+	out, err := s.run("./it")
 	if err != nil || !strings.HasPrefix(out, "lease_default_lx") {
 		t.Errorf("the program: %v\n%s", err, out)
 	}
