@@ -1,8 +1,10 @@
 // Package lease lends databases to test processes, one holder each at a time.
 //
-// A [Pool] lends what a [Source] makes: plain names, or databases that are created ahead of
-// demand and cleaned after use. A [Server] offers pools on unix sockets. The connection is
-// the lease: when it ends, by whatever cause, the database comes back.
+// A [Pool] lends what a [Source] makes: plain names, databases that are created ahead of
+// demand and cleaned after use (package databases), or whole servers (package servers). A
+// [Server] offers pools on unix sockets. The connection is the lease: when it ends, by
+// whatever cause, the database comes back. A copy of its descriptor in another process
+// keeps it open; shutdown(2) ends it in spite of that.
 //
 // # Lease socket
 //
@@ -10,7 +12,7 @@
 //
 //	client connects             it is queued, first come first served; it need send nothing
 //	server: 4f 4b 3a NAME       "OK:" and the name, 1 to 63 bytes, in one write, without a
-//	                            newline or a NUL; when one is free
+//	                            newline or a NUL; when one is free, and it is this one's turn
 //	server: 45 4d 50 54 59 3a   "EMPTY:" and a reason, then the end: there will be none. Only
 //	        REASON              when the template cannot be built, when the time to wait is
 //	                            over, or when the server ends
