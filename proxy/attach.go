@@ -68,11 +68,29 @@ func (s *session) attach(n need) error {
 }
 
 func (s *session) checkout(ctx context.Context, role route.Role) (*pool.Conn, error) {
-	p, err := s.db.Servers.Pick(ctx, role)
-	if err != nil {
-		return nil, err
+	for attempt := 0; ; attempt++ {
+		p, err := s.db.Servers.Pick(ctx, role)
+		if err != nil {
+			return nil, err
+		}
+		c, err := p.Get(ctx)
+		if err == nil || ctx.Err() != nil || attempt == maxAttempts {
+			return c, err
+		}
+		// Where one server fails, another may do, or take its place.
+		if f, ok := s.db.Servers.(failing); !ok || !f.Failed(p, err) {
+			return nil, err
+		}
 	}
-	return p.Get(ctx)
+}
+
+// maxAttempts bounds how many servers are tried for one transaction.
+const maxAttempts = 8
+
+// A failing is a Servers that wants to know why no connection could be had of a pool. It
+// returns whether to pick again.
+type failing interface {
+	Failed(p *pool.Pool, err error) (again bool)
 }
 
 // adapt sets the connection's parameters as the client wants them, and tells the client what

@@ -11,8 +11,11 @@ import (
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy"
+	"github.com/pgx-dev/pgx-dev/proxy/balance"
+	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/shards"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
@@ -24,10 +27,18 @@ type Source func(user, database string) (Plan, error)
 type Plan struct {
 	Mode    proxy.Mode
 	Servers []Server
+	// Shards is how many shards the servers hold; 0 is one.
+	Shards int
+	// Sharding opens a database on several shards.
+	Sharding func(ctx context.Context, pick Pick, log *slog.Logger) (*shards.Cluster, error)
 	// Aggressive lets a transaction's first statement decide where it runs.
 	Aggressive bool
-	// ReadsOnPrimary says that the primary takes part in reading where there are replicas.
-	ReadsOnPrimary bool
+	// Group is equal for plans whose servers are the same ones, whoever uses them. Balance and
+	// Checker say how one is chosen among several, Wait how long to wait for a primary.
+	Group   string
+	Balance balance.Config
+	Checker balance.CheckerConfig
+	Wait    time.Duration
 	// Replication says that the user may ask for replication.
 	Replication bool
 	// KeepNames is proxy.Database's.
@@ -38,9 +49,15 @@ type Plan struct {
 type Server struct {
 	pool.Backend
 	Pool pool.Config
+	// ConfRole is the role that the server is said to have, Weight its part of the reads.
+	ConfRole conf.Role
+	Weight   int
 	// Key is equal for servers that can share a pool, across reloads too.
 	Key string
 }
+
+// A Pick returns the pool of a shard's server in a role.
+type Pick func(ctx context.Context, shard int, role route.Role) (*pool.Pool, error)
 
 // maxMembers bounds the pairs of user and database. Clients that may ask for any database
 // could otherwise make as many as they like.
@@ -56,6 +73,8 @@ type Fleet struct {
 	wave    int // counts up with each new source
 	members map[pair]*member
 	pools   map[string]*pool.Pool
+	groups  map[string]*group
+	opened  []*shards.Cluster
 	closed  bool
 }
 
@@ -72,7 +91,9 @@ type member struct {
 	wave int
 	plan Plan
 	err  error
-	next int // of the replicas, for round robin
+
+	opening sync.Mutex
+	cluster *shards.Cluster // of a database on several shards, once somebody has come
 }
 
 // New makes a fleet. It connects to nothing.
@@ -80,11 +101,11 @@ func New(source Source, log *slog.Logger) *Fleet {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Fleet{log: log, source: source, wave: 1, members: map[pair]*member{}, pools: map[string]*pool.Pool{}}
+	return &Fleet{log: log, source: source, wave: 1, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}}
 }
 
 // Lookup is a proxy's Config.Lookup.
-func (f *Fleet) Lookup(_ context.Context, c proxy.Client) (*proxy.Database, error) {
+func (f *Fleet) Lookup(ctx context.Context, c proxy.Client) (*proxy.Database, error) {
 	m, err := f.member(pair{c.User, c.Database})
 	if err != nil {
 		return nil, err
@@ -99,7 +120,27 @@ func (f *Fleet) Lookup(_ context.Context, c proxy.Client) (*proxy.Database, erro
 			Hint: "Set replication_mode for the user.",
 		}
 	}
+	if plan.Shards > 1 && c.Param("replication") == "" {
+		return m.sharded(ctx, plan)
+	}
 	return m.db, nil
+}
+
+// sharded opens a database on several shards for the first one who comes.
+func (m *member) sharded(ctx context.Context, plan Plan) (*proxy.Database, error) {
+	m.opening.Lock()
+	defer m.opening.Unlock()
+	if m.cluster == nil {
+		c, err := plan.Sharding(ctx, m.pick, m.fleet.log)
+		if err != nil {
+			return nil, err
+		}
+		m.fleet.mu.Lock()
+		m.fleet.opened = append(m.fleet.opened, c)
+		m.fleet.mu.Unlock()
+		m.cluster = c
+	}
+	return m.cluster.Database, nil
 }
 
 func (f *Fleet) member(p pair) (*member, error) {
@@ -165,37 +206,68 @@ func (m *member) current() (Plan, error) {
 }
 
 // Pick chooses a server: it is the proxy.Servers of the member's sessions.
-func (m *member) Pick(_ context.Context, role route.Role) (*pool.Pool, error) {
-	plan, err := m.current()
+func (m *member) Pick(ctx context.Context, role route.Role) (*pool.Pool, error) {
+	return m.pick(ctx, 0, role)
+}
+
+func (m *member) pick(ctx context.Context, shard int, role route.Role) (*pool.Pool, error) {
+	plan, servers, err := m.servers(shard)
 	if err != nil {
 		return nil, err
 	}
-	var primary *Server
-	var readers []*Server
-	for i := range plan.Servers {
-		s := &plan.Servers[i]
-		if s.Role == pool.Primary {
-			primary = s
-		}
-		if s.Role == pool.Replica || s.Role == pool.Primary && plan.ReadsOnPrimary {
-			readers = append(readers, s)
-		}
+	if len(servers) == 1 && servers[0].ConfRole == conf.Primary {
+		return m.fleet.pool(&servers[0], nil, 0)
 	}
-	if role == route.Primary || role == route.PreferPrimary && primary != nil || len(readers) == 0 {
-		if primary == nil {
-			return nil, &wire.Error{Code: wire.CodeReadOnlySQLTransaction, Message: fmt.Sprintf("database %q has no primary", m.pair.database)}
-		}
-		return m.fleet.pool(primary)
+	g, err := m.fleet.groupOf(plan, shard, servers)
+	if err != nil {
+		return nil, err
 	}
-	m.mu.Lock()
-	m.next++
-	s := readers[m.next%len(readers)]
-	m.mu.Unlock()
-	return m.fleet.pool(s)
+	i, err := g.choose(ctx, role)
+	if err != nil {
+		return nil, err
+	}
+	return m.fleet.pool(&servers[i], g, i)
 }
 
-// pool returns the pool of a server.
-func (f *Fleet) pool(s *Server) (*pool.Pool, error) {
+// servers returns those of a shard.
+func (m *member) servers(shard int) (plan Plan, out []Server, err error) {
+	if plan, err = m.current(); err != nil {
+		return plan, nil, err
+	}
+	for _, s := range plan.Servers {
+		if s.Shard == shard {
+			out = append(out, s)
+		}
+	}
+	if len(out) == 0 {
+		return plan, nil, wire.Errorf(wire.CodeInvalidCatalogName, "shard %d of database %q: %w", shard, m.pair.database, errNoServer)
+	}
+	return plan, out, nil
+}
+
+// Failed notes that no connection could be had of a pool because of its server, and reports
+// whether another one may do.
+func (m *member) Failed(p *pool.Pool, err error) (again bool) {
+	b := p.Backend()
+	plan, servers, e := m.servers(b.Shard)
+	if e != nil || len(servers) == 1 && servers[0].ConfRole != conf.Auto || !failed(err) {
+		return false
+	}
+	g, e := m.fleet.groupOf(plan, b.Shard, servers)
+	if e != nil {
+		return false
+	}
+	for i := range servers {
+		if servers[i].ID == b.ID {
+			g.Failed(i, err)
+			return true
+		}
+	}
+	return false
+}
+
+// pool returns the pool of a server, which is number i of a group, if it is of one.
+func (f *Fleet) pool(s *Server, g *group, i int) (*pool.Pool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -206,6 +278,9 @@ func (f *Fleet) pool(s *Server) (*pool.Pool, error) {
 		b := s.Backend
 		p = pool.New(&b, s.Pool, f.log)
 		f.pools[s.Key] = p
+		if g != nil {
+			g.add(i, p)
+		}
 	}
 	return p, nil
 }
@@ -234,13 +309,20 @@ const retireTimeout = time.Minute
 
 // sweep closes the pools that no member has. It is called with the lock held.
 func (f *Fleet) sweep() {
-	used := map[string]bool{}
+	used, groups := map[string]bool{}, map[string]bool{}
 	for _, m := range f.members {
 		m.mu.Lock()
 		for _, s := range m.plan.Servers {
 			used[s.Key] = true
+			groups[groupKey(&m.plan, s.Shard)] = true
 		}
 		m.mu.Unlock()
+	}
+	for key, g := range f.groups {
+		if !groups[key] {
+			delete(f.groups, key)
+			g.end()
+		}
 	}
 	for key, p := range f.pools {
 		if used[key] {
@@ -270,9 +352,17 @@ func (f *Fleet) Pools() []*pool.Pool {
 func (f *Fleet) Close(ctx context.Context) {
 	f.mu.Lock()
 	f.closed = true
-	pools := f.pools
-	f.pools = map[string]*pool.Pool{}
+	pools, groups, opened := f.pools, f.groups, f.opened
+	f.pools, f.groups, f.opened = map[string]*pool.Pool{}, map[string]*group{}, nil
 	f.mu.Unlock()
+	for _, c := range opened {
+		if err := c.Close(); err != nil {
+			f.log.Warn("close a database on several shards", "error", err)
+		}
+	}
+	for _, g := range groups {
+		g.end()
+	}
 	for _, p := range pools {
 		f.wg.Go(func() { p.Close(ctx) })
 	}

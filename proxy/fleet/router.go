@@ -1,15 +1,18 @@
 package fleet
 
 import (
-	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
 )
 
 // router returns what tells reads from writes, or nil where there is nothing to choose.
 func router(p Plan) *route.Router {
+	if p.Shards > 1 {
+		return nil // it has one of its own
+	}
 	for _, s := range p.Servers {
-		if s.Role != pool.Replica {
+		if s.ConfRole == conf.Primary {
 			continue
 		}
 		layout, err := sharding.Compile(sharding.Config{Shards: 1})

@@ -8,8 +8,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,8 +19,11 @@ import (
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy"
+	"github.com/pgx-dev/pgx-dev/proxy/balance"
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/shards"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
@@ -30,15 +35,6 @@ func FromConfig(c *conf.Config) (Source, error) {
 		return nil, err
 	}
 	var errs []error
-	for i := range c.Databases {
-		d := &c.Databases[i]
-		switch {
-		case d.ServerRole() == conf.Auto:
-			errs = append(errs, fmt.Errorf("database %q: role auto is not supported yet; say primary or replica", d.Name))
-		case c.Shards(d.Name) > 1:
-			errs = append(errs, fmt.Errorf("database %q has %d shards; serving shards is not supported yet", d.Name, c.Shards(d.Name)))
-		}
-	}
 	if c.General.PassthroughAuth != "" && c.General.PassthroughAuth != conf.PassthroughDisabled {
 		errs = append(errs, errors.New("passthrough_auth is not supported yet; give users a password or password_hash"))
 	}
@@ -51,11 +47,14 @@ func FromConfig(c *conf.Config) (Source, error) {
 			return Plan{}, wire.Errorf(wire.CodeInvalidCatalogName, "user %q may not use a database %q of this proxy", user, database)
 		}
 		plan := Plan{
-			Aggressive:     c.General.ReadWriteStrategy == conf.Aggressive,
-			ReadsOnPrimary: c.General.ReadWriteSplit == conf.IncludePrimary,
-			Replication:    u.ReplicationMode,
-			KeepNames:      c.General.PreparedStatements == conf.PreparedDisabled,
+			Aggressive:  c.General.ReadWriteStrategy == conf.Aggressive,
+			Replication: u.ReplicationMode,
+			KeepNames:   c.General.PreparedStatements == conf.PreparedDisabled,
+			Shards:      c.Shards(database),
+			Balance:     balance.ConfigOf(&c.General, nil),
+			Wait:        c.General.CheckoutTimeout,
 		}
+		auto := false
 		for i := range c.Databases {
 			d := &c.Databases[i]
 			if d.Name != database || d.ReshardingOnly {
@@ -64,6 +63,16 @@ func FromConfig(c *conf.Config) (Source, error) {
 			s, mode := server(c, u, d, servers)
 			plan.Mode = mode
 			plan.Servers = append(plan.Servers, s)
+			auto = auto || s.ConfRole == conf.Auto
+			plan.Group += fmt.Sprint(s.Name, " ", s.ConfRole, " ", s.Weight, "\n")
+		}
+		plan.Checker = balance.CheckerConfigOf(&c.General, auto)
+		plan.Group = fmt.Sprint(database, "\n", plan.Group, plan.Balance, plan.Checker)
+		if plan.Shards > 1 {
+			if plan.Mode != proxy.Transaction {
+				return Plan{}, wire.Errorf(wire.CodeFeatureNotSupported, "a database on several shards is served in transaction mode only")
+			}
+			plan.Sharding = openShards(c, u, database)
 		}
 		if len(plan.Servers) == 0 {
 			return Plan{}, wire.Errorf(wire.CodeInvalidCatalogName, "database %q: %w", database, errNoServer)
@@ -76,8 +85,11 @@ func FromConfig(c *conf.Config) (Source, error) {
 func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Server, proxy.Mode) {
 	g := &c.General
 	role := pool.Primary
-	if d.ServerRole() == conf.Replica {
+	switch d.ServerRole() {
+	case conf.Replica:
 		role = pool.Replica
+	case conf.Auto:
+		role = pool.Auto
 	}
 	settings := c.Pool(u, d, d.ServerRole())
 	address := net.JoinHostPort(d.Host, strconv.Itoa(int(d.PortNumber())))
@@ -86,6 +98,7 @@ func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Serv
 		network, address = "unix", filepath.Join(d.Host, ".s.PGSQL."+strconv.Itoa(int(d.PortNumber())))
 	}
 	s := Server{
+		ConfRole: d.ServerRole(), Weight: d.Weight(),
 		Backend: pool.Backend{
 			Name: address, Role: role, Shard: d.Shard,
 			Dial: func(ctx context.Context) (net.Conn, error) {
@@ -112,7 +125,7 @@ func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Serv
 	// The password is part of what makes two servers the same, but must not be found in a dump
 	// of the key.
 	secret := sha256.Sum256([]byte(settings.Password))
-	s.Key = fmt.Sprint(network, " ", address, " ", role, " ", settings.User, " ", settings.Database, " ", hex.EncodeToString(secret[:8]), " ", s.TLS.Mode, " ", g.TLSServerCACertificate, " ", g.TLSServerCertificate, " ", s.Pool, " ", s.Params)
+	s.Key = fmt.Sprint(network, " ", address, " ", role, " ", d.Shard, " ", settings.User, " ", settings.Database, " ", hex.EncodeToString(secret[:8]), " ", s.TLS.Mode, " ", g.TLSServerCACertificate, " ", g.TLSServerCertificate, " ", s.Pool, " ", s.Params)
 	s.ID = s.Key
 	mode := proxy.Transaction
 	switch settings.Mode {
@@ -122,6 +135,28 @@ func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Serv
 		mode = proxy.Statement
 	}
 	return s, mode
+}
+
+// openShards opens a database on several shards for a user.
+func openShards(c *conf.Config, u *conf.User, database string) func(context.Context, Pick, *slog.Logger) (*shards.Cluster, error) {
+	return func(ctx context.Context, pick Pick, log *slog.Logger) (*shards.Cluster, error) {
+		layout, err := shards.Layout(c, database)
+		if err != nil {
+			return nil, err
+		}
+		g := &c.General
+		cfg := shards.Config{
+			Name: database, Layout: layout, Pick: pick, Logger: log,
+			Route:       route.Config{CrossShardDisabled: g.CrossShardDisabled, Aggressive: g.ReadWriteStrategy == conf.Aggressive, Plans: g.QueryCacheLimit},
+			RefuseSplit: !c.Rewrite.Enabled || c.Rewrite.SplitInserts == conf.RewriteError, RefuseMove: !c.Rewrite.Enabled || c.Rewrite.ShardKey == conf.RewriteError,
+			KeepSchema: !g.ReloadSchemaOnDDL,
+		}
+		if g.TwoPhaseCommit {
+			// Each user's transactions are resolved by his own connections.
+			cfg.TwoPhase = filepath.Join(g.TwoPhaseCommitWALDir, url.PathEscape(database), url.PathEscape(u.Name))
+		}
+		return shards.Open(ctx, cfg)
+	}
 }
 
 // unlimited turns the configuration's 0, which is no limit, into the pool's.

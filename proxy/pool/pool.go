@@ -56,6 +56,20 @@ func New(b *Backend, cfg Config, log *slog.Logger) *Pool {
 // Backend returns what the pool connects to.
 func (p *Pool) Backend() *Backend { return p.backend }
 
+// Active is how many connections are in use.
+func (p *Pool) Active() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.all) - len(p.idle)
+}
+
+// Closed reports that Close was called.
+func (p *Pool) Closed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
 // Config returns the configuration with its defaults.
 func (p *Pool) Config() Config { return p.cfg }
 
