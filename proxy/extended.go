@@ -22,7 +22,7 @@ func (s *session) parse(m, body, after []byte) error {
 	if len(name) == 0 || s.plainNames() {
 		return s.parseAsItIs(m, name, rest, string(rest[:end]), after)
 	}
-	st := s.p.statements.intern(rest, s.classify)
+	st := s.p.statements.intern(rest, s.path(), s.classify)
 	if err := s.attach(need{hint: st.role, extended: true, after: after}); err != nil {
 		s.p.statements.release(st)
 		return s.refuse(err)
@@ -50,6 +50,17 @@ func (s *session) parse(m, body, after []byte) error {
 	}
 	s.make(st, r)
 	return nil
+}
+
+// path is the session's search_path, as far as it is known.
+func (s *session) path() string {
+	for i := len(s.pending) - 1; i >= 0; i-- {
+		if o := &s.pending[i]; o.name == "search_path" {
+			return o.value
+		}
+	}
+	v, _ := s.want.Get("search_path")
+	return v
 }
 
 // parseAsItIs passes a Parse on under the client's own name.

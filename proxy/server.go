@@ -207,6 +207,10 @@ func (s *session) ends() {
 func (s *session) complete(r *request, body []byte) {
 	s.copying = 0
 	tag, _, _ := cut(body)
+	if changesSchema(tag) {
+		s.ddl = true
+		s.p.statements.epoch.Add(1)
+	}
 	if r.text != nil {
 		s.did(r.text, r.at, r.values)
 	}
@@ -222,6 +226,22 @@ func (s *session) complete(r *request, body []byte) {
 	if r.kind == askedExecute {
 		s.queue.pop()
 	}
+}
+
+// changesSchema says by its tag whether a command may have changed a schema.
+func changesSchema(tag []byte) bool {
+	if len(tag) < 2 {
+		return false
+	}
+	switch tag[0] {
+	case 'C':
+		return bytes.HasPrefix(tag, []byte("CREATE "))
+	case 'A':
+		return bytes.HasPrefix(tag, []byte("ALTER "))
+	case 'D':
+		return bytes.HasPrefix(tag, []byte("DROP ")) || len(tag) == 2 // DO
+	}
+	return false
 }
 
 // rollsBackTo says that the statement that is complete now was ROLLBACK TO.
@@ -377,6 +397,10 @@ func (s *session) nowReady(c *pool.Conn, status wire.TxStatus, drop bool) {
 	s.stats.queryTime.Add(int64(now.Sub(s.asked)))
 	s.answered, s.asked, s.timedOut = now, now, false
 	if status == wire.TxIdle {
+		if s.ddl {
+			s.ddl = false
+			s.p.statements.epoch.Add(1) // now others see it
+		}
 		if s.failed {
 			s.pending = s.pending[:0]
 		} else if len(s.pending) > 0 {

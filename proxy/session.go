@@ -78,6 +78,7 @@ type session struct {
 	unnamedTxt      effect.Text
 	unnamedFor      roleHint
 	portals         map[string]portal // those whose statements have effects
+	ddl             bool              // the transaction has changed a schema
 	pinned          string            // why the connection stays with the client
 	pins            uint64            // how often something pinned
 	probe           bool              // ask the server whether it still must

@@ -26,6 +26,9 @@ type statement struct {
 	key  string // the Parse message after the name: text, 0, types
 	text effect.Text
 	role roleHint
+	// path and epoch are of its key in the cache.
+	path  string
+	epoch uint64
 
 	// version counts up when servers must prepare it anew.
 	version atomic.Uint64
@@ -59,30 +62,42 @@ func appendNamed(b []byte, t wire.Type, name string) []byte {
 // A cache holds the statements that are in use, and some that were.
 type cache struct {
 	max int // statements that no session uses which are kept
+	// epoch counts up when a schema may have changed. What the server has found out of a
+	// statement's types was true at its time, and stays so for whoever prepared it then; who
+	// prepares it later gets another statement.
+	epoch atomic.Uint64
 
 	mu     sync.Mutex
 	last   uint64
-	byKey  map[string]*statement
+	byKey  map[statementKey]*statement
 	unused []*statement // oldest first; some are in use again
 }
 
-func newCache(max int) *cache { return &cache{max: max, byKey: map[string]*statement{}} }
+func newCache(max int) *cache { return &cache{max: max, byKey: map[statementKey]*statement{}} }
 
-// intern returns the statement for the rest of a Parse message after the name, with one more
-// reference.
-func (c *cache) intern(rest []byte, scan func(sql string) (effect.Text, roleHint)) *statement {
+// A statementKey is what is equal for clients that can share a statement: the rest of a Parse
+// message after the name, and what the meaning of names in it depends on.
+type statementKey struct {
+	rest, path string
+	epoch      uint64
+}
+
+// intern returns the statement for the rest of a Parse message after the name, as a session
+// with that search_path means it, with one more reference.
+func (c *cache) intern(rest []byte, path string, scan func(sql string) (effect.Text, roleHint)) *statement {
+	epoch := c.epoch.Load()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := c.byKey[string(rest)]; s != nil {
+	if s := c.byKey[statementKey{string(rest), path, epoch}]; s != nil {
 		s.refs++
 		return s
 	}
 	c.last++
-	s := &statement{id: c.last, name: serverPrefix + strconv.FormatUint(c.last, 10), key: string(rest), refs: 1}
+	s := &statement{id: c.last, name: serverPrefix + strconv.FormatUint(c.last, 10), key: string(rest), path: path, epoch: epoch, refs: 1}
 	if i := bytes.IndexByte(rest, 0); i >= 0 {
 		s.text, s.role = scan(s.key[:i])
 	}
-	c.byKey[s.key] = s
+	c.byKey[statementKey{s.key, path, epoch}] = s
 	return s
 }
 
@@ -98,8 +113,8 @@ func (c *cache) release(s *statement) {
 		old := c.unused[0]
 		c.unused[0] = nil
 		c.unused = c.unused[1:]
-		if old.refs == 0 && c.byKey[old.key] == old {
-			delete(c.byKey, old.key)
+		if key := (statementKey{old.key, old.path, old.epoch}); old.refs == 0 && c.byKey[key] == old {
+			delete(c.byKey, key)
 		}
 	}
 }
