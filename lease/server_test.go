@@ -317,6 +317,9 @@ func TestControl(t *testing.T) {
 		p.Leases[0].Expires == nil || p.Leases[1].Expires != nil {
 		t.Errorf("status: %+v", p)
 	}
+	if comm, err := os.ReadFile("/proc/self/comm"); err == nil && p.Leases[0].Command != strings.TrimSpace(string(comm)) {
+		t.Errorf("status: the holder's command is %q, want %q", p.Leases[0].Command, comm)
+	}
 	if err := third.Kick(ctx, h2.ID); err != nil {
 		t.Fatal(err)
 	}

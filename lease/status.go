@@ -65,7 +65,24 @@ type WaitStatus struct {
 
 // Status says what the pool is at, its oldest leases and requests first.
 func (p *Pool) Status() PoolStatus {
-	now := time.Now()
+	st := p.status(time.Now())
+	for i := range st.Leases {
+		st.Leases[i].name()
+	}
+	for i := range st.Waiting {
+		st.Waiting[i].name()
+	}
+	return st
+}
+
+// name finds out what a holder in another process runs.
+func (h *Holder) name() {
+	if h.PID != 0 && h.Command == "" {
+		h.Command = commandOf(h.PID)
+	}
+}
+
+func (p *Pool) status(now time.Time) PoolStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := &p.stats
