@@ -365,7 +365,7 @@ func TestLeaseJest(t *testing.T) {
 	s := newSuite(t, jsTests(map[string]string{
 		"lease-environment.cjs": recipe(t, "Node", 1),
 		"package.json":          `{"jest": {"testEnvironment": "./lease-environment.cjs", "haste": {"enableSymlinks": false}}}`,
-	}, 16, "t%d.test.js", `const { execFileSync } = require("node:child_process");`))
+	}, 10, "t%d.test.js", `const { execFileSync } = require("node:child_process");`))
 	if err := os.Symlink(filepath.Join(node, "node_modules"), filepath.Join(s.dir, "node_modules")); err != nil {
 		t.Fatal(err)
 	}
@@ -374,7 +374,7 @@ func TestLeaseJest(t *testing.T) {
 		t.Errorf("jest: %v\n%s", err, out)
 	}
 	s.runKilling(3, jest...)
-	s.finish(48)
+	s.finish(30)
 }
 
 // TestLeaseCargo runs cargo's tests by the runner of the help topic, and then as nextest

@@ -98,6 +98,7 @@ func (c *leaseWrapEachCmd) one(ctx context.Context, env *Env, prefix string, i i
 	}
 	cmd := exec.Command(path)
 	cmd.Args, cmd.Env = argv, vars
+	defer dieWithUs(cmd)()
 	if err := runForeground(ctx, env, cmd); err != nil {
 		if isChildFailure(err) && !c.IgnoreExitCode {
 			env.UI.Error(fmt.Sprintf("the command failed for %s", name))

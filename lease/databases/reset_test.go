@@ -81,6 +81,7 @@ func testRecycle(t *testing.T, srv engines.Server, policies []string) {
 		{"counters of one catalog reset", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT pg_stat_reset_single_table_counters('pg_proc'::regclass)", ""},
 		{"counters of one table reset", "UPDATE kinds SET name = 'x'; SELECT pg_stat_reset_single_table_counters('kinds'::regclass)", ""},
 		{"a dropped table", "DROP TABLE parts", ""},
+		{"a new table with rows, rolled back", "BEGIN; CREATE TABLE more AS SELECT 1 AS v; ROLLBACK", "truncate delete auto recreate+clean"},
 		{"a temporary table, whose schema stays", "CREATE TEMP TABLE mine (v int); INSERT INTO mine VALUES (1)", ""},
 		{"counters reset", "INSERT INTO things (kind) VALUES (1); SELECT pg_stat_reset()", ""},
 	} {

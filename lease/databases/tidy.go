@@ -152,11 +152,12 @@ func (c *cleaner) wants(n int) bool {
 }
 
 // sameCatalogs reports whether there was no DDL. Only catalogs that were written to have to
-// be looked at, provided that nobody has reset single counters, or dropped a table with its
-// own: then they do not add up to the database's.
+// be looked at, provided that the counters of all relations add up to the database's: they
+// do not where somebody has reset single ones, or dropped a table with its own, and then
+// nothing is known.
 func (c *cleaner) sameCatalogs(ctx context.Context, now map[uint32]relation) (bool, error) {
 	sum := int64(0)
-	var moved []string
+	moved := []string{}
 	for id, r := range now {
 		delta := r.n - c.state.counts[id]
 		sum += delta
@@ -174,12 +175,10 @@ func (c *cleaner) sameCatalogs(ctx context.Context, now map[uint32]relation) (bo
 		}
 	}
 	if sum != c.written {
-		moved = nil // look at all of them
-	} else if len(moved) == 0 {
-		return true, nil
+		return false, nil
 	}
 	prints, err := catalogPrints(ctx, c.conn, moved)
-	if err != nil || moved == nil && len(prints) != len(c.base.catalogs) {
+	if err != nil {
 		return false, err
 	}
 	for name, print := range prints {
