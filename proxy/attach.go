@@ -42,6 +42,12 @@ func (s *session) attach(n need) error {
 		return nil
 	}
 	role := s.role(n)
+	if c := s.quick(role); c != nil {
+		c.Attach(s)
+		s.server = c
+		s.stats.transactions.Add(1)
+		return nil
+	}
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	s.waiting = cancel
 	start := time.Now()
@@ -65,6 +71,28 @@ func (s *session) attach(n need) error {
 	s.server = c
 	s.stats.transactions.Add(1)
 	return nil
+}
+
+// quick returns a connection if there is one at once that is as the client wants it: nearly
+// always, if the pool is large enough.
+func (s *session) quick(role route.Role) *pool.Conn {
+	r, ok := s.db.Servers.(ready)
+	if !ok {
+		return nil
+	}
+	p := r.Ready(role)
+	if p == nil {
+		return nil
+	}
+	c := p.TryGet()
+	if c == nil {
+		return nil
+	}
+	if c.Unknown || !c.Have.Same(s.want) || !c.Reported.Same(s.reported) {
+		c.Release() // who wants it otherwise has to wait for the server anyway
+		return nil
+	}
+	return c
 }
 
 func (s *session) checkout(ctx context.Context, role route.Role) (*pool.Conn, error) {

@@ -98,8 +98,17 @@ type Servers interface {
 	Pick(ctx context.Context, role route.Role) (*pool.Pool, error)
 }
 
+// ready is a Servers that can often tell at once.
+type ready interface {
+	// Ready returns the pool of a server in that role, or nil if that takes longer.
+	Ready(role route.Role) *pool.Pool
+}
+
 // One is the only server of a database.
 type One struct{ Pool *pool.Pool }
+
+// Ready returns the pool.
+func (o One) Ready(route.Role) *pool.Pool { return o.Pool }
 
 // Pick returns the pool.
 func (o One) Pick(context.Context, route.Role) (*pool.Pool, error) { return o.Pool, nil }

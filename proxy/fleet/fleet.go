@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy"
@@ -70,7 +71,7 @@ type Fleet struct {
 
 	mu      sync.Mutex
 	source  Source
-	wave    int // counts up with each new source
+	wave    atomic.Int64 // counts up with each new source; changed with the lock held
 	members map[pair]*member
 	pools   map[string]*pool.Pool
 	groups  map[string]*group
@@ -88,12 +89,20 @@ type member struct {
 	db    *proxy.Database
 
 	mu   sync.Mutex
-	wave int
+	wave int64
 	plan Plan
 	err  error
 
+	only atomic.Pointer[only] // where there is nothing to choose
+
 	opening sync.Mutex
 	cluster *shards.Cluster // of a database on several shards, once somebody has come
+}
+
+// An only is the one pool there is, as of a wave of the fleet.
+type only struct {
+	wave int64
+	pool *pool.Pool
 }
 
 // New makes a fleet. It connects to nothing.
@@ -101,7 +110,7 @@ func New(source Source, log *slog.Logger) *Fleet {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Fleet{log: log, source: source, wave: 1, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}}
+	return &Fleet{log: log, source: source, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}}
 }
 
 // Lookup is a proxy's Config.Lookup.
@@ -162,7 +171,7 @@ func (f *Fleet) member(p pair) (*member, error) {
 	if len(f.members) >= maxMembers {
 		return nil, wire.Errorf(wire.CodeConfigurationLimit, "more than %d pairs of users and databases are in use", maxMembers)
 	}
-	m := &member{fleet: f, pair: p, plan: plan, wave: f.wave}
+	m := &member{fleet: f, pair: p, plan: plan, wave: f.wave.Load()}
 	m.db = &proxy.Database{Name: p.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Servers: m, Router: router(plan)}
 	f.members[p] = m
 	return m, nil
@@ -194,7 +203,7 @@ func (f *Fleet) forgetUnused() {
 // current returns the plan that holds now.
 func (m *member) current() (Plan, error) {
 	m.fleet.mu.Lock()
-	source, wave := m.fleet.source, m.fleet.wave
+	source, wave := m.fleet.source, m.fleet.wave.Load()
 	m.fleet.mu.Unlock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -205,18 +214,31 @@ func (m *member) current() (Plan, error) {
 	return m.plan, m.err
 }
 
+// Ready returns the pool where there is only one, and it is known.
+func (m *member) Ready(route.Role) *pool.Pool {
+	if o := m.only.Load(); o != nil && o.wave == m.fleet.wave.Load() {
+		return o.pool
+	}
+	return nil
+}
+
 // Pick chooses a server: it is the proxy.Servers of the member's sessions.
 func (m *member) Pick(ctx context.Context, role route.Role) (*pool.Pool, error) {
 	return m.pick(ctx, 0, role)
 }
 
 func (m *member) pick(ctx context.Context, shard int, role route.Role) (*pool.Pool, error) {
+	wave := m.fleet.wave.Load() // before the plan is looked at, which may be newer
 	plan, servers, err := m.servers(shard)
 	if err != nil {
 		return nil, err
 	}
 	if len(servers) == 1 && servers[0].ConfRole == conf.Primary {
-		return m.fleet.pool(&servers[0], nil, 0)
+		p, err := m.fleet.pool(&servers[0], nil, 0)
+		if err == nil && shard == 0 {
+			m.only.Store(&only{wave, p})
+		}
+		return p, err
 	}
 	g, err := m.fleet.groupOf(plan, shard, servers)
 	if err != nil {
@@ -290,7 +312,7 @@ func (f *Fleet) pool(s *Server, g *group, i int) (*pool.Pool, error) {
 func (f *Fleet) Reload(source Source) {
 	f.mu.Lock()
 	f.source = source
-	f.wave++
+	f.wave.Add(1)
 	members := make([]*member, 0, len(f.members))
 	for _, m := range f.members {
 		members = append(members, m)

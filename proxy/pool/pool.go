@@ -97,6 +97,20 @@ func (p *Pool) Get(ctx context.Context) (*Conn, error) {
 	return p.wait(ctx, w)
 }
 
+// TryGet returns a connection if one is idle and nobody waits, else nil.
+func (p *Pool) TryGet() *Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.paused || p.first != nil {
+		return nil
+	}
+	c := p.takeIdle()
+	if c != nil {
+		p.lend(c)
+	}
+	return c
+}
+
 func (p *Pool) lend(c *Conn) {
 	c.refs.Store(1)
 	p.checkouts.Add(1)
