@@ -53,13 +53,11 @@ fuzz-all time='60s' under='./...':
         done || exit 1; \
     done
 
-# Run the benchmarks with a word in their name: up, wire, embed (just bench up; just bench up 10).
-bench what count='1':
-    go test ./... -run '^$' -bench '(?i){{what}}' -benchmem -count {{count}} -timeout 30m
+# "wire" is a program that measures the wire server and its rivals, each a process of its own.
 
-# Measure the wire server against psql-wire too, which is a module of its own.
-bench-psql-wire:
-    cd wire/pgserver/bench && go test -run '^$' -bench . -benchmem
+# Run the benchmarks with a word in their name: up, wire, embed (just bench up 10).
+bench what count='1':
+    {{ if what == "wire" { "cd wire/pgserver/bench && go build -o ../../../dist/wire-bench . && ../../../dist/wire-bench" } else { "go test ./... -run '^$' -bench '(?i)" + what + "' -benchmem -count " + count + " -timeout 30m" } }}
 
 # Compare two outputs of just bench.
 compare old new:

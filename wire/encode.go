@@ -52,13 +52,18 @@ func Begin(b []byte, t Type) (out []byte, at int) {
 func End(b []byte, at int) ([]byte, error) {
 	n := len(b) - at
 	if n > MaxLargeMessage {
-		return b[:at-1], &EncodeError{
-			Message: fmt.Sprintf("message of type %v", Type(b[at-1])),
-			Reason:  fmt.Sprintf("%d bytes are more than the limit of %d", n, MaxLargeMessage),
-		}
+		return tooLong(b, at)
 	}
 	binary.BigEndian.PutUint32(b[at:], uint32(n))
 	return b, nil
+}
+
+// tooLong stands by itself so that End is inlined: it is called for each row.
+func tooLong(b []byte, at int) ([]byte, error) {
+	return b[:at-1], &EncodeError{
+		Message: fmt.Sprintf("message of type %v", Type(b[at-1])),
+		Reason:  fmt.Sprintf("%d bytes are more than the limit of %d", len(b)-at, MaxLargeMessage),
+	}
 }
 
 // end is End for AppendTo methods.

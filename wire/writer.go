@@ -20,14 +20,25 @@ type Writer struct {
 	buf  []byte
 	body int // bytes of the body announced by WriteHeader that are to come
 	err  error
+	room int // flushAt, or 0 while Commit has more to do than to take the buffer back
 }
 
 // NewWriter returns a writer to w.
-func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
+func NewWriter(w io.Writer) *Writer { return &Writer{w: w, room: flushAt} }
 
 // Reset makes the writer write to w, which is used when a connection turns to TLS. What
 // was not flushed stays and is sent to w; an earlier error is forgotten.
-func (w *Writer) Reset(dst io.Writer) { w.w, w.err = dst, nil }
+func (w *Writer) Reset(dst io.Writer) {
+	w.w, w.err = dst, nil
+	w.makeRoom()
+}
+
+// makeRoom sets room as body and err have it.
+func (w *Writer) makeRoom() {
+	if w.room = flushAt; w.err != nil || w.body > 0 {
+		w.room = 0
+	}
+}
 
 // Buffered returns the number of bytes that wait to be sent.
 func (w *Writer) Buffered() int { return len(w.buf) }
@@ -53,14 +64,22 @@ func (w *Writer) Buffer() []byte { return w.buf }
 // Commit takes back what Buffer returned with whole messages appended to it, and sends it
 // if enough has gathered.
 func (w *Writer) Commit(b []byte) error {
+	if len(b) >= w.room {
+		return w.commit(b) // apart, so that the rest is inlined: it is called for each row
+	}
+	w.buf = b
+	return nil
+}
+
+func (w *Writer) commit(b []byte) error {
 	if err := w.ready(); err != nil {
 		return err
 	}
 	w.buf = b
-	if len(b) >= flushAt {
-		return w.Flush()
+	if len(b) < flushAt { // a Writer that NewWriter has not made
+		return nil
 	}
-	return nil
+	return w.Flush()
 }
 
 // WriteRaw appends bytes that are whole messages, such as [Frame.Raw], as they are.
@@ -86,6 +105,7 @@ func (w *Writer) WriteHeader(h Header) error {
 	}
 	w.buf = h.AppendTo(w.buf)
 	w.body = h.Len
+	w.makeRoom()
 	return nil
 }
 
@@ -100,6 +120,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	}
 	n, err := w.write(p)
 	w.body -= n
+	w.makeRoom()
 	return n, err
 }
 
@@ -136,6 +157,7 @@ func (w *Writer) write(p []byte) (int, error) {
 
 func (w *Writer) sent(_ int, err error) error {
 	w.err = err
+	w.makeRoom()
 	return err
 }
 

@@ -348,8 +348,11 @@ func (e *lostError) Unwrap() error { return e.error }
 
 // lost marks an error of reading or writing; a protocol error stays what it is.
 func lost(err error) error {
+	if err == nil {
+		return nil // before e, which would be allocated for each block that is sent
+	}
 	var e *wire.Error
-	if err == nil || errors.As(err, &e) || errors.Is(err, errTerminate) {
+	if errors.As(err, &e) || errors.Is(err, errTerminate) {
 		return err
 	}
 	return &lostError{err}

@@ -8,6 +8,10 @@ require (
 	github.com/pgx-dev/pgx-dev v0.0.0
 )
 
-require golang.org/x/text v0.41.0 // indirect
+require (
+	github.com/jackc/pgpassfile v1.0.0 // indirect
+	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	golang.org/x/text v0.41.0 // indirect
+)
 
 replace github.com/pgx-dev/pgx-dev => ../../..
