@@ -157,9 +157,12 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		<-time.After(delay)
 		k.kill(victim.is)
 		// What a victim left alone must end by itself, or serve.
-		out, err := k.command("up", "--", "psql", "-Atc", "SELECT 6 * 7").CombinedOutput()
+		next := k.command("up", "--", "psql", "-Atc", "SELECT 6 * 7")
+		var said bytes.Buffer // it may well say that it waits
+		next.Stderr = &said
+		out, err := next.Output()
 		if err != nil || strings.TrimSpace(string(out)) != "42" {
-			t.Fatalf("%s: then up says %v\n%s", what, err, out)
+			t.Fatalf("%s: then up says %v\n%s%s", what, err, out, &said)
 		}
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
