@@ -40,24 +40,24 @@ func (c *cloneCmd) Run(ctx context.Context, env *Env) error {
 	srv, err := m.Open(ctx, cluster.Request{Spec: engines.Spec{Dir: src}, Label: "clone", MustRun: true})
 	switch {
 	case err == nil:
-		err = c.online(ctx, env, m, srv, dst)
+		err = c.online(ctx, env, m, srv, dst, st.Init)
 	case errors.Is(err, engines.ErrNotExist):
 		err = notThere(m.WhileStopped(ctx, src, func() error {
-			return m.Make(ctx, dst, st.Engine, func(ctx context.Context, tmp string) error { return backup.Copy(ctx, src, tmp, !c.NoSync) })
-		}), srcName)
+			return m.Make(ctx, dst, cluster.Making{Engine: st.Engine, Init: st.Init}, func(ctx context.Context, tmp string) error { return backup.Copy(ctx, src, tmp, !c.NoSync) })
+		}), target{Name: c.From}, srcName)
 	}
 	if err != nil {
-		return existing(err, dstName)
+		return existing(err, target{Name: c.To}, dstName)
 	}
-	env.UI.Note("cloned %s; \"pgx-dev up %s\" starts it", srcName, dstName)
+	env.UI.Note("cloned %s; \"pgx-dev up %s\" starts it", srcName, target{Name: c.To}.args(dstName))
 	env.UI.Printf("%s\n", dst)
 	return nil
 }
 
-func (c *cloneCmd) online(ctx context.Context, env *Env, m *cluster.Manager, srv *cluster.Server, dst string) error {
+func (c *cloneCmd) online(ctx context.Context, env *Env, m *cluster.Manager, srv *cluster.Server, dst string, init []cluster.InitRun) error {
 	show, stop := copyProgress(env, "clone")
 	defer stop()
-	err := m.Make(ctx, dst, "native", func(ctx context.Context, tmp string) error {
+	err := m.Make(ctx, dst, cluster.Making{Engine: "native", Init: init}, func(ctx context.Context, tmp string) error {
 		_, err := backup.Clone(ctx, srv, tmp, !c.NoSync, show)
 		return err
 	})

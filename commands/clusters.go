@@ -172,9 +172,17 @@ func (superviseCmd) Run(ctx context.Context, env *Env) error {
 }
 
 // notThere explains an error that says that there is no cluster, or none that runs.
-func notThere(err error, name string) error {
+func notThere(err error, t target, name string) error {
 	if !errors.Is(err, engines.ErrNotExist) {
 		return err
 	}
-	return fmt.Errorf("there is no cluster %s here; \"pgx-dev up %s\" makes it, \"pgx-dev ls\" lists what is there (%w)", name, name, engines.ErrNotExist)
+	return fmt.Errorf("there is no cluster %s here; \"pgx-dev up %s\" makes it, \"pgx-dev ls\" lists what is there (%w)", name, t.args(name), engines.ErrNotExist)
+}
+
+// args are the arguments that name the cluster again, for a hint.
+func (t target) args(name string) string {
+	if t.Dir != "" {
+		return "--dir " + shellQuote(t.Dir)
+	}
+	return shellQuote(name)
 }

@@ -33,7 +33,7 @@ func (c *downCmd) Run(ctx context.Context, env *Env) error {
 	}
 	users, err := m.Stop(ctx, dir, cluster.StopOptions{OnlyIdle: c.IfIdle, Kill: c.Force})
 	if err != nil {
-		return notThere(err, name)
+		return notThere(err, c.target, name)
 	}
 	switch {
 	case st.State == cluster.Stopped:
@@ -67,7 +67,7 @@ func (c *destroyCmd) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	if st.State == cluster.Missing {
-		return notThere(fmt.Errorf("destroy %s: %w", name, engines.ErrNotExist), name)
+		return notThere(fmt.Errorf("destroy %s: %w", name, engines.ErrNotExist), c.target, name)
 	}
 	if !c.Yes {
 		yes, err := env.UI.Confirm(ctx, fmt.Sprintf("Delete cluster %s in %s with all its data?", name, dir))

@@ -41,7 +41,7 @@ func (c *logsCmd) Run(ctx context.Context, env *Env) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if st.State == cluster.Missing {
-			return notThere(fmt.Errorf("%w", engines.ErrNotExist), name)
+			return notThere(fmt.Errorf("%w", engines.ErrNotExist), c.target, name)
 		}
 		return fmt.Errorf("cluster %s has no log yet (%s): %w", name, path, engines.ErrNotExist)
 	}

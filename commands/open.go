@@ -111,6 +111,9 @@ func ensureRuntime(ctx context.Context, env *Env, cfg native.Config, req cluster
 		if err != nil || st.State == cluster.Running || st.State == cluster.Missing && req.Spec.MustExist {
 			return err
 		}
+		if err := req.Accept(st); err != nil {
+			return err
+		}
 		made = cmp.Or(made, st.Engine)
 		if constraint == "" {
 			constraint = st.Version
@@ -118,6 +121,11 @@ func ensureRuntime(ctx context.Context, env *Env, cfg native.Config, req cluster
 	}
 	if cmp.Or(made, cluster.DefaultEngine) != "native" {
 		return nil
+	}
+	if req.Spec.Dir != "" {
+		if err := native.CheckVersion(req.Spec.Dir, req.Spec.Version); err != nil {
+			return err
+		}
 	}
 	steps := &stepper{env: env}
 	defer steps.stop()
@@ -132,6 +140,11 @@ func (o opening) openServer(ctx context.Context, env *Env, m *cluster.Manager, r
 		if err != nil {
 			return nil, err
 		}
+		if name := string(o.target.Name); name != "" {
+			if _, err := os.Stat(filepath.Join(project, name)); err == nil {
+				return nil, usageError("there is a cluster %s already, which is not temporary and would be hidden; choose another name, or leave --temp out", name)
+			}
+		}
 		return m.OpenTemp(ctx, req, cluster.TempOptions{Name: string(o.target.Name), Project: project, Spare: o.config.Spare})
 	}
 	if o.target.inProject(env) && !o.must {
@@ -142,7 +155,7 @@ func (o opening) openServer(ctx context.Context, env *Env, m *cluster.Manager, r
 	srv, err := m.Open(ctx, req)
 	if err != nil {
 		_, name, _ := o.target.resolve(env)
-		return nil, notThere(err, name)
+		return nil, notThere(err, o.target, name)
 	}
 	return srv, nil
 }
@@ -157,6 +170,9 @@ func (o opening) prepare(ctx context.Context, env *Env, srv *cluster.Server, req
 		}
 		env.UI.Note("note: the cluster runs already and %s", d)
 	}
+	if port := srv.PortTaken(req); port != "" {
+		env.UI.Note("note: another program has the TCP port; the cluster listens on %s", port)
+	}
 	if _, err := cluster.EnsureDatabase(ctx, srv, o.config.Database); err != nil {
 		return err
 	}
@@ -165,11 +181,11 @@ func (o opening) prepare(ctx context.Context, env *Env, srv *cluster.Server, req
 			return err
 		}
 	}
-	changed, err := srv.Init(ctx, o.config.Database, o.config.Init, func(path string) {
+	left, err := srv.Init(ctx, o.config.Database, o.config.Init, func(path string) {
 		env.Log.Info("run", "file", path)
 	})
-	for _, path := range changed {
-		env.UI.Note("note: %s has changed since it was run in this cluster; it is not run again", filepath.Base(path))
+	for _, l := range left {
+		env.UI.Note("note: %s is not run: %s", filepath.Base(l.File), l.Why)
 	}
 	return err
 }

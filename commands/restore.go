@@ -11,22 +11,28 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/backup"
+	"github.com/pgx-dev/pgx-dev/engines/cluster"
 	"github.com/pgx-dev/pgx-dev/engines/native"
+	"github.com/pgx-dev/pgx-dev/wire"
 )
 
 // restoreCmd makes a cluster from a backup.
 type restoreCmd struct {
 	target
 	From       string    `required:"" placeholder:"DIR" complete:"dir" help:"The backup directory."`
-	Base       int       `placeholder:"N" help:"Begin with this base backup (default: the newest before the target)."`
+	Base       *int      `placeholder:"N" help:"Begin with this base backup (default: the newest before the target)."`
 	TargetTime time.Time `xor:"target" format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Up to this time, as 2026-01-31T18:00:00Z."`
-	TargetName string    `xor:"target" placeholder:"NAME" help:"Up to this pg_create_restore_point."`
+	TargetName *string   `xor:"target" placeholder:"NAME" help:"Up to this pg_create_restore_point."`
 	NoSync     bool      `help:"Leave it to the operating system when the copy reaches the disk."`
-	TargetLSN  string    `name:"target-lsn" xor:"target" placeholder:"LSN" help:"Up to this position in the log."`
+	TargetLSN  *string   `name:"target-lsn" xor:"target" placeholder:"LSN" help:"Up to this position in the log."`
 }
 
 // Run makes the cluster and leaves it stopped.
 func (c *restoreCmd) Run(ctx context.Context, env *Env) error {
+	target, err := c.where()
+	if err != nil {
+		return err
+	}
 	from, err := filepath.Abs(c.From)
 	if err != nil {
 		return err
@@ -54,23 +60,47 @@ func (c *restoreCmd) Run(ctx context.Context, env *Env) error {
 	steps := &stepper{env: env}
 	defer steps.stop()
 	engine := native.New(conf.Runtime, native.WithLogger(env.Log), native.WithProgress(steps.show))
-	target := backup.Target{Time: c.TargetTime, Name: c.TargetName, LSN: c.TargetLSN, Base: c.Base}
-	err = m.Make(ctx, dir, "native", func(ctx context.Context, tmp string) error {
+	err = m.Make(ctx, dir, cluster.Making{Engine: "native", Unknown: true}, func(ctx context.Context, tmp string) error {
 		_, err := backup.Restore(ctx, engine, from, tmp, target, !c.NoSync, func(step string) { env.UI.Note("%s …", step) })
 		return err
 	})
 	if err != nil {
-		return existing(err, name)
+		return existing(err, c.target, name)
 	}
-	env.UI.Note("restored; \"pgx-dev up %s\" starts it", name)
+	env.UI.Note("restored; \"pgx-dev up %s\" starts it", c.args(name))
 	env.UI.Printf("%s\n", dir)
 	return nil
 }
 
+// where returns up to where to restore. An empty name, as of a variable that is not set, is
+// no way to say "everything".
+func (c *restoreCmd) where() (t backup.Target, err error) {
+	t.Time = c.TargetTime
+	if c.TargetName != nil {
+		if t.Name = *c.TargetName; t.Name == "" {
+			return t, usageError("--target-name is empty; leave it out to restore everything")
+		}
+	}
+	if c.TargetLSN != nil {
+		if t.LSN = *c.TargetLSN; t.LSN == "" {
+			return t, usageError("--target-lsn is empty; leave it out to restore everything")
+		}
+		if _, err := wire.ParseLSN(t.LSN); err != nil {
+			return t, usageError("--target-lsn: %w", err)
+		}
+	}
+	if c.Base != nil {
+		if t.Base = *c.Base; t.Base < 1 {
+			return t, usageError("--base must be at least 1; \"pgx-dev backup --list\" has the numbers")
+		}
+	}
+	return t, nil
+}
+
 // existing explains that a cluster to be made is there already.
-func existing(err error, name string) error {
+func existing(err error, t target, name string) error {
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return fmt.Errorf("%w; choose another name, or \"pgx-dev destroy %s\" first", err, name)
+	return fmt.Errorf("%w; choose another name, or \"pgx-dev destroy %s\" first", err, t.args(name))
 }

@@ -42,7 +42,7 @@ func (c *statusCmd) Run(ctx context.Context, env *Env) error {
 	case st.State == cluster.Missing && c.JSON:
 		return &ExitError{Code: ExitNotExist}
 	case st.State == cluster.Missing:
-		return notThere(fmt.Errorf("%w", engines.ErrNotExist), name)
+		return notThere(fmt.Errorf("%w", engines.ErrNotExist), c.target, name)
 	case st.State == cluster.Stopped:
 		return &ExitError{Code: ExitStopped}
 	case st.State == cluster.Foreign:

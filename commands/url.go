@@ -25,7 +25,7 @@ func attach(ctx context.Context, env *Env, t target, label string) (*cluster.Ser
 	}
 	srv, err := m.Open(ctx, cluster.Request{Spec: engines.Spec{Dir: dir}, Label: label, MustRun: true})
 	if errors.Is(err, engines.ErrNotExist) {
-		err = fmt.Errorf("cluster %s does not run; \"pgx-dev up %s -d\" starts it: %w", name, name, engines.ErrNotExist)
+		err = fmt.Errorf("cluster %s does not run; \"pgx-dev up %s -d\" starts it: %w", name, t.args(name), engines.ErrNotExist)
 	}
 	return srv, cfg, err
 }

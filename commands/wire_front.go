@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+
+	"github.com/pgx-dev/pgx-dev/engines"
 )
 
 // A wireFront is a listener with what clients need to use it.
@@ -41,7 +43,7 @@ func (f *wireFront) url(withPassword bool) string {
 	} else {
 		u.Host = net.JoinHostPort(f.host(), strconv.Itoa(f.port))
 	}
-	u.RawQuery = q.Encode()
+	u.RawQuery = engines.EncodeQuery(q)
 	return u.String()
 }
 

@@ -84,6 +84,11 @@ func (c *Config) load(src, name string, variables, options []string) error {
 	errs = append(errs, flagErrs...)
 	c.layers = [3][]assignment{file, env, flags}
 
+	defer func() { // also of what is wrong, which is shown
+		if c.origins[joinKey("cluster", "init")].Kind == FromFile {
+			c.fromFile(c.File.Cluster.Init)
+		}
+	}()
 	names := map[string]bool{}
 	for _, layer := range c.layers {
 		for _, a := range layer {
@@ -147,10 +152,22 @@ func (c *Config) cluster(name string) (cluster.Config, map[string]Origin, []erro
 			}
 		}
 	}
+	if all["init"].Kind == FromFile {
+		c.fromFile(cfg.Init)
+	}
 	for key := range own {
 		own[key] = all[key] // a stronger layer of [cluster] may have the last word
 	}
 	return cfg, own, errs
+}
+
+// fromFile makes paths that the file has relative to it.
+func (c *Config) fromFile(paths []string) {
+	for i, path := range paths {
+		if c.Path != "" && path != "" && !filepath.IsAbs(path) {
+			paths[i] = filepath.Join(filepath.Dir(c.Path), path)
+		}
+	}
 }
 
 // fileLayer parses a file into assignments. at says where its keys stand.

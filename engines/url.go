@@ -3,6 +3,7 @@ package engines
 import (
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // URL returns the connection URL of a database ("" = Info.Database) through the server's
@@ -27,6 +28,11 @@ func (i Info) URL(database string) string {
 	default:
 		return ""
 	}
-	u.RawQuery = q.Encode()
+	u.RawQuery = EncodeQuery(q)
 	return u.String()
 }
+
+// EncodeQuery encodes the parameters of a connection URL. Unlike url.Values.Encode it
+// writes a space as %20, since libpq takes a plus sign as it is (conninfo_uri_decode in
+// fe-connect.c).
+func EncodeQuery(q url.Values) string { return strings.ReplaceAll(q.Encode(), "+", "%20") }

@@ -252,7 +252,7 @@ func TestDestroyNothingElse(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "chapter"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Make(t.Context(), dir, "fake", nil); err == nil {
+	if err := m.Make(t.Context(), dir, cluster.Making{Engine: "fake"}, nil); err == nil {
 		t.Error("made a cluster in a directory that is not empty")
 	}
 	if _, err := m.Open(t.Context(), fake(dir)); err == nil {

@@ -49,12 +49,32 @@ func (s *Server) Differs(req Request) []string {
 	if want.TCP != "" && s.run.Info.TCP == "" {
 		out = append(out, "it runs without a TCP listener")
 	}
-	if _, port, err := net.SplitHostPort(want.TCP); err == nil && port != "0" && s.run.Info.TCP != "" {
-		if _, p, _ := net.SplitHostPort(s.run.Info.TCP); p != port {
-			out = append(out, fmt.Sprintf("it listens on port %s, not %s", p, port))
-		}
+	if p, port := s.otherPort(req); p != "" && have.TCP != want.TCP {
+		out = append(out, fmt.Sprintf("it listens on port %s, not %s", p, port))
 	}
 	return out
+}
+
+// PortTaken returns the TCP port that the server listens on where it was started to listen
+// on the one that req asks for, which another program had; else "".
+func (s *Server) PortTaken(req Request) string {
+	p, _ := s.otherPort(req)
+	if s.run.Spec.TCP != req.Spec.TCP {
+		return ""
+	}
+	return p
+}
+
+// otherPort returns the port that is bound and the one that is wanted, if they differ.
+func (s *Server) otherPort(req Request) (bound, wanted string) {
+	_, wanted, err := net.SplitHostPort(req.Spec.TCP)
+	if err != nil || wanted == "0" || s.run.Info.TCP == "" {
+		return "", ""
+	}
+	if _, bound, err = net.SplitHostPort(s.run.Info.TCP); err != nil || bound == wanted {
+		return "", ""
+	}
+	return bound, wanted
 }
 
 // tcpOr returns a TCP address with port 0 replaced by the port that was bound last, else

@@ -63,7 +63,7 @@ type record struct {
 	Engine  string    `json:"engine,omitempty"` // that made it
 	Port    int       `json:"port,omitempty"`   // TCP port that was bound last
 	Init    []InitRun `json:"init,omitempty"`   // SQL files that were run
-	Filled  bool      `json:"filled,omitempty"` // it was made by a copy: no file need be run
+	Filled  bool      `json:"filled,omitempty"` // it was made from a backup: which files were run is not known
 	Archive *Archive  `json:"archive,omitempty"`
 }
 

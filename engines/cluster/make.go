@@ -12,11 +12,21 @@ import (
 	"github.com/pgx-dev/pgx-dev/engines/place"
 )
 
+// A Making says what a cluster will be that Make fills.
+type Making struct {
+	// Engine will run it.
+	Engine string
+	// Init are the SQL files that were run in what it is a copy of.
+	Init []InitRun
+	// Unknown says that those are not known: then none will be run in it.
+	Unknown bool
+}
+
 // Make fills a data directory that is not there yet by other means than an engine's: a
 // copy, a backup. fill makes and fills the directory tmp, which takes its place when fill
-// has succeeded, and is removed otherwise. engine will run it. Nobody sees it before. An existing cluster is
-// an error wrapping fs.ErrExist.
-func (m *Manager) Make(ctx context.Context, dir, engine string, fill func(ctx context.Context, tmp string) error) error {
+// has succeeded, and is removed otherwise. Nobody sees it before. An existing cluster is an
+// error wrapping fs.ErrExist.
+func (m *Manager) Make(ctx context.Context, dir string, how Making, fill func(ctx context.Context, tmp string) error) error {
 	f, err := at(dir)
 	if err != nil {
 		return err
@@ -47,7 +57,7 @@ func (m *Manager) Make(ctx context.Context, dir, engine string, fill func(ctx co
 		err = os.Chmod(tmp, 0o700)
 	}
 	if err == nil {
-		err = f.updateRecord(func(r *record) { *r = record{Engine: engine, Filled: true} })
+		err = f.updateRecord(func(r *record) { *r = record{Engine: how.Engine, Init: how.Init, Filled: how.Unknown} })
 	}
 	if err == nil {
 		err = os.Rename(tmp, f.dir)

@@ -65,6 +65,15 @@ func (r Request) engineFor(rec record) (string, error) {
 	return cmp.Or(r.Engine, rec.Engine, DefaultEngine), nil
 }
 
+// Accept returns an error if the cluster of which st tells cannot be opened by the engine
+// that r asks for.
+func (r Request) Accept(st Status) error {
+	if _, err := r.engineFor(record{Engine: st.Engine}); err != nil {
+		return fmt.Errorf("open cluster %s: %w", st.Dir, err)
+	}
+	return nil
+}
+
 // Open returns the running server of a data directory, which it creates and starts where
 // need be. The caller is a user of it until it calls Close or ends. Open waits while
 // another process starts, stops or destroys the cluster. Errors wrap those of
@@ -116,6 +125,9 @@ func (m *Manager) openLocked(ctx context.Context, f files, req Request, j job) (
 		}
 		if run == nil {
 			break
+		}
+		if !f.exists() {
+			return nil, fmt.Errorf("open cluster %s: its data directory is gone while its server runs; end that first (pgx-dev down): %w", f.dir, engines.ErrLocked)
 		}
 		srv, err := m.attach(ctx, f, run, req)
 		if err == nil {
@@ -263,7 +275,10 @@ func (m *Manager) Stop(ctx context.Context, dir string, opts StopOptions) (users
 		return 0, err
 	}
 	if !f.exists() {
-		return 0, fmt.Errorf("stop cluster %s: %w", dir, engines.ErrNotExist)
+		// A server may outlive its data directory, which somebody removed.
+		if alive, err := f.supervised(); err != nil || !alive {
+			return 0, fmt.Errorf("stop cluster %s: %w", dir, cmp.Or(err, engines.ErrNotExist))
+		}
 	}
 	if opts.Kill {
 		if err := f.killSilent(ctx); err != nil {

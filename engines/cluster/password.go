@@ -116,6 +116,6 @@ func TCPURL(info engines.Info, database, password, passfile string) string {
 	} else {
 		q.Set("passfile", passfile)
 	}
-	u.RawQuery = q.Encode()
+	u.RawQuery = engines.EncodeQuery(q)
 	return u.String()
 }

@@ -81,11 +81,14 @@ func hasCode(err error, codes ...string) bool {
 	return ok && slices.Contains(codes, pg.Code)
 }
 
+// An InitLeft is an SQL file that Init did not run, and why.
+type InitLeft struct{ File, Why string }
+
 // Init runs SQL files in a database of s, in order, each once in the cluster's life: what
-// was run is recorded, and one that failed is run again next time. A file that has changed
-// since it was run is not run again; changed lists those. Concurrent calls wait for one
+// was run is recorded, and one that failed is run again next time. Of the files that are not
+// run, left lists those that people should be told of. Concurrent calls wait for one
 // another. progress, if not nil, is told each file before it is run.
-func (s *Server) Init(ctx context.Context, database string, paths []string, progress func(path string)) (changed []string, err error) {
+func (s *Server) Init(ctx context.Context, database string, paths []string, progress func(path string)) (left []InitLeft, err error) {
 	if len(paths) == 0 {
 		return nil, nil
 	}
@@ -99,7 +102,10 @@ func (s *Server) Init(ctx context.Context, database string, paths []string, prog
 		return nil, err
 	}
 	if r.Filled {
-		return nil, nil // a clone has what its original has
+		for _, path := range paths {
+			left = append(left, InitLeft{path, "the cluster comes from a backup, which may have had it"})
+		}
+		return left, nil
 	}
 	done := map[string]string{}
 	for _, run := range r.Init {
@@ -108,17 +114,17 @@ func (s *Server) Init(ctx context.Context, database string, paths []string, prog
 	for _, path := range paths {
 		path, err := filepath.Abs(path)
 		if err != nil {
-			return changed, err
+			return left, err
 		}
 		text, err := os.ReadFile(path)
 		if err != nil {
-			return changed, fmt.Errorf("read the SQL file to start with: %w", err)
+			return left, fmt.Errorf("read the SQL file to start with: %w", err)
 		}
 		sum := sha256.Sum256(text)
 		hash := hex.EncodeToString(sum[:])
 		if before, ok := done[path]; ok {
 			if before != hash {
-				changed = append(changed, path)
+				left = append(left, InitLeft{path, "it has changed since it was run in this cluster"})
 			}
 			continue
 		}
@@ -126,16 +132,16 @@ func (s *Server) Init(ctx context.Context, database string, paths []string, prog
 			progress(path)
 		}
 		if err := s.runFile(ctx, database, path, string(text)); err != nil {
-			return changed, err
+			return left, err
 		}
 		err = s.f.updateRecord(func(r *record) {
 			r.Init = append(r.Init, InitRun{path, hash, time.Now()})
 		})
 		if err != nil {
-			return changed, err
+			return left, err
 		}
 	}
-	return changed, nil
+	return left, nil
 }
 
 // runFile uses a connection of its own, so that no file's settings reach the next one.

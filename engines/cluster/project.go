@@ -49,6 +49,12 @@ func MakeProject(dir string) error {
 	if fi, err := os.Stat(dir); err == nil && !fi.IsDir() {
 		return fmt.Errorf("%s is a file where the state directory should be; move it away", dir)
 	}
+	switch left, err := os.ReadDir(dir); {
+	case err == nil && len(left) > 0:
+		return nil // not a new one, or somebody's own, which git is not to ignore
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("make the state directory: %w", err)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the state directory: %w", err)
 	}

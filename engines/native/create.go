@@ -93,8 +93,7 @@ func (e *Engine) runtimeOf(ctx context.Context, dir, constraint string) (Runtime
 		return Runtime{}, err
 	}
 	if own, err := ParseVersion(major); err == nil && !c.allowsMajor(own) {
-		return Runtime{}, fmt.Errorf("it was made by PostgreSQL %s, not %s: %w; ask for %s, name another directory, "+
-			"or dump it with %s and load the dump into a new one", major, constraint, engines.ErrVersion, major, major)
+		return Runtime{}, notAllowed(major, constraint)
 	}
 	rt, err := e.Select(ctx, constraint)
 	if err != nil {
@@ -105,6 +104,29 @@ func (e *Engine) runtimeOf(ctx context.Context, dir, constraint string) (Runtime
 			major, rt.Bindir, rt.Version, engines.ErrVersion, major)
 	}
 	return rt, nil
+}
+
+// CheckVersion returns an error wrapping engines.ErrVersion if the data directory dir, should
+// there be one, was made by a major version that the constraint does not allow. It runs no
+// program and needs no runtime.
+func CheckVersion(dir, constraint string) error {
+	major, err := DirVersion(dir)
+	if err != nil || constraint == "" {
+		return nil //nolint:nilerr // nothing there, or nothing asked
+	}
+	c, err := ParseConstraint(constraint)
+	if err != nil {
+		return err
+	}
+	if own, err := ParseVersion(major); err == nil && !c.allowsMajor(own) {
+		return notAllowed(major, constraint)
+	}
+	return nil
+}
+
+func notAllowed(major, constraint string) error {
+	return fmt.Errorf("it was made by PostgreSQL %s, not %s: %w; ask for %s, name another directory, "+
+		"or dump it with %s and load the dump into a new one", major, constraint, engines.ErrVersion, major, major)
 }
 
 // make makes the cluster beside its place and renames it there, so that a killed process

@@ -125,7 +125,7 @@ func (h *atURL) Env(database string) []string {
 	u.Path = "/" + database
 	q := u.Query()
 	q.Del("dbname")
-	u.RawQuery = q.Encode()
+	u.RawQuery = engines.EncodeQuery(q)
 	env := []string{
 		"PGHOST=" + h.cfg.Host, "PGPORT=" + strconv.Itoa(int(h.cfg.Port)), "PGUSER=" + h.cfg.User,
 		"PGDATABASE=" + database, "DATABASE_URL=" + u.String(),

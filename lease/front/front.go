@@ -110,7 +110,7 @@ func (f *Front) listenUnix(dir string) error {
 	if f.listener, err = net.Listen("unix", path); err != nil {
 		return errors.Join(err, f.lock.Remove())
 	}
-	f.url = "postgresql:///lease?" + url.Values{"host": {dir}, "sslmode": {"disable"}}.Encode()
+	f.url = "postgresql:///lease?" + engines.EncodeQuery(url.Values{"host": {dir}, "sslmode": {"disable"}})
 	return nil
 }
 
