@@ -81,11 +81,8 @@ func (t target) resolve(env *Env) (dir, name string, err error) {
 	if err := cluster.CheckName(name); err != nil {
 		return "", "", &ExitError{ExitUsage, err}
 	}
-	project, err := env.StateDir()
+	project, err := project(env)
 	if err != nil {
-		return "", "", err
-	}
-	if project, err = place.Resolve(project); err != nil {
 		return "", "", err
 	}
 	dir, err = cluster.Find(project, name)
@@ -102,6 +99,9 @@ func project(env *Env) (string, error) {
 	dir, err := env.StateDir()
 	if err != nil {
 		return "", err
+	}
+	if fi, err := os.Stat(dir); err == nil && !fi.IsDir() {
+		return "", fmt.Errorf("%s is a file where the state directory should be; move it away, or choose another by --state-dir or $%s", dir, EnvState)
 	}
 	return place.Resolve(dir)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
+	"github.com/pgx-dev/pgx-dev/engines/native"
 )
 
 // upCmd creates and starts a cluster and serves.
@@ -90,6 +91,17 @@ func (c *upCmd) opening(env *Env) (opening, error) {
 		return o, usageError("--spare goes with --temp")
 	case c.Idle < 0:
 		return o, usageError("--idle must not be negative")
+	}
+	if _, err := native.ParseConstraint(c.PG); c.PG != "" && err != nil {
+		return o, usageError("--pg: %w", err)
+	}
+	for name := range c.Set {
+		switch name {
+		case "":
+			return o, usageError("--set =%s: a setting has a name", c.Set[name])
+		case "port":
+			return o, usageError("--set port=%s: the port is --tcp's", c.Set[name])
+		}
 	}
 	cfg, err := clusterConfig(env, c.target)
 	if err != nil {
