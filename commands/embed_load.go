@@ -27,7 +27,7 @@ type embedLoadCmd struct {
 
 // Help is the command's long help.
 func (*embedLoadCmd) Help() string {
-	return `SQL takes effect as a whole or not at all, unless its first line begins with "-- pgx-dev: no-transaction". An archive needs a directory that is not there or empty. What fails leaves a new directory away.`
+	return `SQL takes effect as a whole or not at all, unless its first line begins with "-- no-transaction". An archive needs a directory that is not there or empty. What fails leaves a new directory away.`
 }
 
 // Run loads it.

@@ -45,8 +45,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // Run carries out the SQL text src, which name stands for in errors, in one transaction
 // unless it begins with NoTransaction. Text that pg_dump wrote is understood: COPY … FROM
 // stdin takes the lines after it up to "\.", and \restrict and \unrestrict are passed
-// over. Other psql commands are errors, found before anything is carried out. An error is
-// an *Error.
+// over. Other psql commands are errors, and so is transaction control in a file that runs in
+// one transaction, unless it only wraps the whole file; both are found before anything is
+// carried out. An error is an *Error.
 func Run(ctx context.Context, conn *pgconn.PgConn, name, src string) error {
 	steps, err := parse(name, src)
 	if err != nil {
@@ -54,6 +55,9 @@ func Run(ctx context.Context, conn *pgconn.PgConn, name, src string) error {
 	}
 	if strings.HasPrefix(src, NoTransaction) {
 		return runSteps(ctx, conn, name, src, steps)
+	}
+	if steps, err = withinTransaction(name, src, steps); err != nil {
+		return err
 	}
 	if _, err := conn.Exec(ctx, "BEGIN").ReadAll(); err != nil {
 		return &Error{name, 0, err}
