@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -92,6 +91,10 @@ func (s *Server) Init(ctx context.Context, database string, paths []string, prog
 	if len(paths) == 0 {
 		return nil, nil
 	}
+	files, err := readInputs(ctx, paths) // before the lock, which nobody is to hold while a pipe is silent
+	if err != nil {
+		return nil, err
+	}
 	lock, err := dirlock.Exclusive(ctx, filepath.Join(s.f.control, "init.lock"))
 	if err != nil {
 		return nil, err
@@ -111,16 +114,9 @@ func (s *Server) Init(ctx context.Context, database string, paths []string, prog
 	for _, run := range r.Init {
 		done[run.File] = run.SHA256
 	}
-	for _, path := range paths {
-		path, err := filepath.Abs(path)
-		if err != nil {
-			return left, err
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return left, fmt.Errorf("read the SQL file to start with: %w", err)
-		}
-		sum := sha256.Sum256(text)
+	for _, file := range files {
+		path := file.path
+		sum := sha256.Sum256(file.text)
 		hash := hex.EncodeToString(sum[:])
 		if before, ok := done[path]; ok {
 			if before != hash {
@@ -131,7 +127,7 @@ func (s *Server) Init(ctx context.Context, database string, paths []string, prog
 		if progress != nil {
 			progress(path)
 		}
-		if err := s.runFile(ctx, database, path, string(text)); err != nil {
+		if err := s.runFile(ctx, database, path, string(file.text)); err != nil {
 			return left, err
 		}
 		err = s.f.updateRecord(func(r *record) {
@@ -142,6 +138,28 @@ func (s *Server) Init(ctx context.Context, database string, paths []string, prog
 		}
 	}
 	return left, nil
+}
+
+// An input is an SQL file with its contents.
+type input struct {
+	path string // absolute
+	text []byte
+}
+
+func readInputs(ctx context.Context, paths []string) ([]input, error) {
+	var files []input
+	for _, path := range paths {
+		path, err := filepath.Abs(path)
+		if err != nil {
+			return nil, err
+		}
+		text, err := readInput(ctx, path)
+		if err != nil {
+			return nil, fmt.Errorf("read the SQL file to start with: %w", err)
+		}
+		files = append(files, input{path, text})
+	}
+	return files, nil
 }
 
 // runFile uses a connection of its own, so that no file's settings reach the next one.
