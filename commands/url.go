@@ -50,12 +50,16 @@ func (c *urlCmd) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	if c.Password {
+		if srv.Info().TCP == "" {
+			_, name, _ := c.resolve(env) // attach has resolved it
+			return usageError("cluster %s has no TCP listener, so no password; see up --tcp", name)
+		}
+		if _, err := srv.PassFile(ctx); err != nil { // somebody may have removed it
+			return err
+		}
 		password, err := srv.Password()
 		if err != nil {
 			return err
-		}
-		if srv.Info().TCP == "" || password == "" {
-			return usageError("cluster %s has no TCP listener, so no password; see up --tcp", c.Name)
 		}
 		url = srv.TCPURL(cfg.Database, password)
 	}

@@ -18,8 +18,8 @@ import (
 )
 
 // PassFile returns the path of a password file (libpq's pgpass format) for the server's
-// TCP listener. It is made with mode 0600, and the superuser gets a random password, when
-// it is not there.
+// TCP listener. When it is not there it is made with mode 0600, and the superuser gets a
+// random password.
 func (s *Server) PassFile(ctx context.Context) (string, error) {
 	return s.f.pgpass(), MakePassFile(ctx, s, s.f.pgpass())
 }
@@ -28,7 +28,7 @@ func (s *Server) PassFile(ctx context.Context) (string, error) {
 func (s *Server) Password() (string, error) { return ReadPassFile(s.f.pgpass()) }
 
 // MakePassFile gives the superuser of srv a random password and writes it to a new
-// password file at path, with mode 0600, unless there is one already. Its directory must
+// password file at path, with mode 0600, unless there is one already, whose mode is put right. Its directory must
 // exist and is where concurrent calls wait for one another.
 func MakePassFile(ctx context.Context, srv engines.Server, path string) error {
 	lock, err := dirlock.Exclusive(ctx, filepath.Join(filepath.Dir(path), "init.lock"))
@@ -36,8 +36,11 @@ func MakePassFile(ctx context.Context, srv engines.Server, path string) error {
 		return err
 	}
 	defer func() { _ = lock.Unlock() }()
-	if _, err := os.Stat(path); err == nil {
-		return nil
+	if fi, err := os.Stat(path); err == nil {
+		if fi.Mode().Perm()&0o077 == 0 {
+			return nil
+		}
+		return os.Chmod(path, 0o600) // as libpq wants it, too, which else passes the file over
 	}
 	password := randomPassword()
 	if err := setPassword(ctx, srv, password); err != nil {
