@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,10 +14,12 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
 	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/cluster"
 )
 
 // A variable is one environment variable.
@@ -29,6 +32,9 @@ type served interface {
 	Password() (string, error)
 	PassFile(ctx context.Context) (string, error)
 	TCPURL(database, password string) string
+	Dial(ctx context.Context) (net.Conn, error)
+	Done() <-chan struct{}
+	Err() error
 }
 
 // clusterEnv returns what makes any client use a database of srv.
@@ -42,11 +48,11 @@ func clusterEnv(srv served, database string) ([]variable, error) {
 	if info.TCP != "" {
 		// Who asks for TCP has a client that cannot do without, and most of those know no
 		// password file.
-		password, err := srv.Password()
+		passfile, err := srv.PassFile(context.Background())
 		if err != nil {
 			return nil, err
 		}
-		passfile, err := srv.PassFile(context.Background())
+		password, err := srv.Password()
 		if err != nil {
 			return nil, err
 		}
@@ -115,7 +121,53 @@ func runWith(ctx context.Context, env *Env, srv served, database string, argv []
 	cmd := exec.Command(path)
 	cmd.Args = argv
 	cmd.Env = vars
-	return runForeground(ctx, env, cmd)
+	stop := tellEnd(env, srv)
+	defer stop()
+	err = runForeground(ctx, env, cmd)
+	awaitDeath(ctx, srv)
+	return err
+}
+
+// awaitDeath waits, if a server does not answer, until that is known as its end: a command
+// may end for it, or may have ended it, before we know.
+func awaitDeath(ctx context.Context, srv served) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if conn, err := srv.Dial(ctx); err == nil {
+		_ = conn.Close()
+		return
+	}
+	select {
+	case <-srv.Done():
+	case <-ctx.Done():
+	}
+}
+
+// tellEnd says on stderr when a server ends before stop is called: the command that uses it
+// sees broken connections only.
+func tellEnd(env *Env, srv served) (stop func()) {
+	over := make(chan struct{})
+	var work sync.WaitGroup
+	work.Go(func() {
+		select {
+		case <-over:
+			select {
+			case <-srv.Done():
+			default:
+				return
+			}
+		case <-srv.Done():
+		}
+		if s, ok := srv.(*cluster.Server); ok && s.Ended().Why != "" {
+			env.UI.Warn("the cluster was stopped (%s) while the command was using it", s.Ended().Why)
+			return
+		}
+		env.UI.Warn("while the command was using it: %v", cmp.Or(srv.Err(), errors.New("the server ended by itself")))
+	})
+	return func() {
+		close(over)
+		work.Wait()
+	}
 }
 
 // lookPath finds a program on the PATH that it will itself have.
@@ -141,9 +193,11 @@ func lookPath(name string, vars []string) (string, error) {
 }
 
 // runForeground runs cmd on our streams and passes on the signal that ends ctx. On a
-// terminal Ctrl-C reaches the command without us.
+// terminal Ctrl-C reaches the command without us. When this process is killed, Linux kills
+// the command as well.
 func runForeground(ctx context.Context, env *Env, cmd *exec.Cmd) error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = env.Stdin, env.Stdout, env.Stderr
+	defer dieWithUs(cmd)()
 	if err := cmd.Start(); err != nil {
 		code := ExitFailed
 		switch {
@@ -169,6 +223,8 @@ func runForeground(ctx context.Context, env *Env, cmd *exec.Cmd) error {
 		_ = cmd.Process.Signal(sig)
 	})
 	defer stop()
+	env.quits.Add(1)
+	defer env.quits.Add(-1)
 	defer passOnQuit(cmd.Process, terminal)()
 	return ChildError(cmd.Wait())
 }

@@ -76,7 +76,9 @@ func (d *embedded) serve(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	env.UI.Printf("%s\n", url)
+	if err := env.ready(url); err != nil {
+		return err
+	}
 	select {
 	case <-ctx.Done():
 		env.Log.Info("stop", "cause", context.Cause(ctx))

@@ -40,6 +40,7 @@ type Env struct {
 	detached    bool   // this process was left in the background
 	detachedLog string // where its stderr goes
 	hangup      atomic.Pointer[chan struct{}]
+	quits       atomic.Int32 // commands to which SIGQUIT is passed on
 
 	globals Globals
 	config  func() (*config.Config, error)

@@ -1,6 +1,9 @@
 package commands
 
-import "os"
+import (
+	"os"
+	"syscall"
+)
 
 // reloads returns a channel that gets a value for each SIGHUP from now on, as servers take
 // it for "read your files again". With a terminal SIGHUP says that it is gone, and ends us
@@ -13,6 +16,17 @@ func (e *Env) reloads() <-chan struct{} {
 	}
 	e.hangup.Store(&c)
 	return c
+}
+
+// takes reports whether a signal is none that ends us: somebody else here has it.
+func (e *Env) takes(sig os.Signal) bool {
+	switch sig {
+	case syscall.SIGHUP:
+		return e.hungUp()
+	case syscall.SIGQUIT:
+		return e.quits.Load() > 0
+	}
+	return false
 }
 
 // hungUp takes a SIGHUP for whoever asked for it.

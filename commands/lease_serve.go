@@ -100,7 +100,9 @@ func serveLeases(ctx context.Context, env *Env, f *leaseFlags, command []string)
 		}
 		return runLeased(ctx, env, command, vars, nil)
 	}
-	env.UI.Printf("%s\n", plans[0].socket)
+	if err := env.ready(plans[0].socket); err != nil {
+		return err
+	}
 	select {
 	case <-ctx.Done():
 	case <-s.Draining():
@@ -161,7 +163,6 @@ func runLeased(ctx context.Context, env *Env, argv, leaseEnv []string, connectio
 		cmd.ExtraFiles = make([]*os.File, leaseFD-3+1)
 		cmd.ExtraFiles[leaseFD-3] = connection
 	}
-	defer dieWithUs(cmd)()
 	return runForeground(ctx, env, cmd)
 }
 

@@ -29,7 +29,7 @@ import (
 // agree.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
 	env := newEnv(stdin, stdout, stderr, environ)
-	ctx, stop := withSignals(context.Background(), env.hungUp)
+	ctx, stop := withSignals(context.Background(), env.takes)
 	defer stop()
 
 	err := run(ctx, env, args)
@@ -146,14 +146,15 @@ func split(err error) []error {
 	return all
 }
 
-// withSignals returns a context that SIGINT, SIGTERM or SIGHUP cancels, with the signal as
-// its cause. After the first one the next has its usual effect, so that a second Ctrl-C
+// withSignals returns a context that SIGINT, SIGTERM, SIGHUP or SIGQUIT cancels, with the
+// signal as its cause. After the first one the next has its usual effect, so that a second Ctrl-C
 // ends a pgx-dev that is slow to end. A signal that was ignored when the process started
-// (nohup) stays ignored; a SIGHUP that hungUp takes has no other effect.
-func withSignals(parent context.Context, hungUp func() bool) (context.Context, func()) {
+// (nohup) stays ignored; one that takes says is
+// somebody's has no effect here.
+func withSignals(parent context.Context, takes func(os.Signal) bool) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
-	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
 		if !signal.Ignored(sig) {
 			signal.Notify(signals, sig)
 		}
@@ -164,7 +165,7 @@ func withSignals(parent context.Context, hungUp func() bool) (context.Context, f
 		for {
 			select {
 			case sig := <-signals:
-				if sig == syscall.SIGHUP && hungUp() {
+				if takes(sig) {
 					continue
 				}
 				signal.Stop(signals)

@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"errors"
+	"os"
 	"reflect"
 	"strings"
 	"syscall"
@@ -13,8 +14,8 @@ import (
 
 // TestSignals checks that a signal cancels the context and is its cause.
 func TestSignals(t *testing.T) {
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
-		ctx, stop := withSignals(t.Context(), func() bool { return false })
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+		ctx, stop := withSignals(t.Context(), func(os.Signal) bool { return false })
 		if err := syscall.Kill(syscall.Getpid(), sig); err != nil {
 			t.Fatal(err)
 		}

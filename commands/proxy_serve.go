@@ -212,9 +212,9 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		go func() { done <- front.run(ctx, env) }()
 	} else {
 		reloads = env.reloads()
-		env.UI.Printf("%s\n", shown)
+		err = env.ready(shown)
 	}
-	for running := true; running; {
+	for running := err == nil; running; {
 		select {
 		case <-ctx.Done():
 			if env.Command != nil {

@@ -164,13 +164,16 @@ func serve(ctx context.Context, env *Env, srv *cluster.Server, cfg cluster.Confi
 		return errors.Join(err, srv.Close(context.WithoutCancel(ctx)))
 	}
 	if detach {
-		if err := srv.Pin(ctx, cfg.Idle); err != nil {
-			return errors.Join(err, srv.Close(context.WithoutCancel(ctx)))
+		// First the URL: a server of which nobody knows is not to be left running.
+		err := env.ready(url)
+		if err == nil {
+			err = srv.Pin(ctx, cfg.Idle)
 		}
-		env.UI.Printf("%s\n", url)
-		return srv.Close(ctx)
+		return errors.Join(err, srv.Close(context.WithoutCancel(ctx)))
 	}
-	env.UI.Printf("%s\n", url)
+	if err := env.ready(url); err != nil {
+		return errors.Join(err, srv.Close(context.WithoutCancel(ctx)))
+	}
 	select {
 	case <-ctx.Done():
 		env.Log.Info("stop", "cause", context.Cause(ctx))

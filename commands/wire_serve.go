@@ -140,8 +140,8 @@ func (f *wireServing) serve(ctx context.Context, env *Env, h pgserver.Handler, d
 		err = front.run(ctx, env)
 	} else {
 		reloads := env.reloads()
-		env.UI.Printf("%s\n", shown)
-		for waiting := true; waiting; {
+		err = env.ready(shown)
+		for waiting := err == nil; waiting; {
 			select {
 			case <-reloads:
 				if e := errors.Join(srv.reload(), renew()); e != nil {

@@ -84,7 +84,9 @@ func (c *wireTapCmd) serve(ctx context.Context, env *Env, to *wireTarget) (err e
 		if c.JSON && c.Output == "" {
 			print.ready(front.url(false))
 		} else {
-			env.UI.Printf("%s\n", front.url(false))
+			if err := env.ready(front.url(false)); err != nil {
+				return err
+			}
 		}
 		return errors.Join(t.Serve(serving, front), print.err)
 	}
