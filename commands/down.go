@@ -14,7 +14,7 @@ import (
 type downCmd struct {
 	target
 	IfIdle bool `xor:"whom" help:"Only if nobody uses it; else exit with 3."`
-	Force  bool `xor:"whom" help:"Also if its supervisor does not answer: end that, in the end by SIGKILL."`
+	Force  bool `xor:"whom" help:"Also if its supervisor does not answer, or its postmaster is stopped: end them, in the end by SIGKILL."`
 }
 
 // Run stops it; a temporary one is destroyed by that.

@@ -31,6 +31,7 @@ type request struct {
 	Cmd  string        `json:"cmd"`
 	User *User         `json:"user,omitempty"`
 	Why  string        `json:"why,omitempty"`
+	Kill bool          `json:"kill,omitempty"` // stop: do not be polite for long
 	Pin  bool          `json:"pin,omitempty"`
 	Idle time.Duration `json:"idle,omitempty"`
 }

@@ -136,6 +136,10 @@ func (f files) killSupervisor(ctx context.Context, run *running) error {
 	if err := f.awaitEnd(ctx); err != nil {
 		return err
 	}
+	// The death signal had no effect on a postmaster that is stopped, too.
+	if err := run.killFrozen(); err != nil {
+		return err
+	}
 	if err := os.Remove(f.run()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -150,7 +154,7 @@ const answerWithin = 5 * time.Second
 func (r *running) ask(ctx context.Context, c *controlConn, req request) (response, error) {
 	patience := answerWithin
 	if req.Cmd == "stop" {
-		patience += stopGrace
+		patience += stopGrace + killGrace
 	}
 	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -258,8 +258,9 @@ type StopOptions struct {
 	Why string
 	// OnlyIdle leaves a cluster alone that has users.
 	OnlyIdle bool
-	// Kill ends a supervisor that does not answer, in the end by SIGKILL: the server then
-	// recovers from its write-ahead log at the next start.
+	// Kill ends a supervisor that does not answer, a postmaster that is stopped (SIGSTOP) and
+	// one that does not shut down in 5 s, in the end by SIGKILL: the server then recovers from
+	// its write-ahead log at the next start. Without it a stopped postmaster is an error.
 	Kill bool
 }
 
@@ -329,7 +330,10 @@ func (m *Manager) stopLocked(ctx context.Context, f files, opts StopOptions) (us
 	status, err := run.askOnce(ctx, request{Cmd: "status"})
 	if err == nil {
 		users = len(status.Users)
-		_, err = run.askOnce(ctx, request{Cmd: "stop", Why: opts.Why})
+		if pid := run.frozen(); pid != 0 && !opts.Kill {
+			return users, fmt.Errorf("stop cluster %s: %w", f.dir, &frozenError{pid})
+		}
+		_, err = run.askOnce(ctx, request{Cmd: "stop", Why: opts.Why, Kill: opts.Kill})
 	}
 	switch {
 	case err == nil:

@@ -59,8 +59,9 @@ func (m *Manager) Supervise(ctx context.Context, in io.Reader, out io.Writer) er
 }
 
 type stopRequest struct {
-	why  string
-	done chan<- struct{}
+	why   string
+	force bool // see StopOptions.Kill
+	done  chan<- struct{}
 }
 
 // A supervisor owns one server. Its loop (serve) alone decides about the end.
@@ -80,6 +81,7 @@ type supervisor struct {
 	idleLimit chan time.Duration // the newest limit, for watchIdle
 	claimed   chan struct{}      // closed when a temporary cluster got its user
 	stop      chan stopRequest   // somebody who holds trans.lock wants the end
+	force     bool               // by whatever means; the loop's own
 
 	asking    sync.WaitGroup // what waits for trans.lock
 	endAsking context.CancelFunc
@@ -202,6 +204,7 @@ func (s *supervisor) serve(ctx context.Context, starterGone <-chan struct{}) err
 			_ = l.Unlock()
 			return nil
 		case r := <-s.stop:
+			s.force = r.force
 			s.end(Ended{Why: r.why}, true)
 			close(r.done)
 			return nil
@@ -335,7 +338,14 @@ func (s *supervisor) end(why Ended, locked bool) {
 }
 
 func (s *supervisor) closeServer() {
-	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	grace := stopGrace
+	if s.force {
+		grace = forcedGrace
+		if err := s.run.killFrozen(); err != nil {
+			s.log.Error("stop the server", "err", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if s.front != nil {
 		s.front.close()
@@ -371,7 +381,7 @@ func (s *supervisor) handle(c *controlConn) {
 			return
 		}
 		if req.Cmd == "stop" {
-			s.askStop(req.Why)
+			s.askStop(req.Why, req.Kill)
 			_ = c.send(response{OK: true})
 			return
 		}
@@ -386,10 +396,10 @@ func (s *supervisor) handle(c *controlConn) {
 }
 
 // askStop returns when the loop has ended the server.
-func (s *supervisor) askStop(why string) {
+func (s *supervisor) askStop(why string, force bool) {
 	done := make(chan struct{})
 	select {
-	case s.stop <- stopRequest{why, done}:
+	case s.stop <- stopRequest{why, force, done}:
 		<-done
 	case <-s.srv.Done():
 	}
