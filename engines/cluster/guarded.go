@@ -153,7 +153,10 @@ const answerWithin = 5 * time.Second
 // for a stop.
 func (r *running) ask(ctx context.Context, c *controlConn, req request) (response, error) {
 	patience := answerWithin
-	if req.Cmd == "stop" {
+	switch {
+	case req.Cmd == "stop" && req.Kill:
+		patience += forcedGrace + killGrace
+	case req.Cmd == "stop":
 		patience += stopGrace + killGrace
 	}
 	waiting, cancel := context.WithTimeout(ctx, patience)
