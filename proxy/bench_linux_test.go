@@ -285,7 +285,7 @@ func BenchmarkProxy(b *testing.B) {
 		}
 	}
 	bench := program(b, "pgbench", "PGBENCH", "install the package postgresql-contrib or postgresql")
-	srv := startServer(b, engines.Spec{TCP: "127.0.0.1:0", Params: map[string]string{"max_connections": "300", "shared_buffers": "256MB"}})
+	srv := startServer(b, engines.Spec{TCP: "127.0.0.1:0", Params: map[string]string{"max_connections": "1000", "shared_buffers": "256MB"}})
 	_, tcp, err := net.SplitHostPort(srv.Info().TCP)
 	if err != nil {
 		b.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"unique"
 
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/setting"
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -133,12 +134,16 @@ func (s *session) login(t *pgserver.Takeover) error {
 		return refuse(err)
 	}
 	s.want = s.startup
+	pid := uint32(0)
 	if s.replication() == "" {
-		if err := s.welcome(); err != nil {
+		if pid, err = s.early(); err == nil && pid == 0 {
+			err = s.welcome()
+		}
+		if err != nil {
 			return refuse(err)
 		}
 	}
-	s.p.add(s)
+	s.p.add(s, pid)
 	if s.replication() != "" {
 		return s.openReplication(greeting)
 	}
@@ -156,6 +161,31 @@ func (s *session) login(t *pgserver.Takeover) error {
 	return s.toClient(greeting)
 }
 
+// early gives a client in session mode its connection at once, if there is one to spare, and
+// returns the server's process id: a client that has a server to itself can know it by the
+// number that it has there. 0 is none.
+func (s *session) early() (pid uint32, err error) {
+	if s.db.Mode != Session || s.db.Sharded != nil {
+		return 0, nil
+	}
+	p, err := s.db.Servers.Pick(s.ctx, route.Primary)
+	if err != nil {
+		return 0, err
+	}
+	if st := p.Stats(); st.Waiting > 0 || st.Idle == 0 && st.Active+st.Connecting >= st.Size {
+		return 0, nil // it will wait when it asks for something
+	}
+	c, err := s.first()
+	if err != nil {
+		return 0, err
+	}
+	c.Attach(s)
+	s.mu.Lock()
+	s.server = c
+	s.mu.Unlock()
+	return c.PID(), nil
+}
+
 // welcome finds out what a server reports for the client's startup parameters. A server that
 // refuses them refuses the client.
 func (s *session) welcome() error {
@@ -163,22 +193,31 @@ func (s *session) welcome() error {
 		s.reported = told
 		return nil
 	}
-	c, err := s.checkout(s.ctx, route.Primary)
+	c, err := s.first()
 	if err != nil {
 		return err
+	}
+	c.Release()
+	s.db.welcome.put(s.startup, s.reported)
+	return nil
+}
+
+// first returns a connection with the client's startup parameters.
+func (s *session) first() (*pool.Conn, error) {
+	c, err := s.checkout(s.ctx, route.Primary)
+	if err != nil {
+		return nil, err
 	}
 	if sql := syncSQL(c, s.startup); sql != "" {
 		if err := setParams(s.ctx, c, sql); err != nil {
 			c.Unknown = true
 			c.Release()
-			return err
+			return nil, err
 		}
 		c.Have, c.Unknown = s.startup, false
 	}
 	s.reported = c.Reported
-	c.Release()
-	s.db.welcome.put(s.startup, s.reported)
-	return nil
+	return c, nil
 }
 
 // startupParams makes a set of what the startup message says of parameters.

@@ -90,7 +90,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.closing.Store(true)
 	for _, s := range p.all() {
 		s.mu.Lock()
-		idle := s.server == nil && s.waiting == nil && s.queue.len() == 0 && !s.holds && !(s.sharded != nil && s.delivering)
+		idle := s.waiting == nil && s.queue.len() == 0 && !s.delivering && !s.unsynced && (s.server == nil || s.server.Status == wire.TxIdle) && !s.holds && !(s.sharded != nil && s.delivering)
 		s.mu.Unlock()
 		if idle {
 			s.kill(errShutdown)
@@ -119,10 +119,16 @@ func (p *Proxy) all() []*session {
 	return out
 }
 
-// add gives a session a number, which its client takes for a process id: a positive int32.
-func (p *Proxy) add(s *session) {
+// add gives a session a number, which its client takes for a process id: a positive int32. It
+// is the one wanted, unless that is 0 or taken.
+func (p *Proxy) add(s *session, wanted uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if wanted != 0 && wanted <= 0x7fffffff && p.sessions[wanted] == nil {
+		s.id = wanted
+		p.sessions[s.id] = s
+		return
+	}
 	for {
 		if p.last = (p.last + 1) & 0x7fffffff; p.last != 0 && p.sessions[p.last] == nil {
 			break

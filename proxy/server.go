@@ -67,6 +67,8 @@ func (s *session) Data(c *pool.Conn, b []byte) (int, error) {
 		switch {
 		case s.mayRelease():
 			s.release()
+		case s.p.closing.Load() && s.queue.len() == 0 && c.Status == wire.TxIdle && !s.writing && !s.unsynced:
+			s.p.background(func() { s.kill(errShutdown) }) // pinned, or in session mode
 		case s.probe && s.queue.len() == 0 && c.Status == wire.TxIdle && !s.writing && !s.unsynced && s.pass == 0:
 			s.probing()
 		}
