@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
@@ -104,6 +105,9 @@ func (s *session) checkout(ctx context.Context, role route.Role) (*pool.Conn, er
 		c, err := p.Get(ctx)
 		if err == nil || ctx.Err() != nil || attempt == maxAttempts {
 			return c, err
+		}
+		if errors.Is(err, pool.ErrClosed) {
+			continue // a reload has put another one in its place
 		}
 		// Where one server fails, another may do, or take its place.
 		if f, ok := s.db.Servers.(failing); !ok || !f.Failed(p, err) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -320,4 +321,71 @@ func TestFleet(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestReloadUnderLoad reloads all the time while clients work: no statement fails, whatever
+// becomes of the pools.
+func TestReloadUnderLoad(t *testing.T) {
+	a, b := start(t), start(t)
+	var current atomic.Pointer[conf.Config]
+	current.Store(configOf(t, a))
+	f, addr := serve(t, &current)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	var done atomic.Int64
+	for id := range 6 {
+		conn, err := connect(t, addr, "app", "one", "db", "application_name=reload")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				tx, err := conn.Begin(t.Context())
+				if err != nil {
+					t.Errorf("client %d: %v", id, err)
+					return
+				}
+				var v int
+				if err := tx.QueryRow(t.Context(), "SELECT $1::int + 1", i).Scan(&v); err != nil || v != i+1 {
+					t.Errorf("client %d: %d, %v", id, v, err)
+					return
+				}
+				if err := tx.Commit(t.Context()); err != nil {
+					t.Errorf("client %d: %v", id, err)
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	for i := range 60 {
+		c := configOf(t, a)
+		switch i % 4 {
+		case 0:
+			c = configOf(t, b)
+		case 1:
+			c = configOf(t, a, b)
+		case 2:
+			c.General.DefaultPoolSize = 3 + i%5
+		}
+		source, err := fleet.FromConfig(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := done.Load()
+		current.Store(c)
+		f.Reload(source)
+		for tick := time.NewTicker(time.Millisecond); done.Load() < before+3 && !t.Failed(); <-tick.C {
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if n := len(f.Pools()); n > 2 {
+		t.Errorf("%d pools are left", n)
+	}
 }
