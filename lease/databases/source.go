@@ -356,6 +356,7 @@ func (s *Source) Keep(ctx context.Context, it *lease.Item, reason string) error 
 func (s *Source) Close(ctx context.Context) error {
 	s.opening <- struct{}{}
 	defer func() { <-s.opening }()
+	s.digest.Rest()
 	s.mu.Lock()
 	l := s.life
 	s.life = nil

@@ -16,20 +16,26 @@ import (
 )
 
 // A Digest knows what a template is made from, and its hash. Files are looked at again when
-// they are asked for, but not more often than every lookAgain; they are read again when
-// their size or time has changed. It is safe for concurrent use.
+// it is asked and something has happened in their directories, at the latest after
+// trustWatch; where that cannot be watched, whenever it is asked, but not more often than
+// every lookAgain. They are read again when their size or time has changed. It is safe for
+// concurrent use.
 type Digest struct {
 	cfg lease.PoolConfig
 	dir string // what paths are relative to
 
 	mu     sync.Mutex
 	looked time.Time
+	watch  *watch // nil where it cannot be
 	stamps []stamp
 	recipe *Recipe
 	err    error
 }
 
-const lookAgain = 100 * time.Millisecond
+const (
+	lookAgain  = 100 * time.Millisecond
+	trustWatch = time.Second
+)
 
 // A stamp tells whether a file may have changed.
 type stamp struct {
@@ -68,21 +74,76 @@ func NewDigest(cfg lease.PoolConfig, dir string) *Digest {
 func (d *Digest) Recipe() (*Recipe, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if time.Since(d.looked) < lookAgain {
+	quiet, age := d.watch.quiet(), time.Since(d.looked)
+	if quiet && age < trustWatch || d.watch == nil && age < lookAgain {
 		return d.recipe, d.err
 	}
+	dirty := d.watch != nil && !quiet // whatever sizes and times say
 	d.looked = time.Now()
+	d.rewatch() // before looking: what happens meanwhile is seen the next time
 	stamps, err := d.stat()
 	if err != nil {
 		d.recipe, d.err, d.stamps = nil, err, nil
 		return nil, err
 	}
-	if d.err == nil && d.recipe != nil && slices.Equal(stamps, d.stamps) {
+	if d.err == nil && d.recipe != nil && !dirty && slices.Equal(stamps, d.stamps) {
 		return d.recipe, nil
 	}
 	d.stamps = stamps
 	d.recipe, d.err = d.read()
 	return d.recipe, d.err
+}
+
+// Rest lets go of what the digest has of the system until it is asked again.
+func (d *Digest) Rest() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.watch.close()
+	d.watch, d.looked = nil, time.Time{}
+}
+
+// rewatch watches the directories of all files, where that tells everything. d.mu is held.
+func (d *Digest) rewatch() {
+	dirs, ok := d.dirs()
+	if ok && d.watch.watches(dirs) {
+		return
+	}
+	d.watch.close()
+	d.watch = nil
+	if ok {
+		d.watch = newWatch(dirs)
+	}
+}
+
+// dirs returns the directories in which everything is that the digest depends on; ok is
+// false where they are not all of it.
+func (d *Digest) dirs() (dirs []string, ok bool) {
+	paths := slices.Concat(d.cfg.Migrations, d.cfg.KeyFiles)
+	if d.cfg.Dump != "" {
+		paths = append(paths, d.cfg.Dump)
+	}
+	for _, pattern := range paths {
+		path := d.abs(pattern)
+		if fi, err := os.Stat(path); err == nil && fi.IsDir() {
+			path = filepath.Join(path, "*.sql")
+		}
+		if !watchable(path) {
+			return nil, false
+		}
+		found, err := filepath.Glob(path)
+		if err != nil {
+			return nil, false
+		}
+		for _, name := range found {
+			if fi, err := os.Lstat(name); err != nil || !fi.Mode().IsRegular() {
+				return nil, false
+			}
+		}
+		dirs = append(dirs, filepath.Dir(path))
+	}
+	slices.Sort(dirs)
+	dirs = slices.Compact(dirs)
+	return dirs, len(dirs) > 0
 }
 
 // Version is the key of the recipe of now, or a text that is no key.

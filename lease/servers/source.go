@@ -226,6 +226,7 @@ func (s *Source) Keep(ctx context.Context, it *lease.Item, _ string) error {
 func (s *Source) Close(ctx context.Context) error {
 	s.building <- struct{}{}
 	defer func() { <-s.building }()
+	s.digest.Rest()
 	s.mu.Lock()
 	names := make([]string, 0, len(s.running))
 	for name := range s.running {
