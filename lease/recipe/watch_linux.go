@@ -26,7 +26,7 @@ func newWatch(dirs []string) *watch {
 	for _, dir := range dirs {
 		var st unix.Statfs_t
 		real, err := filepath.EvalSymlinks(dir)
-		if err != nil || real != dir || unix.Statfs(dir, &st) != nil || !local(int64(st.Type)) {
+		if err != nil || real != dir || unix.Statfs(dir, &st) != nil || !local(st.Type) {
 			return nil
 		}
 	}
