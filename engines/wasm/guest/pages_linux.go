@@ -42,6 +42,7 @@ func ownPages(mem []byte) []bool {
 
 // copySparse copies a file into an empty one of the same size, but not its holes.
 func copySparse(dst, src *os.File) error {
+	var c copier
 	for off := int64(0); ; {
 		data, err := unix.Seek(int(src.Fd()), off, unix.SEEK_DATA)
 		switch {
@@ -54,30 +55,37 @@ func copySparse(dst, src *os.File) error {
 		if err != nil {
 			return err
 		}
-		if err := copyPart(dst, src, data, end); err != nil {
+		if err := c.part(dst, src, data, end); err != nil {
 			return err
 		}
 		off = end
 	}
 }
 
-// copyPart copies bytes to the same place of another file, in the kernel where it can.
-func copyPart(dst, src *os.File, from, to int64) error {
-	for from < to {
+// A copier copies parts of files.
+type copier struct {
+	apart bool // the files are on different file systems
+	buf   []byte
+}
+
+// part copies bytes to the same place of another file, in the kernel where it can.
+func (c *copier) part(dst, src *os.File, from, to int64) error {
+	for from < to && !c.apart {
 		in, out := from, from
 		n, err := unix.CopyFileRange(int(src.Fd()), &in, int(dst.Fd()), &out, int(to-from), 0)
-		if err != nil || n == 0 {
-			break // another file system, for instance
+		if c.apart = err != nil || n <= 0; !c.apart {
+			from += int64(n)
 		}
-		from += int64(n)
 	}
-	buf := make([]byte, 1<<20)
+	if from < to && c.buf == nil {
+		c.buf = make([]byte, 256<<10)
+	}
 	for from < to {
-		n, err := src.ReadAt(buf[:min(int64(len(buf)), to-from)], from)
+		n, err := src.ReadAt(c.buf[:min(int64(len(c.buf)), to-from)], from)
 		if n == 0 {
 			return err
 		}
-		if _, err := dst.WriteAt(buf[:n], from); err != nil {
+		if _, err := dst.WriteAt(c.buf[:n], from); err != nil {
 			return err
 		}
 		from += int64(n)
