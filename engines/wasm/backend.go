@@ -65,6 +65,7 @@ type backend struct {
 	killed  bool
 	nextID  uint32
 	tasks   []func()
+	tasked  bool // a task had the last turn
 }
 
 func newBackend(in *guest.Instance, database, superuser string, l limits, log *slog.Logger) (*backend, error) {
@@ -104,6 +105,10 @@ func (b *backend) adopt(in *guest.Instance) (err error) {
 		b.timeouts = timeoutVars{
 			idleInTx: b.settings.Variable("idle_in_transaction_session_timeout"),
 			idle:     b.settings.Variable("idle_session_timeout"),
+
+			statement:   b.settings.Variable("statement_timeout"),
+			transaction: b.settings.Variable("transaction_timeout"),
+			lock:        b.settings.Variable("lock_timeout"),
 		}
 		return nil
 	})

@@ -6,7 +6,10 @@ import (
 )
 
 // timeoutVars are addresses of the C variables of PostgreSQL's session timeouts.
-type timeoutVars struct{ idleInTx, idle uint32 }
+type timeoutVars struct {
+	idleInTx, idle               uint32
+	statement, transaction, lock uint32 // which concern statements of the host's own too
+}
 
 // await returns what is to be done next on the guest's goroutine: a client's turn, a
 // task, or neither when the backend is being closed. It waits for clients, for their
@@ -51,18 +54,20 @@ func (b *backend) await() (*client, func(), error) {
 		}
 		b.mu.Lock()
 		if b.holder == nil {
+			// Tasks and clients take turns: neither keeps the other waiting for ever.
+			if len(b.tasks) > 0 && (len(b.queue) == 0 || !b.tasked) {
+				t := b.tasks[0]
+				b.tasks = b.tasks[1:]
+				b.tasked = true
+				b.mu.Unlock()
+				return nil, t, nil
+			}
 			if len(b.queue) > 0 {
 				c := b.queue[0]
 				b.unqueue(c)
-				b.holder, b.pinned = c, ""
+				b.holder, b.pinned, b.tasked = c, "", false
 				b.mu.Unlock()
 				return c, nil, nil
-			}
-			if len(b.tasks) > 0 {
-				t := b.tasks[0]
-				b.tasks = b.tasks[1:]
-				b.mu.Unlock()
-				return nil, t, nil
 			}
 		}
 		b.mu.Unlock()

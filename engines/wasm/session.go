@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/pgx-dev/pgx-dev/engines/wasm/guest"
@@ -129,7 +130,9 @@ func (b *backend) inTransactionIf(yes bool, f func() error) error {
 // needsTransaction reports parameters whose check looks into the catalog and fails outside
 // of a transaction.
 func needsTransaction(list []guest.Setting) bool {
-	return slices.ContainsFunc(list, func(s guest.Setting) bool { return rank(s.Name) > 0 })
+	return slices.ContainsFunc(list, func(s guest.Setting) bool {
+		return rank(s.Name) > 0 || s.Name == "client_encoding" // whose conversions are functions
+	})
 }
 
 // order puts the parameters that change who we are last: the session's user, then its
@@ -204,8 +207,30 @@ type raised struct{ f *fault }
 func (r raised) Error() string   { return r.f.Error() }
 func (r raised) Unwrap() []error { return []error{guest.ErrRaised, r.f} }
 
+// untimed runs f while none of the current session's timeouts can end a statement. Those
+// that leave reports, by name, f has reset itself.
+func (b *backend) untimed(f func(), leave func(name string) bool) {
+	vars := map[string]uint32{"statement_timeout": b.timeouts.statement, "transaction_timeout": b.timeouts.transaction, "lock_timeout": b.timeouts.lock}
+	values := map[string]uint32{}
+	for name, at := range vars {
+		values[name] = b.in.Load(at)
+		b.in.Store(at, 0)
+	}
+	f()
+	for name, at := range vars {
+		if leave == nil || !leave(name) {
+			b.in.Store(at, values[name])
+		}
+	}
+}
+
 // query runs a statement of the host's own, between transactions.
-func (b *backend) query(sql string) (*capture, error) {
+func (b *backend) query(sql string) (r *capture, err error) {
+	b.untimed(func() { r, err = b.ask(sql) }, nil)
+	return r, err
+}
+
+func (b *backend) ask(sql string) (*capture, error) {
 	// A simple query would drop the client's unnamed statement.
 	unnamed := b.in.Load(b.sym.UnnamedStmt)
 	b.in.Store(b.sym.UnnamedStmt, 0)
@@ -256,13 +281,8 @@ func (b *backend) quit(c *client) error {
 			return err
 		}
 	}
-	for _, sql := range []string{"ROLLBACK", "RESET SESSION AUTHORIZATION", "DISCARD ALL"} {
-		if sql == "ROLLBACK" && c.status == 'I' {
-			continue
-		}
-		if _, err := b.simple(sql); err != nil {
-			return err
-		}
+	if err := b.discard(c); err != nil {
+		return err
 	}
 	c.status, c.midway = 'I', false
 	b.out.target = nil
@@ -273,6 +293,48 @@ func (b *backend) quit(c *client) error {
 	}
 	b.listening.drop(b, c)
 	return err
+}
+
+// discard gives up everything that the current session has. What cannot be given up would
+// be the next client's: the guest ends rather than that.
+func (b *backend) discard(c *client) error {
+	for _, sql := range []string{"ROLLBACK", "RESET SESSION AUTHORIZATION", "DISCARD ALL"} {
+		if sql == "ROLLBACK" && c.status == 'I' {
+			continue
+		}
+		if err := b.insist(sql); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insist runs a statement that must succeed, with other tries where it does not.
+func (b *backend) insist(sql string) error {
+	for try := 0; ; try++ {
+		// The statement may reset what the session has set.
+		set := b.settings.Changed()
+		var r *capture
+		var err error
+		if sql == "ROLLBACK" {
+			// It puts timeouts back that SET LOCAL changed, and is not ended by one.
+			r, err = b.simple(sql)
+		} else {
+			b.untimed(func() { r, err = b.simple(sql) }, func(name string) bool {
+				return sql == "DISCARD ALL" && r != nil && r.err == nil && slices.ContainsFunc(set, func(s guest.Setting) bool { return s.Name == name })
+			})
+		}
+		if err != nil {
+			return err
+		}
+		if r.err == nil {
+			return nil
+		}
+		b.log.Warn("give up a session", "statement", sql, "error", r.err)
+		if try == 3 {
+			return fmt.Errorf("give up a session: %s: %w", sql, r.err)
+		}
+	}
 }
 
 // checkpoint writes one when much WAL has been written: a backend without a checkpointer

@@ -83,7 +83,10 @@ func (b *backend) step(c *client, msg []byte) error {
 	}
 	b.steps++
 	typ, size := msg[0], len(msg) // msg itself is gone once COPY has taken more
-	c.midway = true
+	switch typ {
+	case 'P', 'B', 'D', 'E', 'C':
+		c.midway = true // until Sync. COPY data behind a COPY that failed is nothing.
+	}
 	b.message = msg
 	b.out.target = c
 	err := b.in.Step()
@@ -96,6 +99,7 @@ func (b *backend) step(c *client, msg []byte) error {
 	}
 	b.mu.Lock()
 	b.running = nil
+	b.in.ClearCancel() // one that came too late is nobody else's
 	b.mu.Unlock()
 	if b.isKilled() {
 		return errKilled
