@@ -3,6 +3,7 @@ package emscripten
 import (
 	"crypto/rand"
 	"maps"
+	"strings"
 
 	"github.com/tetratelabs/wazero/api"
 )
@@ -34,9 +35,19 @@ func ok(_ *Process, s []uint64) { result(s, 0) }
 
 func nosys(_ *Process, s []uint64) { result(s, -eNOSYS) }
 
-// Unsupported stands for an import that has no meaning here. It fails with ENOSYS where
-// the function returns a number, as musl expects of a missing system call.
-func Unsupported(results []api.ValueType) Call {
+// Unsupported stands for an import of the C library or the system that has no meaning here.
+// It fails with ENOSYS where the function returns a number, as musl expects of a missing
+// system call. Of other functions, which a caller would take at their word, there is none:
+// it returns nil.
+func Unsupported(name string, results []api.ValueType) Call {
+	switch name {
+	case "mprotect", "mlock", "madvise", "setbuf", "signal", "tcgetattr", "tcsetattr", "sleep", "getsockopt", "setsockopt",
+		"getsockname", "gethostbyname", "shutdown", "getpwuid_r", "sigemptyset", "sigaddset", "pthread_sigmask", "sigpending":
+	default:
+		if !strings.HasPrefix(name, "__") && !strings.HasPrefix(name, "_") && !strings.HasPrefix(name, "emscripten_") && !strings.HasPrefix(name, "fd_") {
+			return nil
+		}
+	}
 	if len(results) == 0 {
 		return func(*Process, []uint64) {}
 	}

@@ -176,6 +176,9 @@ func (in *Instance) guarded(name string) error {
 	sp := in.sp.Get()
 	_, err := in.try(name)
 	for tries := 0; ; tries++ {
+		if overflow(err) && tries <= 10 {
+			err = in.raiseTooDeep()
+		}
 		var exit *emscripten.Exit
 		if !errors.As(err, &exit) || exit.Code != exitError || tries > 10 {
 			return err
@@ -192,6 +195,9 @@ func (in *Instance) Protect(f func() error) (err error) {
 	defer func() {
 		if x := recover(); x != nil {
 			err = asError(x)
+		}
+		if overflow(err) {
+			err = in.raiseTooDeep()
 		}
 		var exit *emscripten.Exit
 		if errors.As(err, &exit) && exit.Code == exitError {

@@ -197,18 +197,5 @@ func independentEnv(w *wasmbin.Builder, mod *wasmbin.Module) {
 	}
 }
 
-// encodingName is pg_encoding_to_char, which libpq has and this build leaves to the host.
-func (in *Instance) encodingName(s []uint64) {
-	// pg_enc of PostgreSQL 18 (mb/pg_wchar.h).
-	names := [...]string{
-		"SQL_ASCII", "EUC_JP", "EUC_CN", "EUC_KR", "EUC_TW", "EUC_JIS_2004", "UTF8", "MULE_INTERNAL", "LATIN1", "LATIN2", "LATIN3",
-		"LATIN4", "LATIN5", "LATIN6", "LATIN7", "LATIN8", "LATIN9", "LATIN10", "WIN1256", "WIN1258", "WIN866", "WIN874", "KOI8R",
-		"WIN1251", "WIN1252", "ISO_8859_5", "ISO_8859_6", "ISO_8859_7", "ISO_8859_8", "WIN1250", "WIN1253", "WIN1254", "WIN1255",
-		"WIN1257", "KOI8U", "SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "SHIFT_JIS_2004",
-	}
-	name := ""
-	if n := uint32(s[0]); int(n) < len(names) {
-		name = names[n]
-	}
-	s[0] = in.cstring(name)
-}
+// encodingToChar is pg_encoding_to_char, which libpq has and this build leaves to the host.
+func (in *Instance) encodingToChar(s []uint64) { s[0] = in.cstring(encodingName(uint32(s[0]))) }

@@ -82,7 +82,13 @@ func (rt *Runtime) export(b wazero.HostModuleBuilder, name string, t wasmbin.Fun
 	default:
 		call, ok := rt.calls[name]
 		if !ok {
-			call = emscripten.Unsupported(t.Results)
+			call = emscripten.Unsupported(name, t.Results)
+		}
+		if call == nil { // a function of PostgreSQL's that is nowhere
+			f = func(ctx context.Context, _ api.Module, _ []uint64) {
+				panic(instanceOf(ctx).raise("0A000", "this build of PostgreSQL has no function "+name))
+			}
+			break
 		}
 		// The guest's memory is the main module's, whichever module calls.
 		f = func(ctx context.Context, _ api.Module, s []uint64) { call(instanceOf(ctx).Proc, s) }
@@ -100,7 +106,7 @@ func instanceCalls(name string) (func(in *Instance, s []uint64), bool) {
 	case "_dlsym_js":
 		return (*Instance).dlsym, true
 	case "pg_encoding_to_char":
-		return (*Instance).encodingName, true
+		return (*Instance).encodingToChar, true
 	case "emscripten_exit_with_live_runtime":
 		return func(*Instance, []uint64) { panic(&emscripten.Exit{Code: exitAlive}) }, true
 	case hookImport:
@@ -110,7 +116,7 @@ func instanceCalls(name string) (func(in *Instance, s []uint64), bool) {
 			}
 		}, true
 	}
-	return nil, false
+	return conversionCalls(name)
 }
 
 // withModules lets the imports of the next instantiation be found in mods.

@@ -196,7 +196,7 @@ func (in *Instance) try(name string, args ...uint64) (uint64, error) {
 	var stack [8]uint64
 	copy(stack[:], args)
 	err := f.CallWithStack(in.ctx, stack[:])
-	if in.funcs != nil {
+	if in.funcs != nil && !overflow(err) { // whose stack has become very large
 		in.funcs[name] = f
 	}
 	return stack[0], err

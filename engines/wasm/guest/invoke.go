@@ -25,9 +25,14 @@ func invoke(t wasmbin.FuncType) api.GoModuleFunc {
 		sp := in.sp.Get()
 		copy(s, s[1:])
 		err := f.CallWithStack(in.ctx, s)
-		in.giveSlot(slot, f)
 		if err == nil {
+			in.giveSlot(slot, f)
 			return
+		}
+		if overflow(err) {
+			err = in.raiseTooDeep()
+		} else {
+			in.giveSlot(slot, f)
 		}
 		if !errors.Is(err, errLongjmp) {
 			panic(err)
