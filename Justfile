@@ -59,6 +59,10 @@ fuzz-all time='60s' under='./...':
 bench what count='1':
     {{ if what == "wire" { "cd wire/pgserver/bench && go build -o ../../../dist/wire-bench . && ../../../dist/wire-bench" } else { "go test ./... -run '^$' -bench '(?i)" + what + "' -benchmem -count " + count + " -timeout 30m" } }}
 
+# Compare what pgx's own tests say with and without the proxy.
+transparency: build
+    bash proxy/testdata/transparency/run.sh ./pgx-dev
+
 # Compare two outputs of just bench.
 compare old new:
     {{benchstat}} {{old}} {{new}}

@@ -52,6 +52,6 @@ func (s *session) cancelQuery(c *pool.Conn) {
 	ctx, done := context.WithTimeout(context.Background(), cancelTimeout)
 	defer done()
 	if err := c.Cancel(ctx); err != nil {
-		s.log.Warn("cancel a query", "error", err)
+		s.log().Warn("cancel a query", "error", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -56,7 +57,7 @@ func (p *Proxy) serve(ctx context.Context, t *pgserver.Takeover) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(errGoodbye)
 	s := &session{
-		p: p, client: c, nc: t.Conn, log: p.log.With("user", c.User, "database", c.Database, "client", addr(c.Addr)),
+		p: p, client: c, nc: t.Conn,
 		ctx: ctx, end: end, since: time.Now(), served: 1,
 	}
 	s.delivered.L = &s.mu
@@ -70,7 +71,7 @@ func (p *Proxy) serve(ctx context.Context, t *pgserver.Takeover) error {
 	err := s.login(t)
 	if err == nil {
 		if p.cfg.LogConnections {
-			s.log.Info("client connected")
+			s.log().Info("client connected")
 		}
 		if s.replication() != "" {
 			err = s.replicate(t.Received)
@@ -88,7 +89,7 @@ func (p *Proxy) serve(ctx context.Context, t *pgserver.Takeover) error {
 	}
 	s.leave()
 	if p.cfg.LogDisconnections {
-		s.log.Info("client disconnected", "queries", s.stats.queries.Load(), "transactions", s.stats.transactions.Load(), "after", time.Since(s.since), "reason", err)
+		s.log().Info("client disconnected", "queries", s.stats.queries.Load(), "transactions", s.stats.transactions.Load(), "after", time.Since(s.since), "reason", err)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, errGoodbye) {
 		return nil
@@ -100,6 +101,12 @@ func (s *session) isOver() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.over
+}
+
+// log returns the log with who the client is. It is made anew each time: most sessions log
+// nothing, and there are many.
+func (s *session) log() *slog.Logger {
+	return s.p.log.With("user", s.client.User, "database", s.client.Database, "client", addr(s.client.Addr))
 }
 
 func addr(a net.Addr) string {

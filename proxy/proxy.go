@@ -22,6 +22,7 @@ type Proxy struct {
 	front      *pgserver.Server
 	statements *cache
 	closing    atomic.Bool
+	buffers    buffers
 	stop       chan struct{} // closed when the watcher must end
 	once       sync.Once
 	wg         sync.WaitGroup

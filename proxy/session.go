@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -22,7 +21,6 @@ type session struct {
 	db     *Database
 	client Client
 	nc     net.Conn
-	log    *slog.Logger
 	id     uint32 // what the client knows as the process id
 	key    []byte
 	since  time.Time
@@ -110,9 +108,10 @@ var (
 
 // run serves the client until it goes.
 func (s *session) run(received []byte) error {
-	const first = 4 << 10
-	s.in = make([]byte, max(first, len(received)))
-	have := copy(s.in, received)
+	r := newReader(s.nc, &s.p.buffers)
+	have := len(received)
+	s.in = append(make([]byte, 0, max(bufferSize, have)), received...)
+	s.in = s.in[:cap(s.in)]
 	for {
 		if have > 0 {
 			n, err := s.clientBytes(s.in[:have])
@@ -121,21 +120,30 @@ func (s *session) run(received []byte) error {
 			}
 			have = copy(s.in, s.in[n:have])
 		}
+		if have == 0 && r != nil {
+			// A client that has nothing to say costs no buffer.
+			s.p.buffers.put(s.in)
+			var err error
+			if s.in, have, err = r.read(); err != nil {
+				return err
+			}
+			s.stats.received.Add(int64(have))
+			continue
+		}
 		switch {
 		case have == len(s.in):
 			// A message that is wanted whole: no more is believed than has come.
 			bigger := make([]byte, 2*len(s.in))
 			copy(bigger, s.in)
+			s.p.buffers.put(s.in)
 			s.in = bigger
 		case have == 0 && len(s.in) > maxIdleBuffer:
-			s.in = make([]byte, first)
+			s.in = make([]byte, bufferSize)
 		}
 		n, err := s.nc.Read(s.in[have:])
 		if n > 0 {
 			s.stats.received.Add(int64(n))
-			if have += n; have == len(s.in) && len(s.in) < maxIdleBuffer && s.sendTo {
-				s.in = append(s.in, make([]byte, maxIdleBuffer-len(s.in))...)
-			}
+			have += n
 			continue
 		}
 		if err != nil {
