@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -11,6 +12,9 @@ import (
 // plainNames says that the client's names of prepared statements are the server's: it has the
 // connection to itself for good.
 func (s *session) plainNames() bool { return s.db.Mode == Session || s.db.KeepNames }
+
+// maxNames bounds the prepared statements that one client may have at a time.
+const maxNames = 1 << 16
 
 // parse takes a Parse.
 func (s *session) parse(m, body, after []byte) error {
@@ -35,6 +39,13 @@ func (s *session) parse(m, body, after []byte) error {
 		s.ask(request{kind: askedParse, name: string(name)})
 		s.out = appendParse(s.out, old.name, rest)
 		return nil
+	}
+	if len(s.names) >= maxNames {
+		s.p.statements.release(st)
+		return &wire.Error{
+			Severity: wire.SeverityFatal, Code: wire.CodeConfigurationLimit,
+			Message: fmt.Sprintf("more than %d prepared statements in one session", maxNames),
+		}
 	}
 	if s.names == nil {
 		s.names = map[string]*statement{}

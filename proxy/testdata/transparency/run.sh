@@ -35,8 +35,8 @@ status=0
 for mode in session transaction; do
   "$program" proxy -o proxy.general.pooler_mode=$mode -o proxy.general.default_pool_size=90 -- bash "$out/suite.sh" "$mode" "$out"
   comm -23 "$out/direct.passed" "$out/$mode.passed" | sed "s/^/$mode /" > "$out/$mode.different"
-  expected=$(grep -v '^#' "$here/different" | grep "^$mode " | sed 's/  .*//' | sort || true)
-  if ! diff <(echo "$expected" | grep . || true) <(sort "$out/$mode.different"); then
+  # Some differ only when times are unlucky, so one that does not is no mistake.
+  if comm -13 <(grep "^$mode " "$here/different" | sed 's/  .*//' | sort) <(sort "$out/$mode.different") | grep .; then
     echo "in $mode mode other tests differ than $here/different says (see $out/$mode.*.log)" >&2
     status=1
   fi
