@@ -162,6 +162,11 @@ func TestDirectTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
+	// PostgreSQL 15 knows no direct TLS, and hangs up (17 does as we do).
+	if other, err := tls.Dial("tcp", postgres(t).Addr(), cfg); err == nil {
+		t.Error("PostgreSQL 15 took a ClientHello without SSLRequest")
+		other.Close()
+	}
 	p := newPeer(t, nc)
 	p.raw(startup(wire.Version30))
 	p.until('Z')
