@@ -89,5 +89,7 @@ func (e *Env) takeDetached() {
 	delete(e.environ, envDetached)
 	_ = os.Unsetenv(envDetached) // it was set, so the name is good
 	e.detached = true
-	e.detachedLog = filepath.Clean(path)
+	if dir, err := place.Run("/detached"); err == nil && filepath.Dir(path) == dir {
+		e.detachedLog = path // and not whatever file somebody's environment names
+	}
 }

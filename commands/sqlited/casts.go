@@ -129,7 +129,7 @@ func registerCasts(d *sqlite.Driver) error {
 			if args[0] == nil {
 				return nil, nil
 			}
-			return convert(args)
+			return guarded(name, convert, args)
 		})
 		if err != nil {
 			return err

@@ -18,13 +18,27 @@ type function struct {
 	call func(args []driver.Value) (driver.Value, error)
 }
 
+// guarded calls a function with what a client has written. A panic below SQLite would end the
+// whole process; here arguments that are none of the function's are an error.
+func guarded(name string, call func([]driver.Value) (driver.Value, error), args []driver.Value) (v driver.Value, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			v, err = nil, stateError("42883", "function %s does not take these arguments", name)
+		}
+	}()
+	return call(args)
+}
+
 func constant(v driver.Value) function {
 	return function{-1, func([]driver.Value) (driver.Value, error) { return v, nil }}
 }
 
 func register(d *sqlite.Driver, functions map[string]function) error {
 	for name, f := range functions {
-		if err := d.RegisterScalarFunction(name, f.n, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) { return f.call(args) }); err != nil {
+		err := d.RegisterScalarFunction(name, f.n, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+			return guarded(name, f.call, args)
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -56,17 +70,19 @@ func matchRegexp() func(args []driver.Value) (driver.Value, error) {
 		}
 		pattern := textOf(args[0])
 		mu.Lock()
-		defer mu.Unlock()
 		re := known[pattern]
+		mu.Unlock()
 		if re == nil {
 			var err error
 			if re, err = regexp.Compile(pattern); err != nil {
 				return nil, stateError("2201B", "invalid regular expression: %v", err)
 			}
+			mu.Lock()
 			if len(known) > 100 {
 				clear(known)
 			}
 			known[pattern] = re
+			mu.Unlock()
 		}
 		return b2i(re.MatchString(textOf(args[1]))), nil
 	}

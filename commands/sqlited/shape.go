@@ -24,7 +24,9 @@ func shapeOf(sql string) (shape, bool) {
 		sh.pairs[i] = -1
 		switch {
 		case sh.is(i, "("), sh.is(i, "["):
-			open = append(open, i)
+			if open = append(open, i); len(open) > maxDepth {
+				return shape{}, false // what follows goes down into brackets
+			}
 		case (t.Is(sql, ")") || t.Is(sql, "]")) && len(open) > 0:
 			sh.pairs[i] = open[len(open)-1]
 			sh.pairs[open[len(open)-1]] = i

@@ -114,6 +114,17 @@ func TestCatalog(t *testing.T) {
 			t.Errorf("%s\n got %s\nwant %s", sql, got, want)
 		}
 	}
+	// Arguments that are none end nothing but the query.
+	for _, sql := range []string{"select pg_get_indexdef()", "select pg_get_expr()", "select pg_numeric('1', 'x')", "select pg_regclass()", "select pg_qchar()", "select array_to_string()", "select pg_get_constraintdef('x')", "select format_type('x', 'y')", "select pg_element('{', 1)"} {
+		if got := ask(t, conn, sql); strings.HasPrefix(got, "XX") {
+			t.Errorf("%s: %s", sql, got)
+		}
+	}
+	for _, sql := range []string{"select " + strings.Repeat("(", 100000) + "1" + strings.Repeat(")", 100000), "select 1" + strings.Repeat("::int", 100000), "select " + strings.Repeat("array[", 5000) + strings.Repeat("]", 5000), "select " + strings.Repeat("case when true then ", 5000)} {
+		if got := ask(t, conn, sql); got != "54001" {
+			t.Errorf("%.30s…: %.100s", sql, got)
+		}
+	}
 	// A session sees what its own transaction has made, and nobody else does.
 	if got := ask(t, conn, "begin; create table fresh (a int)"); strings.HasPrefix(got, "4") {
 		t.Fatal(got)

@@ -31,7 +31,14 @@ type translator struct {
 	primary int      // where the operand begins that the last piece ends; -1: it ends none
 	dotted  int      // the operand that a dot continues
 	groups  []group  // open brackets, and CASE
+	casts   int      // how many casts in a row the last piece is
 }
+
+// maxDepth bounds brackets in brackets and casts of casts: what is inside is written again
+// for each.
+const maxDepth = 200
+
+var errTooDeep = wire.Errorf("54001", "the statement is nested too deeply: more than %d levels", maxDepth)
 
 // A group is an open bracket.
 type group struct {
@@ -56,6 +63,9 @@ func translate(sql, user string) (string, error) {
 		if err := t.step(); err != nil {
 			return "", err
 		}
+		if len(t.groups) > maxDepth || t.casts > maxDepth {
+			return "", errTooDeep
+		}
 	}
 	return strings.TrimSpace(strings.Join(t.out, "")), nil
 }
@@ -75,7 +85,7 @@ func (t *translator) blank() string {
 
 // put writes a piece; start is the operand that it ends, or -1.
 func (t *translator) put(text string, start int) {
-	t.out = append(t.out, text)
+	t.out, t.casts = append(t.out, text), 0
 	t.primary, t.dotted = start, -1
 }
 
@@ -354,6 +364,7 @@ func (t *translator) cast() error {
 	}
 	t.out = append(t.out[:start], " "+call)
 	t.primary = start
+	t.casts++
 	return nil
 }
 
