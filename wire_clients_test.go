@@ -63,7 +63,7 @@ func TestWireSqliteClients(t *testing.T) {
 		}
 	})
 	t.Run("psql", func(t *testing.T) {
-		out := run(t, ".", "psql", "-XAt", address, "-c", `\l`, "-c", `\dt`, "-c", `\d java`, "-c", `\d child`, "-c", "select 1::int, 'x'::text, '{a,b}'::text[]")
+		out := run(t, ".", "psql", "-XA", address, "-c", `\l`, "-c", `\dt`, "-c", `\d java`, "-c", `\d child`, "-c", "select 1::int, 'x'::text, '{a,b}'::text[]")
 		for _, want := range []string{"shop|postgres|UTF8", "public|java|table|postgres", "name|character varying(40)||not null|", `FOREIGN KEY (parent) REFERENCES java(id)`, "1|x|{a,b}"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("no %q in\n%s", want, out)

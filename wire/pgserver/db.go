@@ -156,7 +156,13 @@ func (h *SQLHandler) Prepare(ctx context.Context, s *Session, sql string, types 
 			return nil, err
 		}
 	case kind.reads:
+		// Parameters are NULL, but where a database may insist on a number (LIMIT $1).
 		nulls := make([]any, len(params))
+		for i, oid := range params {
+			if oid == pgtype.Int2OID || oid == pgtype.Int4OID || oid == pgtype.Int8OID {
+				nulls[i] = int64(1)
+			}
+		}
 		rows, err := d.query(ctx, h.rewrite(sql), nulls)
 		if err != nil {
 			return nil, h.translate(err)
