@@ -6,8 +6,8 @@
 // a backend that was started on them, go into a directory whose name holds the hash of
 // everything that they were made from. It is made beside its place, under a lock, and moved
 // there, so that a template that can be seen is complete. Processes share it. Templates
-// that nobody uses are removed after a week, or when three newer ones of the same pool are
-// there; servers that run read from it.
+// that nobody uses are removed after a week, or when three newer ones of the same pool, or
+// twelve of all, are there; servers that run read from theirs.
 //
 // # Servers
 //

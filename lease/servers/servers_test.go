@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -381,5 +382,12 @@ func TestSweepTemplates(t *testing.T) {
 		if strings.Contains(left, gone) {
 			t.Errorf("%s was left", gone)
 		}
+	}
+	for i := range allTemplates {
+		mk(fmt.Sprintf("more-%d", i), time.Now())
+	}
+	s.sweep("")
+	if got := stored(t, s); len(got) != allTemplates+1 || !slices.Contains(got, used) { // one is in use
+		t.Errorf("%d templates are left: %v", len(got), got)
 	}
 }

@@ -24,7 +24,8 @@ import (
 // What is not used is removed after these.
 const (
 	keepTemplates = 7 * 24 * time.Hour
-	moreTemplates = 3 // of one pool, however young
+	moreTemplates = 3  // of one pool, however young
+	allTemplates  = 12 // of all pools; each takes some 45 MB
 )
 
 // ready returns the engine and the template of now, which it makes if need be.
@@ -269,12 +270,12 @@ func (s *Source) sweep(used string) {
 	}
 	slices.SortFunc(all, func(a, b old) int { return b.used.Compare(a.used) })
 	mine := 0
-	for _, t := range all {
+	for i, t := range all {
 		family := strings.HasPrefix(filepath.Base(t.dir), s.family()+"-")
 		if family {
 			mine++
 		}
-		if t.dir == used || time.Since(t.used) < keepTemplates && (!family || mine <= 1+moreTemplates) {
+		if t.dir == used || time.Since(t.used) < keepTemplates && (!family || mine <= 1+moreTemplates) && i < allTemplates {
 			continue
 		}
 		if err := removeTemplate(t.dir); err != nil && !errors.Is(err, dirlock.ErrHeld) {
