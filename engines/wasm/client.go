@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/pgx-dev/pgx-dev/wire"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -96,16 +98,11 @@ func (c *client) scan() (news bool, reply []byte) {
 
 // checkHeader refuses what PostgreSQL would end the backend for.
 func checkHeader(typ byte, n uint32) *fault {
-	limit := uint32(maxLarge)
-	switch typ {
-	case 'Q', 'P', 'B', 'F', 'd', 'f', 'p':
-	case 'E', 'C', 'D':
-	case 'S', 'H', 'X', 'c':
-		limit = maxSmall
-	default:
+	limit, known := wire.Frontend.Limit(wire.Type(typ))
+	if !known {
 		return &fault{code: "08P01", message: "invalid frontend message type " + itoa(int(typ))}
 	}
-	if n < 4 || n > limit {
+	if n < 4 || uint64(n) > uint64(limit) {
 		return &fault{code: "08P01", message: "invalid message length"}
 	}
 	return nil
@@ -117,7 +114,7 @@ func (c *client) scanStartup(have []byte) (more bool, reply []byte) {
 		return false, nil
 	}
 	n := binary.BigEndian.Uint32(have)
-	if n < 8 || n > maxStartup {
+	if n < 8 || n > wire.MaxStartup+4 {
 		c.bad = &fault{code: "08P01", message: "invalid length of startup packet"}
 		return false, nil
 	}

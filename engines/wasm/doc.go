@@ -6,6 +6,15 @@
 // everything that an embedded database is asked for. Temporary servers start from a
 // snapshot of a booted one, in some milliseconds, over a copy-on-write view of its files.
 //
+// [Server.Clone] and [DB.Clone] copy a running server with its memory, in some tens of
+// milliseconds; [Server.Freeze] and [Engine.Thaw] do so by way of a directory. [DB.DumpSQL]
+// writes SQL, by pg_dump compiled to WebAssembly.
+//
+// What a session has stays PostgreSQL's own while its client waits: its statements, channels
+// and sequences are put away as the pointers that they hang on, and its parameters are set
+// anew. So nothing is prepared again, and no SQL is read here. Who must give a session to
+// another server, as a proxy must, follows it with package wire/session instead.
+//
 // # What differs from a server
 //
 // There is one backend. Clients take turns on it, between transactions, and each has its
@@ -18,6 +27,9 @@
 //     connection, and with notifications, is its own, and is good for cancelling only.
 //   - pg_stat_activity has one row, and locks never wait for another client.
 //   - transaction-level advisory locks always succeed.
+//   - Text from clients in a multibyte encoding other than UTF8 is refused (0A000), and so
+//     are conversions from one: the package has no code for it.
+//   - setseed concerns random() of all clients.
 //   - One database is served at a time: another one can be connected to when the first
 //     has no clients.
 //   - Any client may become the superuser with SET SESSION AUTHORIZATION: there is no

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"strings"
+
+	"github.com/pgx-dev/pgx-dev/wire"
 )
 
 // Message types and codes of the protocol that this package looks at (protocol.h and
@@ -14,11 +16,7 @@ const (
 	codeSSL    = 80877103
 	codeGSS    = 80877104
 
-	maxStartup = 10000          // MAX_STARTUP_PACKET_LENGTH
-	maxSmall   = 10000          // PQ_SMALL_MESSAGE_LIMIT
-	maxLarge   = 0x3fffffff - 1 // PQ_LARGE_MESSAGE_LIMIT
-
-	headerLen = 5
+	headerLen = wire.HeaderLen
 )
 
 // A fault is an error that ends a client's session.
@@ -40,40 +38,20 @@ func query(sql string) []byte { return message('Q', append([]byte(sql), 0)) }
 
 // errorResponse writes an ErrorResponse of some severity.
 func errorResponse(severity string, f *fault) []byte {
-	var b []byte
-	field := func(t byte, s string) {
-		if s != "" {
-			b = append(append(append(b, t), s...), 0)
-		}
+	e := wire.Error{Severity: wire.SeverityError, Code: wire.Code(f.code), Message: f.message, Hint: f.hint}
+	if severity == "FATAL" {
+		e.Severity = wire.SeverityFatal
 	}
-	field('S', severity)
-	field('V', severity)
-	field('C', f.code)
-	field('M', f.message)
-	field('H', f.hint)
-	return message('E', append(b, 0))
+	return e.Response().AppendTo(nil)
 }
 
 // errorFields reads an ErrorResponse's body.
 func errorFields(body []byte) *fault {
-	f := &fault{}
-	for len(body) > 1 {
-		t := body[0]
-		text, rest, ok := bytes.Cut(body[1:], []byte{0})
-		if !ok {
-			break
-		}
-		switch t {
-		case 'C':
-			f.code = string(text)
-		case 'M':
-			f.message = string(text)
-		case 'H':
-			f.hint = string(text)
-		}
-		body = rest
+	var m wire.ErrorResponse
+	if err := m.Decode(body); err != nil {
+		return &fault{code: string(wire.CodeInternalError), message: err.Error()}
 	}
-	return f
+	return &fault{code: string(m.Error.Code), message: m.Error.Message, hint: m.Error.Hint}
 }
 
 // A startup is a client's startup message.
