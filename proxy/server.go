@@ -217,6 +217,9 @@ func (s *session) complete(r *request, body []byte) {
 		s.did(r.text, r.at, r.values)
 	}
 	r.at++
+	if s.pinned != "" && bytes.Equal(tag, []byte("ROLLBACK")) {
+		s.probe = true // what pinned may have been undone
+	}
 	if len(s.pending) > 0 {
 		switch {
 		case bytes.Equal(tag, []byte("COMMIT")) || bytes.Equal(tag, []byte("PREPARE TRANSACTION")):
