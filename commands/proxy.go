@@ -14,7 +14,10 @@ type proxyCommands struct {
 		Serve proxyServeCmd `cmd:"" default:"withargs" help:"Serve: many clients share few connections to the servers (the default)."`
 		Check proxyCheckCmd `cmd:"" help:"Check a configuration: read its files, log in at every server."`
 		Hash  proxyHashCmd  `cmd:"" help:"Make the SCRAM verifier of a password, for password_hash."`
+		Admin proxyAdminCmd `cmd:"" help:"Look at a running proxy and tell it what to do."`
+		Top   proxyTopCmd   `cmd:"" help:"Show a running proxy's pools and slow queries, again and again."`
 	} `cmd:"" group:"proxy" help:"Pool, balance and route connections to PostgreSQL servers."`
+	Top proxyTopCmd `cmd:"" group:"proxy" help:"Show a running proxy's pools and slow queries, again and again."`
 }
 
 // proxyFlags say which configuration the proxy has.

@@ -15,6 +15,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/config"
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
 	"github.com/pgx-dev/pgx-dev/proxy"
+	"github.com/pgx-dev/pgx-dev/proxy/admin"
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/fleet"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
@@ -87,6 +88,7 @@ func (c *proxyServeCmd) serveCluster(ctx context.Context, env *Env, p *config.Pr
 		listen: c.Listen, key: "proxy " + srv.Info().Dir, user: srv.Info().User, database: cmp.Or(o.config.Database, srv.Info().Database),
 		source: clusterSource(srv, p.General),
 	}
+	p.PgBouncer.AdminUsers = append(p.PgBouncer.AdminUsers, s.user)
 	s.config.Store(&p.Config)
 	if !s.listen.tcp() {
 		s.auth = pgserver.Trust() // the socket is ours alone
@@ -146,6 +148,9 @@ type proxyServing struct {
 func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 	cfg := s.config.Load()
 	members := fleet.New(s.source, env.Log)
+	ctx, shutdown := context.WithCancel(ctx)
+	defer shutdown()
+	panel := s.console(env, members, shutdown)
 	defer func() {
 		polite, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -157,7 +162,7 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		return &ExitError{Code: ExitUsage, Err: err}
 	}
 	pc := proxy.Config{
-		Lookup: members.Lookup, Auth: s.auth, RequireTLS: g.TLSClientRequired,
+		Lookup: panel.Lookup, Console: admin.NewConsole(panel, readBuildInfo().Version), IsConsole: panel.IsConsole, Auth: s.auth, RequireTLS: g.TLSClientRequired,
 		LoginTimeout: g.ClientLoginTimeout, IdleTimeout: g.ClientIdleTimeout,
 		IdleInTransactionTimeout: g.ClientIdleInTransactionTimeout, QueryTimeout: g.QueryTimeout,
 		MaxClients: cfg.PgBouncer.MaxClientConn, Log: env.Log, LogConnections: g.LogConnections, LogDisconnections: g.LogDisconnections,
@@ -180,6 +185,12 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 	if err != nil {
 		return err
 	}
+	panel.Attach(px)
+	endWatch, err := watchProxy(ctx, env, panel, cfg)
+	if err != nil {
+		return err
+	}
+	defer endWatch()
 	front, err := s.listen.front(s.key)
 	if err != nil {
 		return err
@@ -253,31 +264,42 @@ func (s *proxyServing) again(env *Env, members *fleet.Fleet) {
 		env.UI.Warn("there is no file to read again")
 		return
 	}
-	err := func() error {
-		p, err := s.reload()
-		if err != nil {
-			return err
-		}
-		source, err := fleet.FromConfig(&p.Config)
-		if err != nil {
-			return err
-		}
-		t, err := fleet.ClientTLS(&p.General)
-		if err != nil {
-			return err
-		}
-		if old := s.tls.Load(); (old == nil) != (t == nil) {
-			return errors.New("turning TLS on or off needs a restart")
-		}
-		s.config.Store(&p.Config)
-		s.tls.Store(t)
-		members.Reload(source)
-		return nil
-	}()
+	err := s.readAgain(members)
 	if err != nil {
 		env.UI.Warn("the configuration stays as it is: %v", err)
 		return
 	}
 	env.Log.Info("the configuration is read again")
 	env.UI.Note("read the configuration again: %d pools", len(members.Pools()))
+}
+
+// readAgain reads the configuration again and takes it into effect.
+func (s *proxyServing) readAgain(members *fleet.Fleet) error {
+	if s.reload == nil {
+		return errors.New("there is no file to read again")
+	}
+	p, err := s.reload()
+	if err != nil {
+		return err
+	}
+	return s.apply(&p.Config, members)
+}
+
+// apply takes a configuration into effect; after an error nothing has changed.
+func (s *proxyServing) apply(cfg *conf.Config, members *fleet.Fleet) error {
+	source, err := fleet.FromConfig(cfg)
+	if err != nil {
+		return err
+	}
+	t, err := fleet.ClientTLS(&cfg.General)
+	if err != nil {
+		return err
+	}
+	if old := s.tls.Load(); (old == nil) != (t == nil) {
+		return errors.New("turning TLS on or off needs a restart")
+	}
+	s.config.Store(cfg)
+	s.tls.Store(t)
+	members.Reload(source)
+	return nil
 }

@@ -150,6 +150,9 @@ func (s *session) message(typ wire.Type, m, after []byte) error {
 func (s *session) ask(r request) {
 	if s.queue.len() == 0 {
 		s.asked = time.Now()
+		if s.server != nil && s.server.Status == wire.TxIdle {
+			s.begun = s.asked
+		}
 	}
 	s.queue.push(r)
 }
@@ -170,7 +173,9 @@ func (s *session) query(m, body []byte) error {
 	}
 	// A simple query ends the unnamed statement.
 	s.unnamed, s.server.Unnamed = 0, 0
+	s.sample(sql)
 	s.stats.queries.Add(1)
+	s.server.Pool().Counters.Queries.Add(1)
 	r := request{kind: askedQuery}
 	if len(t.Effects) > 0 {
 		r.text = &t
@@ -273,6 +278,7 @@ func (s *session) execute(m, body []byte) error {
 	}
 	s.unsynced = true
 	s.stats.queries.Add(1)
+	s.server.Pool().Counters.Queries.Add(1)
 	r := request{kind: askedExecute}
 	if len(s.portals) > 0 {
 		if name, _, ok := bytes.Cut(body, []byte{0}); ok {

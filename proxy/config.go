@@ -33,6 +33,10 @@ type Config struct {
 	// Lookup finds the database that a client, who has been let in, wants. Its error is
 	// shown to the client. Required.
 	Lookup func(ctx context.Context, c Client) (*Database, error)
+	// Console serves the clients of the admin database, IsConsole says who they are. Nil:
+	// there is none.
+	Console   pgserver.Handler
+	IsConsole func(user, database string) bool
 	// Auth decides who is let in. Default: clients of this machine.
 	Auth pgserver.Authenticator
 	// TLS is used when a client asks for it, RequireTLS demands that it does.

@@ -81,6 +81,7 @@ func (s *session) parseAsItIs(m, name, rest []byte, sql string, after []byte) er
 		return s.refuse(err)
 	}
 	s.unsynced = true
+	s.sample(sql)
 	r := request{kind: askedParse, name: string(name)}
 	if len(name) == 0 {
 		s.served++
@@ -170,6 +171,7 @@ func (s *session) bind(m, body, after []byte) error {
 	switch {
 	case st != nil:
 		s.ensure(st)
+		s.sample(st.sql())
 		target, r.stmt = st.name, st
 		t = &st.text
 	case len(name) > 0:

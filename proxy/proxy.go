@@ -55,6 +55,10 @@ func New(cfg Config) (*Proxy, error) {
 		MaxConns: cfg.MaxClients, MaxPreAuthConns: maxLogins,
 		ErrorLog: cfg.Log, Takeover: p.serve, Cancel: p.cancel,
 	}
+	if cfg.Console != nil {
+		p.front.Handler = cfg.Console
+		p.front.Stays = func(s *pgserver.Session) bool { return cfg.IsConsole(s.User(), s.Database()) }
+	}
 	return p, nil
 }
 

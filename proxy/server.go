@@ -300,6 +300,7 @@ func (s *session) parameterStatus(c *pool.Conn, m, body []byte, n int, d *delive
 func (s *session) serverError(c *pool.Conn, m, body []byte, n int, d *delivery) error {
 	s.failed = true
 	s.stats.errors.Add(1)
+	c.Pool().Counters.Errors.Add(1)
 	s.copying = 0
 	var e wire.ErrorResponse
 	if err := e.Decode(body); err != nil {
@@ -400,6 +401,15 @@ func (s *session) nowReady(c *pool.Conn, status wire.TxStatus, drop bool) {
 	}
 	now := time.Now()
 	s.stats.queryTime.Add(int64(now.Sub(s.asked)))
+	n := &c.Pool().Counters
+	n.Queried(s.asked, now)
+	if status == wire.TxIdle && !s.begun.IsZero() {
+		n.Transacted(s.begun, now)
+		s.begun = time.Time{}
+		if s.queue.len() > 0 { // the next one is under way
+			s.begun = now
+		}
+	}
 	s.answered, s.asked, s.timedOut = now, now, false
 	if status == wire.TxIdle {
 		if s.ddl {

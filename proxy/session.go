@@ -81,6 +81,8 @@ type session struct {
 	pins            uint64            // how often something pinned
 	probe           bool              // ask the server whether it still must
 	asked, answered time.Time         // the oldest request that waits; the last answer
+	begun           time.Time         // the transaction; zero: there is none
+	doing           string            // the beginning of what was asked for last
 	timedOut        bool
 
 	sharded *scatter.Session // of a database on several shards

@@ -125,3 +125,27 @@ func (c *cache) len() int {
 	defer c.mu.Unlock()
 	return len(c.byKey)
 }
+
+// each calls f for every statement, with the lock held.
+func (c *cache) each(f func(s *statement)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.byKey {
+		f(s)
+	}
+}
+
+// forget drops the statements that no session uses, and returns how many there were.
+func (c *cache) forget() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for key, s := range c.byKey {
+		if s.refs == 0 {
+			delete(c.byKey, key)
+			n++
+		}
+	}
+	c.unused = nil
+	return n
+}

@@ -38,7 +38,8 @@ const (
 	Transactions // in two phases
 )
 
-// A Snapshot is the figures of one moment.
+// A Snapshot is the figures of one moment. Numbers that nobody counts are negative, or named
+// in Metrics.Missing: they are shown as NULL.
 type Snapshot struct {
 	Metrics metrics.Snapshot
 	// Pools are those of Metrics.Pools, in the same order, with what else is known of them.

@@ -29,12 +29,23 @@ func str[T any](name string, get func(*T) string) column[T] {
 	return column[T]{pgserver.Text(name), func(r *T) any { return get(r) }}
 }
 
+// num is a number; a negative one, which nobody counts, is NULL.
 func num[T any, N ~int | ~int64 | ~uint32](name string, get func(*T) N) column[T] {
-	return column[T]{pgserver.Int8(name), func(r *T) any { return int64(get(r)) }}
+	return column[T]{pgserver.Int8(name), func(r *T) any {
+		if n := int64(get(r)); n >= 0 {
+			return n
+		}
+		return nil
+	}}
 }
 
 func flt[T any](name string, get func(*T) float64) column[T] {
-	return column[T]{pgserver.Float8(name), func(r *T) any { return get(r) }}
+	return column[T]{pgserver.Float8(name), func(r *T) any {
+		if n := get(r); n >= 0 {
+			return n
+		}
+		return nil
+	}}
 }
 
 // yes is a boolean as PgDog shows it: t or f.

@@ -14,6 +14,7 @@ type poolRow struct {
 	metrics.Pool
 	extra Pool
 	avg   metrics.Average
+	of    *metrics.Snapshot
 }
 
 // pools joins the figures of pools with what else is known of them.
@@ -22,6 +23,7 @@ func (a *answer) pools() []poolRow {
 	out := make([]poolRow, len(s.Metrics.Pools))
 	for i := range out {
 		out[i].Pool = s.Metrics.Pools[i]
+		out[i].of = &s.Metrics
 		if i < len(s.Pools) {
 			out[i].extra = s.Pools[i]
 		}
@@ -70,11 +72,24 @@ func showPools(a *answer) error {
 		num("cl_active", func(p *poolRow) int { return p.Active }),
 		num("cl_active_cancel_req", func(*poolRow) int { return 0 }),
 		num("cl_waiting_cancel_req", func(*poolRow) int { return 0 }),
-		num("sv_used", func(p *poolRow) int { return p.Locked }),
+		num("sv_used", func(*poolRow) int { return -1 }),
 		num("sv_tested", func(*poolRow) int { return 0 }),
 		num("sv_login", func(p *poolRow) int { return p.extra.Connecting }),
 	)
-	return table(a, cols, a.pools)
+	return table(a, counted(cols), a.pools)
+}
+
+// counted makes NULL of what nobody counts.
+func counted(cols []column[poolRow]) []column[poolRow] {
+	for i, c := range cols {
+		cols[i].get = func(p *poolRow) any {
+			if !p.of.Counted(c.col.Name) {
+				return nil
+			}
+			return c.get(p)
+		}
+	}
+	return cols
 }
 
 func showStats(a *answer) error {
@@ -123,7 +138,7 @@ func showStats(a *answer) error {
 			flt("total_"+c.name, func(p *poolRow) float64 { return millis(c.time(&p.Totals)) }),
 			flt("avg_"+c.name, func(p *poolRow) float64 { return millis(c.each(&p.avg)) }))
 	}
-	return table(a, totalsFirst(cols), a.pools)
+	return table(a, counted(totalsFirst(cols)), a.pools)
 }
 
 // totalsFirst puts the averages behind the totals, as PgDog does.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/pgx-dev/pgx-dev/proxy/admin"
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/wire"
 	"github.com/pgx-dev/pgx-dev/wire/auth"
@@ -46,6 +47,9 @@ func (a *Auth) Authenticate(ctx context.Context, c *pgserver.AuthConn) (*pgserve
 		return &pgserver.Identity{Method: "peer"}, nil
 	}
 	cfg := a.Config()
+	if c.Database() == cfg.Admin.Name {
+		return a.admin(ctx, c, cfg)
+	}
 	u, ok := cfg.User(c.User(), c.Database())
 	if !ok {
 		return a.strangers.Authenticate(ctx, c)
@@ -72,6 +76,30 @@ func (a *Auth) Authenticate(ctx context.Context, c *pgserver.AuthConn) (*pgserve
 		}
 	}
 	return a.scram(c, secrets)
+}
+
+// admin lets those into the admin database who may use it: the user of [admin] by its
+// password, others by their own.
+func (a *Auth) admin(ctx context.Context, c *pgserver.AuthConn, cfg *conf.Config) (*pgserver.Identity, error) {
+	if ok, _ := admin.Allowed(cfg, c.User()); !ok {
+		return a.strangers.Authenticate(ctx, c)
+	}
+	if c.User() == cfg.Admin.User {
+		if cfg.Admin.Password == "" { // nobody knows it
+			return a.strangers.Authenticate(ctx, c)
+		}
+		return a.scram(c, []auth.Secret{{Kind: auth.PlainSecret, Plain: cfg.Admin.Password}})
+	}
+	for i := range cfg.Users {
+		if u := &cfg.Users[i]; u.Name == c.User() {
+			secrets, err := secretsOf(u)
+			if err != nil {
+				return nil, err
+			}
+			return a.scram(c, secrets)
+		}
+	}
+	return a.strangers.Authenticate(ctx, c)
 }
 
 // secretsOf returns what a user may log in with.

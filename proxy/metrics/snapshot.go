@@ -1,6 +1,10 @@
 package metrics
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // A Snapshot is the figures of one moment. Whoever fills it need not do so atomically.
 type Snapshot struct {
@@ -13,6 +17,9 @@ type Snapshot struct {
 	Mirrors                []Mirror
 	PubSub                 PubSub
 	Lookups                Lookups
+	// Missing names what nobody counts, without total_ and avg_: it is left out, since 0 would
+	// be wrong.
+	Missing []string
 	// TwoPhaseRecovered counts transactions that were found undecided at the start.
 	TwoPhaseRecovered int64
 }
@@ -82,4 +89,11 @@ type Lookups struct {
 	Bytes                            int64
 	Hits, Misses, Evictions, Queries int64
 	QueryTime                        time.Duration
+}
+
+// Counted reports whether somebody counts what a name says, with total_ or avg_ before it or
+// without.
+func (s *Snapshot) Counted(name string) bool {
+	bare := strings.TrimPrefix(strings.TrimPrefix(name, "total_"), "avg_")
+	return !slices.Contains(s.Missing, name) && !slices.Contains(s.Missing, bare)
 }

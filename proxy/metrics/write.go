@@ -38,6 +38,9 @@ func Write(w io.Writer, s *Snapshot, a *Averager, namespace string, f Format) er
 		labels[i] = s.Pools[i].Labels.text()
 	}
 	for _, m := range all() {
+		if !s.Counted(m.name) {
+			continue
+		}
 		e.metric(m, s, averages, labels)
 		if len(e.buf) > 1<<16 {
 			if _, err := w.Write(e.buf); err != nil {

@@ -27,6 +27,9 @@ type Pool struct {
 	waitTime, connectTime                           atomic.Int64 // nanoseconds
 	received, sent                                  atomic.Int64 // of connections that are closed
 
+	// Counters are counted by who uses the connections.
+	Counters Counters
+
 	mu      sync.Mutex
 	closed  bool
 	paused  bool
@@ -87,6 +90,7 @@ func (p *Pool) Get(ctx context.Context) (*Conn, error) {
 		if c := p.takeIdle(); c != nil {
 			p.mu.Unlock()
 			p.lend(c)
+			p.Counters.Checkout.Observe(0)
 			return c, nil
 		}
 	}

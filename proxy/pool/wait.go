@@ -51,7 +51,11 @@ func (p *Pool) dequeue(w *waiter) {
 
 // wait waits for the answer to a waiter in the queue.
 func (p *Pool) wait(ctx context.Context, w *waiter) (*Conn, error) {
-	defer func() { p.waitTime.Add(int64(time.Since(w.since))) }()
+	defer func() {
+		d := time.Since(w.since)
+		p.waitTime.Add(int64(d))
+		p.Counters.Checkout.Observe(d)
+	}()
 	var deadline <-chan time.Time
 	if d := p.cfg.CheckoutTimeout; d > 0 {
 		t := time.NewTimer(d)

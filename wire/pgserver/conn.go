@@ -100,7 +100,7 @@ func (c *conn) session(ctx context.Context) error {
 		}
 		return err
 	}
-	if c.srv.Takeover != nil {
+	if c.srv.handsOver(c.sess) {
 		return c.takeover(c.sess)
 	}
 	defer func() {

@@ -91,6 +91,8 @@ type Server struct {
 	// is not needed then. It returns when the session is over; Close closes the connection
 	// under it. What the Server's fields say of the time after authentication is up to it.
 	Takeover func(ctx context.Context, t *Takeover) error
+	// Stays names sessions for which, Takeover or not, the Handler serves.
+	Stays func(s *Session) bool
 	// Cancel gets the cancel requests, where Takeover is set. The connection that a request
 	// came by is closed when it returns.
 	Cancel func(ctx context.Context, pid uint32, key []byte)

@@ -49,7 +49,7 @@ func (c *conn) start(ctx context.Context) error {
 	if err := c.negotiate(s); err != nil {
 		return err
 	}
-	if c.srv.Takeover == nil {
+	if !c.srv.handsOver(s) {
 		if err := s.params.init(c.srv, startup); err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func (c *conn) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if c.srv.Takeover != nil {
+	if c.srv.handsOver(s) {
 		c.sess = s
 		return nil
 	}
@@ -118,9 +118,10 @@ func (c *conn) opening(ctx context.Context) (*wire.StartupMessage, error) {
 		}
 		switch m := packet.(type) {
 		case *wire.CancelRequest:
-			if c.srv.Takeover == nil {
+			if c.srv.Takeover == nil || c.srv.Stays != nil {
 				c.srv.keys.cancel(m.PID, m.Key)
-			} else if c.srv.Cancel != nil {
+			}
+			if c.srv.Takeover != nil && c.srv.Cancel != nil {
 				c.srv.Cancel(ctx, m.PID, bytes.Clone(m.Key))
 			}
 			return nil, errTerminate

@@ -24,6 +24,11 @@ type Takeover struct {
 	Unsent []byte
 }
 
+// handsOver reports whether a session is handed over.
+func (s *Server) handsOver(sess *Session) bool {
+	return s.Takeover != nil && (s.Stays == nil || s.Handler == nil || !s.Stays(sess))
+}
+
 // takeover hands the connection over.
 func (c *conn) takeover(s *Session) error {
 	t := &Takeover{

@@ -1,0 +1,261 @@
+// Package console joins a proxy, its fleet of pools and its configuration into what the admin
+// database shows and commands, and what the metrics endpoint tells.
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy"
+	"github.com/pgx-dev/pgx-dev/proxy/admin"
+	"github.com/pgx-dev/pgx-dev/proxy/conf"
+	"github.com/pgx-dev/pgx-dev/proxy/fleet"
+	"github.com/pgx-dev/pgx-dev/proxy/metrics"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// Config is what a Console joins.
+type Config struct {
+	Fleet *fleet.Fleet
+	// Config returns the configuration in effect.
+	Config func() *conf.Config
+	// Reload reads the configuration again; Apply takes one into effect. Nil: that cannot be
+	// done.
+	Reload func() error
+	Apply  func(*conf.Config) error
+	// Shutdown ends the proxy, in the background. Nil: that cannot be done.
+	Shutdown func()
+}
+
+// A Console is an admin.Proxy. It is safe for concurrent use.
+type Console struct {
+	cfg      Config
+	started  time.Time
+	averager *metrics.Averager
+
+	mu       sync.Mutex
+	proxy    *proxy.Proxy
+	disabled map[string]bool // databases that take no new clients
+}
+
+// New makes a console. Attach gives it the proxy, which needs the console first.
+func New(cfg Config) *Console {
+	return &Console{cfg: cfg, started: time.Now(), averager: metrics.NewAverager(cfg.Config().General.StatsPeriod), disabled: map[string]bool{}}
+}
+
+// Attach gives the console its proxy.
+func (c *Console) Attach(p *proxy.Proxy) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.proxy = p
+}
+
+func (c *Console) attached() *proxy.Proxy {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.proxy
+}
+
+// Run takes the averages' samples until ctx ends.
+func (c *Console) Run(ctx context.Context) {
+	tick := time.NewTicker(max(c.cfg.Config().General.StatsPeriod, time.Second))
+	defer tick.Stop()
+	for {
+		c.averager.Sample(c.Metrics())
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Lookup is the fleet's, but for databases that DISABLE was said of.
+func (c *Console) Lookup(ctx context.Context, who proxy.Client) (*proxy.Database, error) {
+	c.mu.Lock()
+	disabled := c.disabled[who.Database]
+	c.mu.Unlock()
+	if disabled {
+		return nil, wire.Errorf(wire.CodeCannotConnectNow, "the database %q takes no new clients", who.Database)
+	}
+	return c.cfg.Fleet.Lookup(ctx, who)
+}
+
+// IsConsole says that a client wants the admin database.
+func (c *Console) IsConsole(_, database string) bool { return database == c.cfg.Config().Admin.Name }
+
+// Config returns the configuration in effect.
+func (c *Console) Config() *conf.Config { return c.cfg.Config() }
+
+// Averager returns the pools' averages.
+func (c *Console) Averager() *metrics.Averager { return c.averager }
+
+// Healthy reports whether no server is known to be down that nobody stands in for: with no
+// pool yet, it is.
+func (c *Console) Healthy() bool {
+	list := c.cfg.Fleet.List()
+	for i := range list {
+		if healthy(&list[i]) {
+			return true
+		}
+	}
+	return len(list) == 0
+}
+
+// errNo reports what is not there.
+func errNo(what, name string) error {
+	return &wire.Error{Code: wire.CodeUndefinedObject, Message: fmt.Sprintf("there is no %s %q", what, name)}
+}
+
+// Do carries a command out.
+func (c *Console) Do(ctx context.Context, cmd admin.Command) error {
+	arg := ""
+	if len(cmd.Args) > 0 {
+		arg = cmd.Args[0]
+	}
+	switch cmd.Verb {
+	case "RELOAD":
+		if c.cfg.Reload == nil {
+			return admin.ErrUnsupported
+		}
+		return c.cfg.Reload()
+	case "SET":
+		if c.cfg.Apply == nil {
+			return admin.ErrUnsupported
+		}
+		return c.cfg.Apply(cmd.Config)
+	case "SHUTDOWN":
+		if c.cfg.Shutdown == nil {
+			return admin.ErrUnsupported
+		}
+		c.cfg.Shutdown()
+		return nil
+	case "PAUSE":
+		return c.each(arg, func(l *fleet.Listed) error { return l.Pool.Pause(ctx) })
+	case "RESUME":
+		return c.each(arg, func(l *fleet.Listed) error { l.Pool.Resume(); return nil })
+	case "RECONNECT":
+		return c.each(arg, func(l *fleet.Listed) error { l.Pool.Reconnect(); return nil })
+	case "WAIT_CLOSE":
+		return c.waitClose(ctx, arg)
+	case "DISABLE", "ENABLE":
+		if !c.known(arg) {
+			return errNo("database", arg)
+		}
+		c.mu.Lock()
+		c.disabled[arg] = cmd.Verb == "DISABLE"
+		c.mu.Unlock()
+		return nil
+	case "KILL":
+		c.attached().Kick(func(_ uint32, who proxy.Client) bool { return arg == "" || who.Database == arg })
+		return c.each(arg, func(l *fleet.Listed) error { l.Pool.Reconnect(); return nil })
+	case "KILL_CLIENT":
+		id, err := strconv.ParseUint(arg, 10, 32)
+		if err != nil || c.attached().Kick(func(i uint32, _ proxy.Client) bool { return i == uint32(id) }) == 0 {
+			return errNo("client", arg)
+		}
+		return nil
+	case "BAN", "UNBAN", "HEALTHCHECK":
+		return c.servers(ctx, cmd.Verb, arg)
+	case "RESET PREPARED":
+		c.attached().ForgetStatements()
+		return nil
+	}
+	return admin.ErrUnsupported
+}
+
+// known reports whether the configuration has a database, or, where it has none at all, any
+// name may be one.
+func (c *Console) known(database string) bool {
+	all := c.cfg.Config().Databases
+	return len(all) == 0 || slices.ContainsFunc(all, func(d conf.Database) bool { return d.Name == database })
+}
+
+// each does something to every pool of a database, or of all, at once.
+func (c *Console) each(database string, do func(l *fleet.Listed) error) error {
+	if database != "" && !c.known(database) {
+		return errNo("database", database)
+	}
+	list := c.cfg.Fleet.List()
+	errs := make([]error, len(list))
+	var wg sync.WaitGroup
+	for i := range list {
+		if database == "" || list[i].Database == database {
+			wg.Go(func() { errs[i] = do(&list[i]) })
+		}
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// waitClose waits until the connections of now are gone.
+func (c *Console) waitClose(ctx context.Context, database string) error {
+	return c.each(database, func(l *fleet.Listed) error {
+		old := l.Pool.Conns()
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			old = slices.DeleteFunc(old, (*pool.Conn).Broken)
+			if len(old) == 0 {
+				return nil
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	})
+}
+
+// servers bans, unbans or checks the servers that a word names: a pool's id, an address, or,
+// empty, all of them.
+func (c *Console) servers(ctx context.Context, verb, which string) error {
+	list := c.cfg.Fleet.List()
+	found, done := false, false
+	var errs []error
+	for i := range list {
+		l := &list[i]
+		if which != "" && which != strconv.FormatInt(l.ID, 10) && !strings.EqualFold(which, l.Server.Name) {
+			continue
+		}
+		found = true
+		switch verb {
+		case "BAN":
+			done = l.Ban("by an administrator") || done
+		case "UNBAN":
+			done = l.Unban() || done
+		case "HEALTHCHECK":
+			l.Suspect()
+			if err := l.Pool.Check(ctx); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", l.Server.Name, err))
+			}
+			done = true
+		}
+	}
+	switch {
+	case !found && which != "":
+		return errNo("pool", which)
+	case found && !done:
+		return errors.New("the server is the only one of its database: nothing could take its place")
+	}
+	return errors.Join(errs...)
+}
+
+// hostPort takes a server's name apart.
+func hostPort(name string) (string, int) {
+	host, port, err := net.SplitHostPort(name)
+	if err != nil {
+		return name, 0
+	}
+	n, _ := strconv.Atoi(port)
+	return host, n
+}

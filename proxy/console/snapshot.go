@@ -1,0 +1,160 @@
+package console
+
+import (
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy/admin"
+	"github.com/pgx-dev/pgx-dev/proxy/conf"
+	"github.com/pgx-dev/pgx-dev/proxy/fleet"
+	"github.com/pgx-dev/pgx-dev/proxy/metrics"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+)
+
+// missing lists what nobody counts yet.
+func missing() []string {
+	return []string{
+		"sv_idle_xact", "sv_locked", "out_of_sync", "xact_2pc_count", "idle_xact_time", "reads", "writes", "prepared_evictions", "auth_attempts",
+		"rows_inserted", "rows_updated", "rows_deleted", "close", "client_idle_xact_timeouts",
+		"server_parse_count", "bind_count", "close_count",
+		"query_cache_direct", "query_cache_cross", "query_cache_parse_time", "query_cache_fingerprints", "prepared_statements_memory_used",
+		"mirror_total_count", "mirror_mirrored_count", "mirror_dropped_count", "mirror_error_count", "mirror_queue_length",
+		"pub_sub_listeners", "pub_sub_listener_received", "pub_sub_listener_dropped",
+		"sharding_lookup_cache_entries", "sharding_lookup_cache_bytes", "sharding_lookup_cache_hits", "sharding_lookup_cache_misses",
+		"sharding_lookup_cache_evictions", "sharding_lookup_queries", "sharding_lookup_query_time", "two_pc_recovered_total",
+	}
+}
+
+// Metrics returns the figures of now.
+func (c *Console) Metrics() *metrics.Snapshot { return &c.Snapshot(0).Metrics }
+
+// Snapshot returns the figures of now.
+func (c *Console) Snapshot(parts admin.Part) *admin.Snapshot {
+	s := &admin.Snapshot{Averager: c.averager, Started: c.started}
+	cfg := c.cfg.Config()
+	s.Metrics.Missing = missing()
+	p := c.attached()
+	if p != nil {
+		st := p.Stats()
+		s.Metrics.Clients, s.Metrics.ClientsLocked = st.Clients, st.Pinned
+		s.Metrics.Prepared = metrics.Prepared{Statements: st.Statements, Limit: cfg.General.PreparedStatementsLimit}
+	}
+	r := c.cfg.Fleet.Routing()
+	s.Metrics.QueryCache = metrics.QueryCache{Hits: int64(r.TextHits + r.Hits), Misses: int64(r.Misses), Size: r.Plans, Limit: cfg.General.QueryCacheLimit}
+	list := c.cfg.Fleet.List()
+	for i := range list {
+		m, a := c.pool(&list[i])
+		s.Metrics.Pools = append(s.Metrics.Pools, m)
+		s.Pools = append(s.Pools, a)
+	}
+	if p != nil && parts&admin.Clients != 0 {
+		s.Clients = c.clients()
+	}
+	if parts&admin.Servers != 0 {
+		s.Servers = c.connections(list)
+	}
+	if p != nil && parts&admin.Statements != 0 {
+		for _, st := range p.Statements() {
+			s.Statements = append(s.Statements, admin.Statement{Name: st.Name, SQL: st.SQL, Users: st.Users})
+		}
+	}
+	return s
+}
+
+// role is what a pool's server is now.
+func role(l *fleet.Listed) string {
+	if l.State != nil && l.State.Role != conf.Auto {
+		return string(l.State.Role)
+	}
+	if l.Server.Role == pool.Replica {
+		return string(conf.Replica)
+	}
+	return string(l.Server.ConfRole)
+}
+
+func healthy(l *fleet.Listed) bool {
+	if l.State != nil && !l.State.Healthy {
+		return false
+	}
+	return l.Pool.Stats().LastError == nil
+}
+
+func (c *Console) pool(l *fleet.Listed) (metrics.Pool, admin.Pool) {
+	st, n := l.Pool.Stats(), &l.Pool.Counters
+	host, port := hostPort(l.Server.Name)
+	m := metrics.Pool{
+		Labels:         metrics.Labels{User: l.User, Database: l.Database, Host: host, Port: port, Shard: l.Server.Shard, Role: role(l)},
+		MaxConnections: st.Size, Waiting: st.Waiting, Active: st.Active, Idle: st.Idle, MaxWait: st.MaxWait, Errors: st.Errors,
+		Totals: metrics.Totals{
+			Xacts: n.Xacts.Load(), Queries: n.Queries.Load(), ServerErrors: n.Errors.Load(), XactTime: n.XactTime(), QueryTime: n.QueryTime(),
+			Received: st.Received, Sent: st.Sent, Rollbacks: st.Rollbacks, Connects: st.Connects, ConnectTime: st.ConnectTime,
+			Cleaned: st.Cleaned, Assignments: st.Checkouts, Waited: st.WaitTime,
+		},
+		QueryLatency: &n.Query, TransactionLatency: &n.Xact, CheckoutLatency: &n.Checkout,
+	}
+	a := admin.Pool{
+		ID: l.ID, Mode: conf.PoolerMode(l.Mode.String()), Paused: st.Paused, Healthy: healthy(l), Online: true, Connecting: st.Connecting,
+		Clients: st.Active + st.Waiting, Size: st.Size, MinSize: l.Server.Pool.Min, Reserve: l.Server.Pool.Reserve, ServerDatabase: l.Server.Login.Database,
+		ReSynced: -1, ForceClosed: -1,
+	}
+	c.mu.Lock()
+	a.Disabled = c.disabled[l.Database]
+	c.mu.Unlock()
+	if s := l.State; s != nil {
+		a.Banned, a.BanReason, a.BanUntil, a.Lag = s.Banned, s.Reason, s.Until, s.Lag
+		a.Online = !s.Banned && !s.Lagging || s.Primary
+	}
+	return m, a
+}
+
+func (c *Console) clients() []admin.Client {
+	all := c.attached().Sessions()
+	out := make([]admin.Client, len(all))
+	now := time.Now()
+	for i := range all {
+		s := &all[i]
+		host, port := "unix", 0
+		if s.Client.Addr != nil && s.Client.Addr.Network() != "unix" {
+			host, port = hostPort(s.Client.Addr.String())
+		}
+		out[i] = admin.Client{
+			ID: int64(s.ID), User: s.Client.User, Database: s.Client.Database, Addr: host, Port: port, State: s.State,
+			Replication: s.Replication, Locked: s.Pinned != "", ConnectTime: s.Since, LastRequest: s.Last,
+			Queries: s.Queries, Transactions: s.Transactions, WaitTime: s.Waited, QueryTime: s.Querying,
+			Received: s.Received, Sent: s.Sent, Errors: s.Errors, ApplicationName: s.Client.Param("application_name"),
+			PreparedStatements: s.Statements, Query: s.Query, TLS: s.TLS, Xacts2PC: -1, XactTime: -1, Memory: -1,
+		}
+		if !s.Asked.IsZero() {
+			out[i].Since = now.Sub(s.Asked)
+		}
+	}
+	return out
+}
+
+// connections lists the server connections, with the client of each.
+func (c *Console) connections(list []fleet.Listed) []admin.Server {
+	users := map[*pool.Conn]int64{}
+	if p := c.attached(); p != nil {
+		for _, s := range p.Sessions() {
+			if s.Server != nil {
+				users[s.Server] = int64(s.ID)
+			}
+		}
+	}
+	var out []admin.Server
+	for i := range list {
+		l := &list[i]
+		host, port := hostPort(l.Server.Name)
+		for _, conn := range l.Pool.Conns() {
+			s := admin.Server{
+				ID: int64(conn.PID()), PID: conn.PID(), Database: l.Server.Login.Database, User: l.Server.Login.User, Addr: host, Port: port,
+				Shard: l.Server.Shard, Role: role(l), State: "idle", ConnectTime: conn.Born(), Received: conn.BytesIn.Load(), Sent: conn.BytesOut.Load(),
+				Transactions: -1, Queries: -1, Rollbacks: -1, PreparedStatements: -1, Healthchecks: -1, Errors: -1, Memory: -1,
+			}
+			if id := users[conn]; id != 0 {
+				s.State, s.Client = "active", id
+			}
+			out = append(out, s)
+		}
+	}
+	return out
+}

@@ -1,0 +1,120 @@
+package fleet
+
+import (
+	"cmp"
+	"hash/fnv"
+	"slices"
+
+	"github.com/pgx-dev/pgx-dev/proxy"
+	"github.com/pgx-dev/pgx-dev/proxy/balance"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+)
+
+// A Listed is a pool with whose it is: that of the first user and database, in their order,
+// if several share it.
+type Listed struct {
+	// ID stays the same as long as the pool's settings do.
+	ID             int64
+	User, Database string
+	Mode           proxy.Mode
+	Server         Server
+	Pool           *pool.Pool
+	// State is what is known of the server; nil for one that is alone, and so never chosen
+	// among others.
+	State *balance.State
+
+	group  *balance.Group
+	target int
+}
+
+// Ban takes no reads to the server until Unban, and reports whether it is one of several.
+func (l *Listed) Ban(reason string) bool {
+	if l.group != nil {
+		l.group.Ban(l.target, reason)
+	}
+	return l.group != nil
+}
+
+// Unban lifts a ban.
+func (l *Listed) Unban() bool {
+	if l.group != nil {
+		l.group.Unban(l.target)
+	}
+	return l.group != nil
+}
+
+// Suspect has the server checked in the background.
+func (l *Listed) Suspect() {
+	if l.group != nil {
+		l.group.Suspect(l.target)
+	}
+}
+
+// List lists the pools there are now, by database, shard, server and user.
+func (f *Fleet) List() []Listed {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []Listed
+	seen := map[string]bool{}
+	pairs := make([]pair, 0, len(f.members))
+	for p := range f.members {
+		pairs = append(pairs, p)
+	}
+	slices.SortFunc(pairs, func(a, b pair) int {
+		return cmp.Or(cmp.Compare(a.database, b.database), cmp.Compare(a.user, b.user))
+	})
+	states := map[string][]balance.State{}
+	for _, p := range pairs {
+		m := f.members[p]
+		m.mu.Lock()
+		plan := m.plan
+		m.mu.Unlock()
+		index := map[int]int{} // by shard, how many servers there were before
+		for _, s := range plan.Servers {
+			i := index[s.Shard]
+			index[s.Shard]++
+			pl := f.pools[s.Key]
+			if pl == nil || seen[s.Key] {
+				continue
+			}
+			seen[s.Key] = true
+			h := fnv.New32a()
+			_, _ = h.Write([]byte(s.Key))
+			l := Listed{ID: int64(h.Sum32()), User: p.user, Database: p.database, Mode: plan.Mode, Server: s, Pool: pl}
+			key := groupKey(&plan, s.Shard)
+			if g := f.groups[key]; g != nil && i < g.Len() {
+				if states[key] == nil {
+					states[key] = g.States()
+				}
+				l.State, l.group, l.target = &states[key][i], g.Group, i
+			}
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// Routing sums up what the routers' caches did.
+func (f *Fleet) Routing() (out route.Stats) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	add := func(r *route.Router) {
+		if r == nil {
+			return
+		}
+		s := r.Stats()
+		out.Plans += s.Plans
+		out.TextHits += s.TextHits
+		out.Hits += s.Hits
+		out.Misses += s.Misses
+		out.Evicted += s.Evicted
+	}
+	for _, m := range f.members {
+		add(m.db.Router)
+	}
+	for _, c := range f.opened {
+		add(c.Router)
+	}
+	return out
+}

@@ -1,0 +1,37 @@
+package pool
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy/metrics"
+)
+
+// Counters are what those who use a pool's connections count, since the pool was made.
+type Counters struct {
+	Xacts, Queries, Errors atomic.Int64
+	xactTime, queryTime    atomic.Int64 // nanoseconds
+	// Latencies of queries, of transactions, and of waiting for a connection.
+	Query, Xact, Checkout metrics.Histogram
+}
+
+// Queried counts the answer to what was asked at some time.
+func (c *Counters) Queried(asked, now time.Time) {
+	d := now.Sub(asked)
+	c.queryTime.Add(int64(d))
+	c.Query.Observe(d)
+}
+
+// Transacted counts the end of a transaction.
+func (c *Counters) Transacted(began, now time.Time) {
+	d := now.Sub(began)
+	c.Xacts.Add(1)
+	c.xactTime.Add(int64(d))
+	c.Xact.Observe(d)
+}
+
+// QueryTime returns the time in queries.
+func (c *Counters) QueryTime() time.Duration { return time.Duration(c.queryTime.Load()) }
+
+// XactTime returns the time in transactions.
+func (c *Counters) XactTime() time.Duration { return time.Duration(c.xactTime.Load()) }

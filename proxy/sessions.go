@@ -1,0 +1,124 @@
+package proxy
+
+import (
+	"cmp"
+	"crypto/tls"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// A SessionInfo is what is known of one client.
+type SessionInfo struct {
+	ID     uint32
+	Client Client
+	// State is idle, active, waiting (for a server connection) or idle in transaction.
+	State       string
+	Since, Last time.Time // when it connected; when it was last answered
+	TLS         bool
+	Replication bool
+	Pinned      string // why it keeps its server connection
+	Statements  int    // prepared ones
+
+	Queries, Transactions, Errors int64
+	Received, Sent                int64 // bytes
+	Waited, Querying              time.Duration
+	// Query is the beginning of what it asked for last; Asked is when, if it waits for the
+	// answer.
+	Query string
+	Asked time.Time
+	// Server is the server connection that it has, to be compared only; nil: none.
+	Server *pool.Conn
+}
+
+// maxSample is how much of a query is kept to be shown.
+const maxSample = 256
+
+// sample keeps the beginning of what is asked for. It is called with the lock held.
+func (s *session) sample(sql string) {
+	if len(sql) > maxSample {
+		sql = strings.Clone(strings.ToValidUTF8(sql[:maxSample], "")) // the rest need not live on
+	}
+	s.doing = sql
+}
+
+// sql returns a statement's text.
+func (s *statement) sql() string {
+	sql, _, _ := strings.Cut(s.key, "\x00")
+	return sql
+}
+
+// Sessions lists the clients there are now, in the order of their ids.
+func (p *Proxy) Sessions() []SessionInfo {
+	all := p.all()
+	out := make([]SessionInfo, 0, len(all))
+	for _, s := range all {
+		out = append(out, s.info())
+	}
+	slices.SortFunc(out, func(a, b SessionInfo) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+func (s *session) info() SessionInfo {
+	i := SessionInfo{
+		ID: s.id, Client: s.client, Since: s.since, Replication: s.replication() != "",
+		Queries: s.stats.queries.Load(), Transactions: s.stats.transactions.Load(), Errors: s.stats.errors.Load(),
+		Received: s.stats.received.Load(), Sent: s.stats.sent.Load(),
+		Waited: time.Duration(s.stats.wait.Load()), Querying: time.Duration(s.stats.queryTime.Load()),
+	}
+	_, i.TLS = s.nc.(*tls.Conn)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i.Last, i.Query, i.Pinned, i.Statements = s.answered, s.doing, s.pinned, len(s.names)
+	switch c := s.server; {
+	case s.waiting != nil:
+		i.State, i.Asked = "waiting", s.asked
+	case c == nil && !s.holds:
+		i.State = "idle"
+	case c == nil, s.queue.len() > 0 || s.delivering:
+		i.State, i.Asked = "active", s.asked
+	case c.Status != wire.TxIdle:
+		i.State = "idle in transaction"
+	default:
+		i.State = "idle"
+	}
+	i.Server = s.server
+	return i
+}
+
+// Kick ends the sessions that which returns true for, telling their clients why, and returns
+// how many there were. Their transactions are rolled back.
+func (p *Proxy) Kick(which func(id uint32, c Client) bool) int {
+	n := 0
+	for _, s := range p.all() {
+		if which(s.id, s.client) {
+			n++
+			s.kill(errShutdown)
+		}
+	}
+	return n
+}
+
+// StatementInfo is a prepared statement that clients share.
+type StatementInfo struct {
+	Name, SQL string
+	Users     int
+}
+
+// Statements lists the prepared statements that clients share, those that nobody uses now
+// included.
+func (p *Proxy) Statements() []StatementInfo {
+	var out []StatementInfo
+	p.statements.each(func(s *statement) {
+		out = append(out, StatementInfo{Name: s.name, SQL: s.sql(), Users: s.refs})
+	})
+	slices.SortFunc(out, func(a, b StatementInfo) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// ForgetStatements drops the prepared statements that no client uses, and returns how many
+// there were. Server connections lose theirs as their limit demands.
+func (p *Proxy) ForgetStatements() int { return p.statements.forget() }
