@@ -426,3 +426,22 @@ func TestCertificateReload(t *testing.T) {
 		}
 	}
 }
+
+// A mechanism that was not offered is refused at once, also without an initial response, to
+// which the answer would else be an empty challenge.
+func TestMechanismNotOffered(t *testing.T) {
+	addr := addrOf(start(t, &pgserver.Server{Handler: &numbers{}, Auth: pgserver.SCRAM(auth.Secrets{"postgres": "secret"})}))
+	for _, m := range []*wire.SASLInitialResponse{
+		{Mechanism: "NONE"}, {Mechanism: "NONE", Data: []byte("n,,n=,r=x")}, {Mechanism: auth.SCRAMSHA256Plus}, {Mechanism: "scram-sha-256"}, {},
+	} {
+		p := dial(t, addr)
+		p.raw(startup(wire.Version30))
+		if typ, _, err := p.next(); err != nil || typ != wire.TypeAuthentication {
+			t.Fatal(typ, err)
+		}
+		p.send(m)
+		if got := p.end(); got != "FATAL:08P01 closed" {
+			t.Errorf("%q: %s", m.Mechanism, got)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -318,6 +319,9 @@ func (a *AuthConn) sasl(mechanisms []string, limit int) (mechanism string, data 
 	var m wire.SASLInitialResponse
 	if err := m.Decode(body); err != nil {
 		return "", nil, err
+	}
+	if !slices.Contains(mechanisms, m.Mechanism) { // before anything is said in answer
+		return "", nil, &auth.Error{Code: auth.CodeProtocolViolation, Message: "client selected an invalid SASL authentication mechanism"}
 	}
 	if m.Data == nil {
 		// Some clients wait for an empty challenge first (RFC 4422 section 3).

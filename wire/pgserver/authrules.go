@@ -59,12 +59,9 @@ func (o *OAuth) Authenticate(ctx context.Context, a *AuthConn) (*Identity, error
 		Validator: o.Validator, Issuer: o.Issuer, Scope: o.Scope,
 		Request: auth.BearerRequest{User: a.User(), Database: a.Database(), Addr: a.Addr()},
 	}
-	mechanism, data, err := a.sasl([]string{auth.OAuthBearer}, auth.MaxOAuthMessage)
+	_, data, err := a.sasl([]string{auth.OAuthBearer}, auth.MaxOAuthMessage)
 	if err != nil {
 		return nil, err
-	}
-	if mechanism != auth.OAuthBearer {
-		return nil, &auth.Error{Code: auth.CodeProtocolViolation, Message: "client selected an invalid SASL authentication mechanism"}
 	}
 	for {
 		out, done, err := m.Next(ctx, data)
