@@ -84,14 +84,13 @@ func FuzzProxyPair(f *testing.F) {
 				sent.Wait()
 			}
 			var ends sync.WaitGroup
+			ends.Go(func() { both("the server", server, s[1], s[0], true) })
+			ends.Go(func() { both("the client", client, s[0], s[1], false) })
 			wg.Go(func() {
 				ends.Wait()
 				client.Close()
 				server.Close()
 			})
-			ends.Add(2)
-			go func() { defer ends.Done(); both("the server", server, s[1], s[0], true) }()
-			go func() { defer ends.Done(); both("the client", client, s[0], s[1], false) }()
 			<-seen
 		}
 		wg.Wait()
