@@ -179,7 +179,8 @@ func (s *session) early() (pid uint32, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if st := p.Stats(); st.Waiting > 0 || st.Idle == 0 && st.Active+st.Connecting >= st.Size {
+	// Those that are being opened are for those who wait already.
+	if st := p.Stats(); st.Size-st.Active-st.Connecting <= max(0, st.Waiting-st.Connecting) {
 		return 0, nil // it will wait when it asks for something
 	}
 	c, err := s.first()
