@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
+	"github.com/pgx-dev/pgx-dev/engines/native"
 	"github.com/pgx-dev/pgx-dev/engines/place"
 )
 
@@ -54,7 +55,7 @@ func checkStale(ctx context.Context, env *Env) []Finding {
 	entries, _ := os.ReadDir(dir) // missing: nothing can be stale
 	for _, e := range entries {
 		if i := strings.LastIndex(e.Name(), ".tmp-"); i >= 0 {
-			pid, err := strconv.Atoi(e.Name()[i+len(".tmp-"):])
+			pid, err := strconv.Atoi(strings.TrimSuffix(e.Name()[i+len(".tmp-"):], ".pgx-dev")) // or its control directory
 			if err == nil && syscall.Kill(pid, 0) == syscall.ESRCH {
 				out = append(out, Finding{Hint, fmt.Sprintf("%s was being made or removed when process %d ended", e.Name(), pid), "rm -r " + filepath.Join(dir, e.Name())})
 			}
@@ -71,8 +72,22 @@ func checkStale(ctx context.Context, env *Env) []Finding {
 			out = append(out, Finding{Hint, name + " was not stopped properly", fmt.Sprintf("nothing need be done; \"pgx-dev up %s\" recovers it", name)})
 		}
 	}
+	out = append(out, staleElsewhere(env)...)
 	if len(out) == 0 {
 		return fine("none")
+	}
+	return out
+}
+
+// staleElsewhere names what killed processes left outside of the state directory.
+func staleElsewhere(env *Env) (out []Finding) {
+	if cfg, err := env.Config(); err == nil { // checkConfig has said so
+		for _, dir := range native.New(cfg.Runtime).Leftovers() {
+			out = append(out, Finding{Hint, fmt.Sprintf("%s was left by a \"runtime install\" or \"rm\" that was killed", dir), "nothing need be done; the next \"pgx-dev up\" or \"pgx-dev runtime install\" removes it"})
+		}
+	}
+	if dead := place.DeadRuns(); len(dead) > 0 {
+		out = append(out, Finding{Hint, fmt.Sprintf("%d directories of sockets whose servers are gone, for instance %s", len(dead), dead[0]), "nothing need be done; a later \"pgx-dev up\" removes them"})
 	}
 	return out
 }
@@ -87,7 +102,10 @@ func checkRuntimes(ctx context.Context, env *Env) []Finding {
 	if err != nil {
 		return []Finding{{Broken, err.Error(), ""}}
 	}
-	var out []Finding
+	var out, empty []Finding
+	for _, dir := range native.New(cfg.Runtime).EmptyBindirs() {
+		empty = append(empty, Finding{Warning, fmt.Sprintf("runtime.bindirs names %s, where no PostgreSQL server is", dir), "correct it, or take it out"})
+	}
 	for _, rt := range found {
 		text := fmt.Sprintf("PostgreSQL %s in %s", rt.Version, rt.Bindir)
 		if rt.Default {
@@ -96,14 +114,14 @@ func checkRuntimes(ctx context.Context, env *Env) []Finding {
 		out = append(out, Finding{Fine, text, ""})
 	}
 	if len(out) > 0 {
-		return out
+		return append(out, empty...)
 	}
 	if cfg.Runtime.Auto && len(env.RuntimeVersions()) > 0 {
-		return []Finding{{Hint, "none is installed; the first \"pgx-dev up\" fetches one", "to do it now: pgx-dev runtime install " + env.RuntimeVersions()[0]}}
+		return append(empty, Finding{Hint, "none is installed; the first \"pgx-dev up\" fetches one", "to do it now: pgx-dev runtime install " + env.RuntimeVersions()[0]})
 	}
 	cache, _ := place.Cache()
-	return []Finding{{
+	return append(empty, Finding{
 		Broken, "none is installed, and runtime.auto is off or has no package for this machine",
 		"install PostgreSQL by the system's packages, or \"pgx-dev runtime install --from FILE\" (kept in " + cache + ")",
-	}}
+	})
 }

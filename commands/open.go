@@ -130,6 +130,7 @@ func ensureRuntime(ctx context.Context, env *Env, cfg native.Config, req cluster
 	steps := &stepper{env: env}
 	defer steps.stop()
 	engine := native.New(cfg, native.WithLogger(env.Log), native.WithProgress(steps.show))
+	engine.SweepStore()
 	_, err := engine.Select(ctx, constraint)
 	return err
 }

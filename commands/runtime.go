@@ -62,6 +62,9 @@ func (c *runtimeLsCmd) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
+	for _, dir := range native.New(cfg.Runtime).EmptyBindirs() {
+		env.UI.Warn("runtime.bindirs names %s, where no PostgreSQL server is", dir)
+	}
 	rows := []runtimeRow{}
 	for _, rt := range found {
 		rows = append(rows, runtimeRow{Version: rt.Version.String(), Origin: string(rt.Origin), Bindir: rt.Bindir, Default: rt.Default, Installed: true})

@@ -168,6 +168,9 @@ func (m *Manager) start(ctx context.Context, f files, req Request, j job) (*runn
 			return nil, err
 		}
 	}
+	if err := f.sweepSiblings(); err != nil {
+		m.log().Warn("remove what killed processes left", "err", err)
+	}
 	r, err := f.readRecord()
 	if err != nil {
 		return nil, err

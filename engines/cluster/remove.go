@@ -39,6 +39,9 @@ func unlinkCluster(f files) (doomed string, err error) {
 // directory. trans.lock, which the caller holds, keeps live ones away.
 func (f files) sweepSiblings() error {
 	left, _ := filepath.Glob(globQuote(f.dir) + ".tmp-[0-9]*") // the pattern is good
+	// A server that ran in one, as restore's does, made a control directory for it.
+	controls, _ := filepath.Glob(filepath.Join(globQuote(filepath.Dir(f.dir)), "."+globQuote(filepath.Base(f.dir))+".tmp-[0-9]*.pgx-dev"))
+	left = append(left, controls...)
 	var errs []error
 	for _, path := range left {
 		errs = append(errs, os.RemoveAll(path))

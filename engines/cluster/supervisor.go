@@ -176,6 +176,7 @@ func (s *supervisor) serve(ctx context.Context, starterGone <-chan struct{}) err
 		}
 	})
 	background.Go(func() { s.watchIdle(bg, s.idleLimit) })
+	background.Go(place.SweepRuns)
 	s.setIdleLimit(s.job.Idle)
 
 	// trans.lock is waited for in the background, once at a time, when nobody needs the

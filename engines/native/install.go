@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
@@ -26,14 +27,14 @@ const installNeed = 160 << 20
 
 // Install fetches the newest packaged runtime that the constraint allows into the store
 // and returns it; one that is there already is returned as it is. Of several processes
-// that install the same one, one does and the others wait. A killed installation leaves
-// nothing that the next one does not take away. Progress is told to the engine's
+// that install the same one, one does and the others wait. What killed installations, of
+// whatever version, left is taken away first. Progress is told to the engine's
 // WithProgress function. The error wraps engines.ErrNoRuntime where there is no such
 // package.
 func (e *Engine) Install(ctx context.Context, constraint string, opts InstallOptions) (Runtime, error) {
 	rt, err := e.install(ctx, constraint, opts)
 	if err != nil {
-		return Runtime{}, fmt.Errorf("install PostgreSQL %s: %w", constraint, err)
+		return Runtime{}, fmt.Errorf("install %s: %w", strings.TrimSpace("PostgreSQL "+constraint), err)
 	}
 	return rt, nil
 }
@@ -53,6 +54,7 @@ func (e *Engine) install(ctx context.Context, constraint string, opts InstallOpt
 	if err := s.ensure(); err != nil {
 		return Runtime{}, err
 	}
+	e.SweepStore()
 	if err := checkFree(s.dir, installNeed); err != nil {
 		return Runtime{}, err
 	}

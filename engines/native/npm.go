@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -33,6 +34,11 @@ func (e *Engine) npmPack(ctx context.Context, pin Pin, tmp string) (file string,
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// Else an npm whose pgx-dev was killed goes on, and makes again what was swept. The death
+	// signal is tied to this thread.
+	setDeathSignal(cmd.SysProcAttr, syscall.SIGKILL)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 2 * time.Second
 

@@ -84,6 +84,17 @@ func (e *Engine) places() []searchPlace {
 	return append(places, p)
 }
 
+// EmptyBindirs returns those of Config.Bindirs in which no PostgreSQL server is.
+func (e *Engine) EmptyBindirs() []string {
+	var empty []string
+	for _, glob := range e.cfg.Bindirs {
+		if len(e.expand(glob)) == 0 {
+			empty = append(empty, glob)
+		}
+	}
+	return empty
+}
+
 // expand returns the directories matching glob that hold a PostgreSQL server.
 func (e *Engine) expand(glob string) []string {
 	glob = expandHome(glob)

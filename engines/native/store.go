@@ -110,6 +110,7 @@ func (e *Engine) Remove(ctx context.Context, constraint string) (Runtime, error)
 	if err != nil {
 		return Runtime{}, err
 	}
+	e.SweepStore()
 	// A runtime that does not run any more must be removable too: go by the names.
 	var have, match []Runtime
 	for _, dir := range s.bindirs() {

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // Resolve returns the one name of a directory that is or will be at dir: absolute and
@@ -88,19 +89,26 @@ func MaxSocketDir() int {
 // /tmp/pgx-dev-<uid>/<8 hex>. Every directory of ours on the way is 0700 and the
 // caller's; a symbolic link or somebody else's directory in its place is an error.
 func Run(dir string) (string, error) {
-	base := filepath.Join("/tmp", "pgx-dev-"+strconv.Itoa(os.Getuid()))
-	if xdg := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(xdg) {
-		if err := checkOwned(xdg); err == nil && len(xdg)+len("/pgx-dev/")+8 <= MaxSocketDir() {
-			base = filepath.Join(xdg, "pgx-dev")
-		}
-	}
+	base := runBase()
 	run := filepath.Join(base, Key(dir))
 	for _, d := range []string{base, run} {
 		if err := Private(d); err != nil {
 			return "", err
 		}
 	}
-	return run, nil
+	// So that it is not taken for one that nobody uses before the socket is there.
+	now := time.Now()
+	return run, os.Chtimes(run, now, now)
+}
+
+// runBase is the directory that Run makes its own in.
+func runBase() string {
+	if xdg := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(xdg) {
+		if err := checkOwned(xdg); err == nil && len(xdg)+len("/pgx-dev/")+8 <= MaxSocketDir() {
+			return filepath.Join(xdg, "pgx-dev")
+		}
+	}
+	return filepath.Join("/tmp", "pgx-dev-"+strconv.Itoa(os.Getuid()))
 }
 
 // Private makes dir with mode 0700 if it is missing; its parent must exist. It returns an
