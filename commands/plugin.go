@@ -19,7 +19,8 @@ import (
 // pluginPrefix starts the name of a program on PATH that is a command of pgx-dev.
 const pluginPrefix = "pgx-dev-"
 
-// pluginNames lists the plugins on PATH, sorted, without the prefix.
+// pluginNames lists the plugins on PATH that can be run, sorted, without the prefix: one that
+// is called like a command of ours cannot.
 func pluginNames(env *Env) []string {
 	var names []string
 	for _, dir := range filepath.SplitList(env.Getenv("PATH")) {
@@ -40,7 +41,22 @@ func pluginNames(env *Env) []string {
 			}
 		}
 	}
+	own := ownNames(env)
+	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(own, name) })
 	slices.Sort(names)
+	return names
+}
+
+// ownNames lists our own commands, hidden ones and aliases included.
+func ownNames(env *Env) []string {
+	parser, err := newParser(newCLI(), env)
+	if err != nil {
+		return nil // a bug that any test finds
+	}
+	var names []string
+	for _, child := range parser.Model.Children {
+		names = append(append(names, child.Name), child.Aliases...)
+	}
 	return names
 }
 

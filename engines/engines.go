@@ -12,8 +12,10 @@ package engines
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
+	"slices"
 )
 
 var (
@@ -117,6 +119,41 @@ const (
 	CanSessions                          // sessions run side by side rather than in turn
 	CanSubprocess                        // COPY PROGRAM, archive and restore commands
 )
+
+// capabilityNames are the names of the bits in JSON, in order.
+var capabilityNames = [...]string{"replicate", "archive", "sessions", "subprocess"}
+
+// MarshalJSON writes the names of the set's members.
+func (c Capability) MarshalJSON() ([]byte, error) {
+	names := []string{}
+	for i, name := range capabilityNames {
+		if c.Has(1 << i) {
+			names = append(names, name)
+		}
+	}
+	return json.Marshal(names)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote. A name that this version does not know is
+// passed over, and a number is taken for the set itself, as earlier versions wrote it.
+func (c *Capability) UnmarshalJSON(b []byte) error {
+	var names []string
+	if err := json.Unmarshal(b, &names); err != nil {
+		var bits uint
+		if json.Unmarshal(b, &bits) == nil {
+			*c = Capability(bits)
+			return nil
+		}
+		return err
+	}
+	*c = 0
+	for _, name := range names {
+		if i := slices.Index(capabilityNames[:], name); i >= 0 {
+			*c |= 1 << i
+		}
+	}
+	return nil
+}
 
 // Has reports whether every capability of want is there.
 func (c Capability) Has(want Capability) bool { return c&want == want }
