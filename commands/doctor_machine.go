@@ -13,6 +13,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/commands/ui"
 	"github.com/pgx-dev/pgx-dev/config"
+	"github.com/pgx-dev/pgx-dev/engines/cluster"
 	"github.com/pgx-dev/pgx-dev/engines/place"
 )
 
@@ -103,7 +104,15 @@ func checkTemp(_ context.Context, _ *Env) []Finding {
 	if err != nil {
 		return []Finding{{Broken, err.Error(), "set PGX_DEV_TEMP to a directory of yours"}}
 	}
-	return space(dir, 100e6, "set PGX_DEV_TEMP to a place with more room")
+	out := space(dir, 100e6, "set PGX_DEV_TEMP to a place with more room")
+	for _, spare := range cluster.Spares() {
+		what := "prepared"
+		if spare.Running {
+			what = "running"
+		}
+		out = append(out, Finding{Fine, fmt.Sprintf("a %s spare for the next \"up --temp\", made %s: %s", what, ago(spare.Since), spare.Dir), ""})
+	}
+	return out
 }
 
 func checkTerminal(_ context.Context, env *Env) []Finding {

@@ -78,7 +78,7 @@ func (m *Manager) claimSpare(ctx context.Context, root string, req Request) (fil
 }
 
 // prepareSpare makes a spare of the kind that j was, unless one waits already or none is
-// wanted, and sweeps what killed ones left. It is run
+// wanted, removes old ones where too many wait, and sweeps what killed ones left. It is run
 // in the background of a supervisor, which ends only when it is done.
 func (m *Manager) prepareSpare(ctx context.Context, j job, log *slog.Logger) {
 	if j.Spare == "" {
@@ -87,6 +87,11 @@ func (m *Manager) prepareSpare(ctx context.Context, j job, log *slog.Logger) {
 	if j.Spare != "none" {
 		if err := m.makeSpare(ctx, j); err != nil {
 			log.Warn("prepare a spare", "err", err)
+		}
+		for _, root := range place.TempRoots() {
+			if err := m.trimSpares(ctx, root); err != nil {
+				log.Warn("remove old spares", "err", err)
+			}
 		}
 	}
 	if n, err := SweepTemp(); n > 0 || err != nil {

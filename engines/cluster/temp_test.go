@@ -1,8 +1,11 @@
 package cluster_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -139,6 +142,91 @@ func TestSpares(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// Whatever they are for, only so many spares wait, and those are the newest.
+func TestSparesAreBounded(t *testing.T) {
+	for mode, limit := range map[string]int{"copied": 4, "running": 2} {
+		t.Run(mode, func(t *testing.T) {
+			root := tempRoot(t)
+			m := manager()
+			var made []string
+			for i := range limit + 3 {
+				req := fake("")
+				req.Spec.User = "user" + strconv.Itoa(i)
+				srv, err := m.OpenTemp(t.Context(), req, cluster.TempOptions{Project: "/p", Spare: mode})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := srv.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				made = append(made, awaitSpares(t, func(have []string) string {
+					for _, name := range have {
+						if !slices.Contains(made, name) {
+							return name
+						}
+					}
+					return ""
+				}))
+			}
+			want := slices.Clone(made[len(made)-limit:])
+			slices.Reverse(want)
+			awaitSpares(t, func(have []string) string {
+				if slices.Equal(have, want) {
+					return "the newest"
+				}
+				return ""
+			})
+			for _, name := range made[:len(made)-limit] {
+				awaitGone(t, filepath.Join(root, name))
+			}
+			for _, name := range want {
+				if st := inspect(t, filepath.Join(root, name)); (st.State == cluster.Running) != (mode == "running") {
+					t.Errorf("the spare %s is %s", name, st.State)
+				}
+				if err := m.Destroy(t.Context(), filepath.Join(root, name), true); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// awaitSpares waits until accept, which gets the names of the spares, newest first, says
+// something.
+func awaitSpares(t *testing.T, accept func(names []string) string) string {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		var names []string
+		for _, spare := range cluster.Spares() {
+			names = append(names, filepath.Base(spare.Dir))
+		}
+		if said := accept(names); said != "" {
+			return said
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("the spares are %v", names)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+func awaitGone(t *testing.T, dir string) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("%s is still there", dir)
+		case <-time.After(2 * time.Millisecond):
+		}
 	}
 }
 
