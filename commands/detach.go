@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/pgx-dev/pgx-dev/engines/place"
@@ -73,7 +74,12 @@ func detach(ctx context.Context, env *Env) error {
 		}
 		return errors.Join(failed, os.Remove(log.Name()))
 	}
-	env.UI.Printf("%s", line)
+	if err := env.ready(strings.TrimSuffix(line, "\n")); err != nil {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+		_ = os.Remove(log.Name()) // it may have done so itself
+		return err
+	}
 	env.UI.Note("process %d serves in the background; \"kill %d\" ends it, and its log is %s", cmd.Process.Pid, cmd.Process.Pid, log.Name())
 	return nil
 }

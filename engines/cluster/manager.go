@@ -168,7 +168,7 @@ func (m *Manager) start(ctx context.Context, f files, req Request, j job) (*runn
 			return nil, err
 		}
 	}
-	if err := f.sweepSiblings(); err != nil {
+	if err := f.sweepControls(); err != nil {
 		m.log().Warn("remove what killed processes left", "err", err)
 	}
 	r, err := f.readRecord()

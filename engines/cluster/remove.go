@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/pgx-dev/pgx-dev/engines/dirlock"
 )
 
 // removeCluster removes a stopped cluster. The caller holds trans.lock, whose file goes
@@ -39,11 +41,28 @@ func unlinkCluster(f files) (doomed string, err error) {
 // directory. trans.lock, which the caller holds, keeps live ones away.
 func (f files) sweepSiblings() error {
 	left, _ := filepath.Glob(globQuote(f.dir) + ".tmp-[0-9]*") // the pattern is good
-	// A server that ran in one, as restore's does, made a control directory for it.
-	controls, _ := filepath.Glob(filepath.Join(globQuote(filepath.Dir(f.dir)), "."+globQuote(filepath.Base(f.dir))+".tmp-[0-9]*.pgx-dev"))
-	left = append(left, controls...)
+	errs := []error{f.sweepControls()}
+	for _, path := range left {
+		errs = append(errs, os.RemoveAll(path))
+	}
+	return errors.Join(errs...)
+}
+
+// sweepControls removes the control directories that servers made which ran in unfinished
+// data directories, as restore's does. The caller holds trans.lock; who makes a cluster
+// without that holds owner.lock.
+func (f files) sweepControls() error {
+	left, _ := filepath.Glob(filepath.Join(globQuote(filepath.Dir(f.dir)), "."+globQuote(filepath.Base(f.dir))+".tmp-[0-9]*.pgx-dev")) // the pattern is good
 	var errs []error
 	for _, path := range left {
+		owner := filepath.Join(path, "owner.lock")
+		if _, err := os.Lstat(owner); err == nil {
+			lock, err := dirlock.TryExclusive(owner)
+			if err != nil {
+				continue
+			}
+			defer func() { _ = lock.Unlock() }()
+		}
 		errs = append(errs, os.RemoveAll(path))
 	}
 	return errors.Join(errs...)
