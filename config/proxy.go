@@ -103,6 +103,11 @@ func LoadProxy(o ProxyOptions) (*Proxy, error) {
 		return nil, err
 	}
 	l.warnings = append(l.warnings, l.Proxy.Warnings()...)
+	base := conf.DefaultConfig()
+	if o.PgBouncer != "" {
+		base = conf.PgBouncerDefaults()
+	}
+	l.warnings = append(l.warnings, l.Proxy.Unused(&base)...)
 	return &Proxy{Config: l.Proxy, Files: l.files, Warnings: l.warnings}, nil
 }
 

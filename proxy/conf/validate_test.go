@@ -2,6 +2,7 @@ package conf
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -321,5 +322,30 @@ func TestAddURL(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v, want %s", u, err, want)
 		}
+	}
+}
+
+// TestUnused checks that the keys are there, and that each is told once it is set.
+func TestUnused(t *testing.T) {
+	base, c := DefaultConfig(), DefaultConfig()
+	if got := c.Unused(&base); len(got) > 0 {
+		t.Errorf("of the defaults: %v", got)
+	}
+	for section, keys := range unused() {
+		v, _ := fieldOf(reflect.ValueOf(&c).Elem(), section)
+		for _, key := range keys {
+			if _, ok := fieldOf(v, key); !ok {
+				t.Errorf("there is no %s.%s", section, key)
+			}
+		}
+	}
+	c.General.DryRun, c.TCP.Retries, c.PgBouncer.AuthUser = true, 3, "x"
+	c.Plugins = []Plugin{{Name: "p"}}
+	var got []string
+	for _, w := range c.Unused(&base) {
+		got = append(got, w.Key)
+	}
+	if diff := cmp.Diff([]string{"general.dry_run", "pgbouncer.auth_user", "tcp.retries", "plugins"}, got); diff != "" {
+		t.Error(diff)
 	}
 }
