@@ -20,6 +20,7 @@ type branch struct {
 	rows   bool // it returns rows
 	tag    string
 	ended  bool // the server is ready again
+	asked  bool // described, without the Sync that comes with resume
 	tagged bool
 	copies wire.Type // of a COPY's response
 	copy   []byte
@@ -84,7 +85,7 @@ func (b *branch) describe(q *request, types []uint32) error {
 			return err
 		}
 	}
-	b.l.running = true
+	b.l.running, b.asked = true, true
 	return b.l.push()
 }
 
@@ -117,6 +118,7 @@ func (b *branch) resume(q *request, results []wire.Format) error {
 			return err
 		}
 	}
+	b.asked = false
 	return b.l.push()
 }
 
@@ -132,7 +134,7 @@ func (b *branch) setFields(body []byte) error {
 // failed reads on to the server's rest after an error.
 func (b *branch) failed(body []byte, sync bool) error {
 	err := b.l.errorOf(body)
-	b.ended = true
+	b.ended, b.asked = true, false
 	if b.l.dead {
 		return err
 	}
@@ -218,6 +220,14 @@ func (b *branch) Stop(cause error) {
 		return
 	}
 	b.ended = true
+	if b.asked && !b.l.dead {
+		if b.l.put(&wire.Sync{}) != nil || b.l.push() != nil {
+			b.l.dead = true
+			return
+		}
+		b.l.abort(context.Background(), false)
+		return
+	}
 	if cause == nil {
 		tag, err := b.l.drain()
 		if b.tag, b.tagged = tag, true; err != nil {

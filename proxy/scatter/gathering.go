@@ -149,9 +149,6 @@ func (s *Session) gatherDescribed(ctx context.Context, d *route.Decision, q *req
 	server := errors.Is(err, merge.ErrNeedsServer)
 	if err != nil && !server {
 		stopAll(branches, err)
-		for _, b := range branches {
-			b.l.dead = true
-		}
 		return nil, err
 	}
 	if server {

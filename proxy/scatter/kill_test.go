@@ -365,12 +365,13 @@ func TestBankChild(t *testing.T) {
 	}
 	f, co, _ := newBank(t, dials, os.Getenv("SHARD_USER"), dir, hook)
 	go func() { _ = co.Run(t.Context()) }()
+	run := time.Now().UnixNano() // process ids come again
 	var wg sync.WaitGroup
 	for w := range 3 {
 		c := f.connect()
 		wg.Go(func() {
 			for i := 0; ; i++ {
-				name := fmt.Sprintf("%d-%d-%d", os.Getpid(), w, i)
+				name := fmt.Sprintf("%d-%d-%d-%d", run, os.Getpid(), w, i)
 				if err := transfer(t.Context(), c, name, len(dials)); err != nil {
 					if c.IsClosed() {
 						return

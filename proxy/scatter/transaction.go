@@ -294,6 +294,9 @@ func partial(err error, l *link, done []int) error {
 // rollback rolls back everywhere.
 func (s *Session) rollback() error {
 	var out error
+	if s.tx.none() {
+		return nil
+	}
 	for _, l := range s.links {
 		if l == nil || !l.inTx {
 			continue

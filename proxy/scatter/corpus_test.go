@@ -1,0 +1,99 @@
+package scatter_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pgx-dev/pgx-dev/proxy/route/routetest"
+)
+
+// TestCorpus gives the statements of testdata/corpus to one server and to 1, 2, 3 and 5
+// shards, by the simple protocol and by the extended one in text and in binary: the answers,
+// the tags and the errors' codes must be the same. Statements are separated by a semicolon and
+// an empty line; "-- ordered" says that the order of the rows counts. A file is one session.
+func TestCorpus(t *testing.T) {
+	files, err := filepath.Glob("testdata/corpus/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatal("there is no corpus")
+	}
+	srv := startServer(t)
+	statements, asked, refusals := map[string]bool{}, 0, 0
+	refused := map[string]int{}
+	for _, n := range []int{1, 2, 3, 5} {
+		for _, m := range []mode{simpleMode, textMode, binaryMode} {
+			t.Run(fmt.Sprintf("%d/%v", n, m), func(t *testing.T) {
+				p := newPair(t, srv, fmt.Sprintf("c%d_%v_", n, m), n)
+				p.both(t, routetest.Schema)
+				p.both(t, routetest.Rows()...)
+				for _, file := range files {
+					if filepath.Base(file) == "multi.sql" && m != simpleMode {
+						continue // the extended protocol has no such strings
+					}
+					for i, sql := range corpus(t, file) {
+						statements[file+sql] = true
+						asked++
+						if why := p.compare(t, m, fmt.Sprintf("%s statement %d", filepath.Base(file), i+1), sql); why != "" {
+							refused[why]++
+							refusals++
+						}
+					}
+				}
+				if n := p.f.pool.lent(); n != 0 && p.shards.TxStatus() == 'I' && !t.Failed() {
+					t.Logf("%d connections stay with the session", n)
+				}
+			})
+		}
+	}
+	for _, why := range slices.Sorted(func(yield func(string) bool) {
+		for w := range refused {
+			if !yield(w) {
+				return
+			}
+		}
+	}) {
+		t.Logf("refused %d: %s", refused[why], why)
+	}
+	t.Logf("%d statements, asked %d times, %d refused", len(statements), asked, refusals)
+	if len(statements) < 500 {
+		t.Errorf("the corpus has %d statements only", len(statements))
+	}
+	if refusals*20 > asked {
+		t.Errorf("%d of %d were refused", refusals, asked)
+	}
+}
+
+func corpus(t *testing.T, file string) []string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(string(b), ";\n\n"), ";\n\n")
+}
+
+// compare asks both. It returns why the shards refused, or "".
+func (p *pair) compare(t *testing.T, m mode, name, sql string) string {
+	t.Helper()
+	text, ordered := strings.CutPrefix(sql, "-- ordered\n")
+	want, got := ask(t.Context(), p.whole, m, text), ask(t.Context(), p.shards, m, text)
+	if got.code == "0A000" && want.code != "0A000" {
+		if p.whole.TxStatus() != p.shards.TxStatus() {
+			ask(t.Context(), p.whole, simpleMode, "ROLLBACK")
+			ask(t.Context(), p.shards, simpleMode, "ROLLBACK")
+		}
+		return got.err.Error() + ": " + text
+	}
+	why := differ(want, got, ordered)
+	if why == "" && p.whole.TxStatus() != p.shards.TxStatus() {
+		why = fmt.Sprintf("transaction status %c, want %c", p.shards.TxStatus(), p.whole.TxStatus())
+	}
+	if why != "" {
+		explained := ask(t.Context(), p.shards, simpleMode, "EXPLAIN (ROUTE) "+text)
+		t.Errorf("%s: %s\n%s\n%s", name, text, why, strings.Join(explained.rows, "\n"))
+	}
+	return ""
+}

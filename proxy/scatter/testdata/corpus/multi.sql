@@ -1,0 +1,30 @@
+SELECT 1; SELECT 2;
+
+INSERT INTO users (id) VALUES (4001), (4002); SELECT count(*) FROM users WHERE id > 4000;
+
+INSERT INTO users (id) VALUES (4003); INSERT INTO users (id) VALUES (4001); SELECT 1;
+
+SELECT count(*) FROM users WHERE id > 4000;
+
+BEGIN; INSERT INTO users (id) VALUES (4004); COMMIT; SELECT 1/0;
+
+SELECT count(*) FROM users WHERE id > 4000;
+
+BEGIN; INSERT INTO users (id) VALUES (4005); ROLLBACK; SELECT count(*) FROM users WHERE id > 4000;
+
+INSERT INTO users (id) VALUES (4006); BEGIN; INSERT INTO users (id) VALUES (4007); ROLLBACK;
+
+SELECT count(*) FROM users WHERE id > 4000;
+
+;;;
+
+SELECT 1;;SELECT 2;;
+
+DELETE FROM users WHERE id > 4000; SELECT count(*) FROM users WHERE id > 4000;
+
+CREATE TABLE m (id int); INSERT INTO m VALUES (1); SELECT * FROM m; DROP TABLE m;
+
+SELECT 1; SELEKT 2;
+
+SET search_path = pg_catalog; SELECT 1; RESET search_path;
+
