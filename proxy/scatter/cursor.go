@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
+	"github.com/pgx-dev/pgx-dev/proxy/gather"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
@@ -84,7 +86,7 @@ func (s *Session) cursor(ctx context.Context, d *route.Decision, q *request) err
 		delete(s.cursors, name)
 		return s.tagged("CLOSE CURSOR")
 	}
-	return s.fetchRows(c, w, q)
+	return s.fetchRows(ctx, c, w, q)
 }
 
 // declare is DECLARE CURSOR.
@@ -153,7 +155,7 @@ func (s *Session) declare(ctx context.Context, d *route.Decision, q *request, w 
 }
 
 // fetchRows is FETCH and MOVE on rows that are here.
-func (s *Session) fetchRows(c *cursor, w words, q *request) error {
+func (s *Session) fetchRows(ctx context.Context, c *cursor, w words, q *request) error {
 	out, err := c.fetch(w)
 	if err != nil {
 		return err
@@ -161,10 +163,8 @@ func (s *Session) fetchRows(c *cursor, w words, q *request) error {
 	if w.is(0, "move") {
 		return s.tagged(fmt.Sprintf("MOVE %d", len(out)))
 	}
-	for _, f := range q.results {
-		if f != wire.Text {
-			return refuse("FETCH in binary from a cursor on several shards", "ask for text, or run the query itself")
-		}
+	if anyBinary(q.results) {
+		return s.fetchBinary(ctx, c, out, q)
 	}
 	if !q.extended {
 		if err := s.send(&wire.RowDescription{Fields: c.fields}); err != nil {
@@ -177,6 +177,48 @@ func (s *Session) fetchRows(c *cursor, w words, q *request) error {
 		}
 	}
 	return s.tagged(fmt.Sprintf("FETCH %d", len(out)))
+}
+
+// fetchBinary lets a server write rows in other formats than those that they are kept in.
+func (s *Session) fetchBinary(ctx context.Context, c *cursor, rows [][]byte, q *request) error {
+	if err := s.lossy(); err != nil {
+		return err
+	}
+	columns := make([]gather.RelationColumn, len(c.fields))
+	var list strings.Builder
+	for i := range columns {
+		columns[i].Name = fmt.Sprintf("c%d", i)
+		if i > 0 {
+			list.WriteString(", ")
+		}
+		list.WriteString("r." + columns[i].Name + " AS " + quoteIdent(c.fields[i].Name))
+	}
+	rel, err := newRelation(columns, c.fields)
+	if err != nil {
+		return err
+	}
+	left := s.ex.cfg.Memory
+	var values [][]byte
+	for _, body := range rows {
+		if values, err = columnsOf(values, body); err != nil {
+			return err
+		}
+		if err := rel.add(values, &left); err != nil {
+			return err
+		}
+	}
+	d := route.Decision{
+		FinishShard: s.sticky, Role: route.Primary,
+		Finish: []gather.Piece{{Text: "SELECT " + list.String() + " FROM "}, {Kind: gather.Source}, {Text: " AS r"}},
+	}
+	a, err := s.finish(ctx, &d, &request{extended: true, results: q.results}, nil, []*relation{rel})
+	if err != nil {
+		return err
+	}
+	if err := s.reply(ctx, a, false, 0); err != nil {
+		return err
+	}
+	return s.tagged(fmt.Sprintf("FETCH %d", len(rows)))
 }
 
 // fetch moves the cursor and returns the rows on the way (PortalRunFetch in pquery.c).

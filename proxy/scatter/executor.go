@@ -48,6 +48,7 @@ type Executor struct {
 	lookups lookups
 	// generation counts reloads of the schema, which make descriptions stale.
 	generation atomic.Uint64
+	oids       atomic.Pointer[[]*oids]
 
 	mu    sync.Mutex
 	types map[typeKey]string

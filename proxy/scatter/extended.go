@@ -272,6 +272,11 @@ func (s *Session) describe(ctx context.Context, st *statement) error {
 			shard = d.Shards.Lowest()
 		}
 	}
+	if d.Plan != nil && d.Plan.Class == route.Cursor {
+		if c := s.cursors[d.Plan.Word]; c != nil && c.shard >= 0 && s.links[c.shard] != nil {
+			shard, role = c.shard, s.links[c.shard].role
+		}
+	}
 	l, err := s.acquire(ctx, shard, role)
 	if err != nil {
 		return err

@@ -313,10 +313,33 @@ func newFleetOver(t testing.TB, srv engines.Server, pool *servers, config func(*
 	}
 	router := route.New(route.Config{Layout: layout, Schema: snap})
 	xc.Router, xc.Layout = router, layout
+	var ex *scatter.Executor
+	types := func(ctx context.Context) error {
+		all := make([]map[string]uint32, len(pool.shards))
+		for i, srv := range pool.shards {
+			all[i] = map[string]uint32{}
+			c, err := srv.connect(ctx)
+			if err != nil {
+				return err
+			}
+			err = catalog{c}.Query(ctx, scatter.TypesSQL, func(row [][]byte) error {
+				n, err := strconv.ParseUint(string(row[1]), 10, 32)
+				all[i][string(row[0])] = uint32(n)
+				return err
+			})
+			_ = c.Close()
+			if err != nil {
+				return err
+			}
+		}
+		ex.SetTypes(all)
+		return nil
+	}
 	xc.Reload = func(ctx context.Context) error {
 		s, err := load(ctx)
 		if err == nil {
 			router.SetSchema(s)
+			err = types(ctx)
 		}
 		return err
 	}
@@ -326,7 +349,11 @@ func newFleetOver(t testing.TB, srv engines.Server, pool *servers, config func(*
 		t.Fatal(err)
 	}
 	_ = c.Close()
-	return &fleet{t: t, ex: scatter.New(xc), pool: pool, layout: layout, srv: srv, params: c.params, sessions: map[uint32]*scatter.Session{}}
+	ex = scatter.New(xc)
+	if err := types(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return &fleet{t: t, ex: ex, pool: pool, layout: layout, srv: srv, params: c.params, sessions: map[uint32]*scatter.Session{}}
 }
 
 // A catalog reads a schema over a conn.

@@ -25,6 +25,7 @@ type link struct {
 	wrote    bool // in this transaction
 	dead     bool
 	mute     bool // notices are not passed on
+	oids     *oids
 }
 
 // acquire returns the session's connection to a shard, which has joined the transaction if
@@ -40,7 +41,7 @@ func (s *Session) acquire(ctx context.Context, shard int, role route.Role) (*lin
 		if err != nil {
 			return nil, acquireError(shard, err)
 		}
-		l = &link{s: s, conn: conn, shard: shard, role: role, settings: settings}
+		l = &link{s: s, conn: conn, shard: shard, role: role, settings: settings, oids: s.ex.oidsOf(shard)}
 		s.links[shard] = l
 		s.mu.Lock()
 		s.active[conn] = struct{}{}
@@ -96,6 +97,9 @@ func (l *link) lost(err error) error {
 
 // put appends a message to what is to be sent.
 func (l *link) put(m wire.Message) error {
+	if p, ok := m.(*wire.Parse); ok {
+		m = l.oids.parse(p)
+	}
 	b, err := wire.Append(l.buf, m)
 	if err == nil {
 		l.buf = b
@@ -182,6 +186,9 @@ func (l *link) receive() (wire.Type, []byte, error) {
 			err = l.s.raw(typ, body)
 		case wire.TypeParameterStatus:
 			err = l.s.parameter(body)
+		case wire.TypeRowDescription, wire.TypeParameterDescription:
+			l.oids.rewrite(typ, body)
+			return typ, body, nil
 		default:
 			return typ, body, nil
 		}

@@ -317,7 +317,7 @@ func (s *Session) replay(ctx context.Context, d *route.Decision, q *request) (*a
 	if err != nil {
 		return nil, err
 	}
-	table, err := l.table(fmt.Sprintf(`SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), a.attname, a.attgenerated <> ''
+	table, err := l.table(fmt.Sprintf(`SELECT CASE WHEN n.nspname ~ '^pg_temp' THEN 'pg_temp' ELSE pg_catalog.quote_ident(n.nspname) END || '.' || pg_catalog.quote_ident(c.relname), a.attname, a.attgenerated <> ''
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped WHERE c.oid = %d ORDER BY a.attnum`, a.fields[0].TableOID))
 	if err != nil {

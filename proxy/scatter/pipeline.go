@@ -72,6 +72,9 @@ func (s *Session) executeMessage(ctx context.Context, m *wire.Execute) error {
 	if handled, err := s.control(ctx, d, q); handled || err != nil {
 		return err
 	}
+	if err := s.lockOutside(d, q); err != nil {
+		return err
+	}
 	switch d.Plan.Class {
 	case route.CopyIn:
 		return s.copyIn(ctx, d, q)

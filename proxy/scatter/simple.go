@@ -101,6 +101,9 @@ func (s *Session) run(ctx context.Context, d *route.Decision, q *request) error 
 	if handled, err := s.control(ctx, d, q); handled || err != nil {
 		return err
 	}
+	if err := s.lockOutside(d, q); err != nil {
+		return err
+	}
 	for _, n := range d.Plan.Notices {
 		if err := s.notice(wire.SeverityWarning, wire.CodeWarning, n); err != nil {
 			return err
@@ -142,6 +145,15 @@ func (s *Session) run(ctx context.Context, d *route.Decision, q *request) error 
 		return err
 	}
 	return s.after(ctx, d, q)
+}
+
+// lockOutside refuses LOCK outside of a transaction block, as the server would if it were not
+// in one of ours (RequireTransactionBlock).
+func (s *Session) lockOutside(d *route.Decision, q *request) error {
+	if d.Plan.Class == route.Utility && !s.tx.block && !s.restPart && firstWord(q.sql) == "lock" {
+		return wire.Errorf(wire.CodeNoActiveSQLTransaction, "LOCK TABLE can only be used in transaction blocks")
+	}
+	return nil
 }
 
 // started takes down that the transaction has begun on a server.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -53,6 +54,7 @@ type Cluster struct {
 	Coordinator *twophase.Coordinator
 
 	cfg    Config
+	types  []map[string]uint32 // as Open has read them
 	log    *twophase.Log
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -97,7 +99,9 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 		}
 		xc.Committer = c.Coordinator
 	}
-	c.Database = &proxy.Database{Name: cfg.Name, Servers: first{cfg.Pick}, Sharded: scatter.New(xc)}
+	executor := scatter.New(xc)
+	executor.SetTypes(c.types)
+	c.Database = &proxy.Database{Name: cfg.Name, Servers: first{cfg.Pick}, Sharded: executor}
 	return c, nil
 }
 
@@ -139,6 +143,7 @@ func (c *Cluster) Reload(ctx context.Context) error {
 // load reads the schema of the first shard, and warns where the others have another.
 func (c *Cluster) load(ctx context.Context) (*schema.Snapshot, error) {
 	snaps := make([]*schema.Snapshot, c.Layout.Shards)
+	types := make([]map[string]uint32, c.Layout.Shards)
 	errs := make([]error, c.Layout.Shards)
 	var wg sync.WaitGroup
 	for shard := range snaps {
@@ -147,7 +152,9 @@ func (c *Cluster) load(ctx context.Context) (*schema.Snapshot, error) {
 			if err == nil {
 				defer conn.Close()
 				if err = conn.Query(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL search_path = ''", nil); err == nil {
-					snaps[shard], err = schema.Load(ctx, conn)
+					if snaps[shard], err = schema.Load(ctx, conn); err == nil {
+						types[shard], err = typesOf(ctx, conn)
+					}
 				}
 			}
 			if err != nil {
@@ -164,7 +171,21 @@ func (c *Cluster) load(ctx context.Context) (*schema.Snapshot, error) {
 			c.cfg.Logger.Warn("the shards' schemas differ", "shard", shard, "difference", d)
 		}
 	}
+	c.types = types
+	if c.Database != nil {
+		c.Database.Sharded.SetTypes(types)
+	}
 	return snaps[0], nil
+}
+
+func typesOf(ctx context.Context, conn *conn) (map[string]uint32, error) {
+	out := map[string]uint32{}
+	err := conn.Query(ctx, scatter.TypesSQL, func(row [][]byte) error {
+		oid, err := strconv.ParseUint(string(row[1]), 10, 32)
+		out[string(row[0])] = uint32(oid)
+		return err
+	})
+	return out, err
 }
 
 // Close ends what Open began, once no session uses it any more.

@@ -412,15 +412,6 @@ SELECT country, array_agg(DISTINCT country ORDER BY country) FROM users GROUP BY
 
 SELECT array_agg(DISTINCT country ORDER BY country) FROM users WHERE id IN (-50, 6, 13, 20, 27, 34);
 
-SELECT corr(id, country) FROM users;
-
-SELECT corr(id, country) AS v FROM users WHERE id < -1000;
-
--- ordered
-SELECT country, corr(id, country) FROM users GROUP BY country ORDER BY country;
-
-SELECT corr(id, country) FROM users WHERE id IN (-50, 6, 13, 20, 27, 34);
-
 SELECT regr_count(id, country) FROM users;
 
 SELECT regr_count(id, country) AS v FROM users WHERE id < -1000;

@@ -106,6 +106,8 @@ MERGE INTO users u USING (VALUES (6, 'm')) AS v(id, e) ON u.id = v.id AND u.id =
 
 WITH d AS (DELETE FROM users WHERE id = 20 RETURNING id) SELECT * FROM d;
 
+BEGIN;
+
 WITH i AS (INSERT INTO users (id, email) VALUES (9100, 'cte') RETURNING id) SELECT id FROM i;
 
 INSERT INTO users (email) VALUES ('nokey');
