@@ -12,6 +12,7 @@ import (
 type proxyCommands struct {
 	Proxy struct {
 		Serve proxyServeCmd `cmd:"" default:"withargs" help:"Serve: many clients share few connections to the servers (the default)."`
+		Route proxyRouteCmd `cmd:"" help:"Say to which shards statements would go, and why."`
 		Check proxyCheckCmd `cmd:"" help:"Check a configuration: read its files, log in at every server."`
 		Hash  proxyHashCmd  `cmd:"" help:"Make the SCRAM verifier of a password, for password_hash."`
 		Admin proxyAdminCmd `cmd:"" help:"Look at a running proxy and tell it what to do."`

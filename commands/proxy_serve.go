@@ -27,6 +27,9 @@ type proxyServeCmd struct {
 	proxyFlags
 	detachFlag
 	Cluster nameArg    `name:"cluster" placeholder:"NAME" help:"Without a configuration: the cluster of this project to stand in front of (default: main)."`
+	Shards  int        `placeholder:"N" help:"Start N servers of the default engine and divide one database among them."`
+	Demo    bool       `help:"With --shards: make the tables users and payments, empty, divided by users.id and payments.user_id."`
+	Engine  string     `enum:",native,wasm" default:"" placeholder:"ENGINE" help:"With --shards: native or wasm (default: as in the config file)."`
 	Listen  listenFlag `placeholder:"WHERE" help:"unix[:DIR] or tcp[:[HOST:]PORT] (default: host and port of the configuration, else unix, in a private directory)."`
 }
 
@@ -47,6 +50,12 @@ func (c *proxyServeCmd) Run(ctx context.Context, env *Env) error {
 	p, err := c.load(env)
 	if err != nil {
 		return err
+	}
+	if c.Shards != 0 {
+		return c.serveShards(ctx, env, p)
+	}
+	if c.Demo || c.Engine != "" {
+		return usageError("--demo and --engine go with --shards")
 	}
 	if len(p.Databases) == 0 {
 		return c.serveCluster(ctx, env, p)

@@ -23,7 +23,9 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/scatter"
 	"github.com/pgx-dev/pgx-dev/proxy/shards"
+	"github.com/pgx-dev/pgx-dev/proxy/twophase"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
@@ -34,7 +36,8 @@ func FromConfig(c *conf.Config) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	var errs []error
+	ids, err := uniqueIDs(&c.General)
+	errs := append(divisions(c), err)
 	if c.General.PassthroughAuth != "" && c.General.PassthroughAuth != conf.PassthroughDisabled {
 		errs = append(errs, errors.New("passthrough_auth is not supported yet; give users a password or password_hash"))
 	}
@@ -72,7 +75,7 @@ func FromConfig(c *conf.Config) (Source, error) {
 			if plan.Mode != proxy.Transaction {
 				return Plan{}, wire.Errorf(wire.CodeFeatureNotSupported, "a database on several shards is served in transaction mode only")
 			}
-			plan.Sharding = openShards(c, u, database)
+			plan.Sharding = openShards(c, u, database, ids)
 		}
 		if len(plan.Servers) == 0 {
 			return Plan{}, wire.Errorf(wire.CodeInvalidCatalogName, "database %q: %w", database, errNoServer)
@@ -138,22 +141,41 @@ func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Serv
 }
 
 // openShards opens a database on several shards for a user.
-func openShards(c *conf.Config, u *conf.User, database string) func(context.Context, Pick, *slog.Logger) (*shards.Cluster, error) {
+func openShards(c *conf.Config, u *conf.User, database string, ids *scatter.UniqueIDs) func(context.Context, Pick, *slog.Logger) (*shards.Cluster, error) {
 	return func(ctx context.Context, pick Pick, log *slog.Logger) (*shards.Cluster, error) {
 		layout, err := shards.Layout(c, database)
 		if err != nil {
 			return nil, err
 		}
 		g := &c.General
-		cfg := shards.Config{
-			Name: database, Layout: layout, Pick: pick, Logger: log,
-			Route:       route.Config{CrossShardDisabled: g.CrossShardDisabled, Aggressive: g.ReadWriteStrategy == conf.Aggressive, Plans: g.QueryCacheLimit},
-			RefuseSplit: !c.Rewrite.Enabled || c.Rewrite.SplitInserts == conf.RewriteError, RefuseMove: !c.Rewrite.Enabled || c.Rewrite.ShardKey == conf.RewriteError,
-			KeepSchema: !g.ReloadSchemaOnDDL,
+		set := func(own *bool, general bool) bool {
+			if own != nil {
+				return *own
+			}
+			return general
 		}
-		if g.TwoPhaseCommit {
+		cfg := shards.Config{
+			Name: database, Layout: layout, Pick: shards.Pick(pick), Logger: log, IDs: ids,
+			Route: route.Config{
+				CrossShardDisabled: set(u.CrossShardDisabled, g.CrossShardDisabled),
+				Aggressive:         g.ReadWriteStrategy == conf.Aggressive, Plans: g.QueryCacheLimit,
+			},
+			RefuseSplit: !c.Rewrite.Enabled || c.Rewrite.SplitInserts != conf.RewriteRewrite,
+			RefuseMove:  !c.Rewrite.Enabled || c.Rewrite.ShardKey != conf.RewriteRewrite,
+			KeepSchema:  !g.ReloadSchemaOnDDL,
+		}
+		if set(u.TwoPhaseCommit, g.TwoPhaseCommit) {
 			// Each user's transactions are resolved by his own connections.
 			cfg.TwoPhase = filepath.Join(g.TwoPhaseCommitWALDir, url.PathEscape(database), url.PathEscape(u.Name))
+			cfg.Log = twophase.LogOptions{
+				FsyncInterval: g.TwoPhaseCommitWALFsyncInterval, SegmentSize: g.TwoPhaseCommitWALSegmentSize,
+				CheckpointInterval: time.Duration(g.TwoPhaseCommitWALCheckpointInterval),
+			}
+			auto := u.TwoPhaseCommitAuto
+			if auto == nil {
+				auto = g.TwoPhaseCommitAuto
+			}
+			cfg.SingleInTurn = auto != nil && !*auto
 		}
 		return shards.Open(ctx, cfg)
 	}

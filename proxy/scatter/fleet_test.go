@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/native"
@@ -287,7 +288,7 @@ func newFleetOver(t testing.TB, srv engines.Server, pool *servers, config func(*
 	t.Helper()
 	t.Cleanup(pool.close)
 	sc := sharding.Config{Shards: len(pool.shards), Tables: demo}
-	ids, err := scatter.NewUniqueIDs(1)
+	ids, err := scatter.NewUniqueIDs(scatter.StandardIDs(), 1, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -504,3 +505,15 @@ func one[T any](t testing.TB, c *pgx.Conn, sql string, args ...any) (v T) {
 }
 
 var _ = fmt.Sprint
+
+var errEOF = io.EOF
+
+func codeOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code
+	}
+	return "?"
+}

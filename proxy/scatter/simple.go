@@ -21,6 +21,9 @@ func (s *Session) simple(ctx context.Context, sql string) error {
 			return s.proceed(ctx)
 		}
 	}
+	if err == nil && s.copying != nil {
+		return nil // it is answered when the data have come
+	}
 	return s.answered(ctx, err)
 }
 

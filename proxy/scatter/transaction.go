@@ -184,7 +184,7 @@ func (s *Session) commit(ctx context.Context) error {
 			wrote = append(wrote, l)
 		}
 	}
-	if s.ex.cfg.Committer != nil && len(wrote) > 1 {
+	if s.ex.cfg.Committer != nil && len(wrote) > 1 && !(s.tx.implicit && s.ex.cfg.SingleInTurn) {
 		return s.commitTogether(ctx, parts, wrote)
 	}
 	// The one that wrote, or may have, goes first: where it fails, nothing has happened.

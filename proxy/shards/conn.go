@@ -6,6 +6,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/route/schema"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
@@ -16,12 +17,16 @@ type conn struct {
 	r  *wire.Reader
 }
 
-func (c *Cluster) connect(ctx context.Context, shard int) (*conn, error) {
-	p, err := c.cfg.Pick(ctx, shard, route.Primary)
+func connect(ctx context.Context, pick Pick, shard int) (*conn, error) {
+	p, err := pick(ctx, shard, route.Primary)
 	if err != nil {
 		return nil, err
 	}
-	nc, _, _, rest, err := pool.Open(ctx, p.Backend(), nil)
+	return dial(ctx, p.Backend())
+}
+
+func dial(ctx context.Context, b *pool.Backend) (*conn, error) {
+	nc, _, _, rest, err := pool.Open(ctx, b, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -90,4 +95,21 @@ func (c *conn) Query(ctx context.Context, sql string, row func([][]byte) error) 
 			return failure
 		}
 	}
+}
+
+// Schema reads the schema of one server.
+func Schema(ctx context.Context, b *pool.Backend) (*schema.Snapshot, error) {
+	c, err := dial(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return schemaOf(ctx, c)
+}
+
+func schemaOf(ctx context.Context, c *conn) (*schema.Snapshot, error) {
+	if err := c.Query(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL search_path = ''", nil); err != nil {
+		return nil, err
+	}
+	return schema.Load(ctx, c)
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
@@ -18,6 +17,9 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/twophase"
 )
 
+// A Pick finds the pool of a shard's server in a role.
+type Pick func(ctx context.Context, shard int, role route.Role) (*pool.Pool, error)
+
 // A Config says how a database is divided, and where its shards are.
 type Config struct {
 	// Name is the database's name for clients.
@@ -25,20 +27,20 @@ type Config struct {
 	// Layout says which rows are where. Required.
 	Layout sharding.Config
 	// Pick returns the pool of a shard's server in a role. Required.
-	Pick func(ctx context.Context, shard int, role route.Role) (*pool.Pool, error)
+	Pick Pick
 	// Route are the router's options; Layout and Schema are set here.
 	Route route.Config
-	// TwoPhase is the directory of the two-phase commit log. Empty: no two-phase commit.
+	// TwoPhase is the directory of the two-phase commit log. Empty: shards commit one after
+	// the other. Log are the log's options.
 	TwoPhase string
-	// Log are the log's options.
-	Log twophase.LogOptions
-	// RefuseSplit, RefuseMove and Memory are scatter.Config's.
-	RefuseSplit, RefuseMove bool
-	Memory                  int
+	Log      twophase.LogOptions
+	// RefuseSplit, RefuseMove, SingleInTurn and Memory are scatter.Config's.
+	RefuseSplit, RefuseMove, SingleInTurn bool
+	Memory                                int
 	// KeepSchema leaves the schema as it was read at the start, whatever DDL does.
 	KeepSchema bool
-	// Node is the number of this proxy in unique ids, from 0 to 1023.
-	Node int
+	// IDs makes unique ids. Nil: statements that ask for one are refused.
+	IDs *scatter.UniqueIDs
 	// Logger gets what no client is told. Nil discards it.
 	Logger *slog.Logger
 }
@@ -55,22 +57,24 @@ type Cluster struct {
 
 	cfg    Config
 	types  []map[string]uint32 // as Open has read them
-	log    *twophase.Log
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	commit *commit
+}
+
+// Close ends what Open began, once no session uses it any more.
+func (c *Cluster) Close() error {
+	if c.commit == nil {
+		return nil
+	}
+	return c.commit.close()
 }
 
 // Open connects to the shards, reads their schema, and resolves what an earlier proxy left in
-// the middle of a commit. A shard that cannot be reached is an error, but for that.
+// the middle of a commit. A shard that cannot be reached is an error.
 func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	layout, err := sharding.Compile(cfg.Layout)
-	if err != nil {
-		return nil, err
-	}
-	ids, err := scatter.NewUniqueIDs(cfg.Node)
 	if err != nil {
 		return nil, err
 	}
@@ -82,8 +86,8 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	cfg.Route.Layout, cfg.Route.Schema = layout, snap
 	c.Router = route.New(cfg.Route)
 	xc := scatter.Config{
-		Router: c.Router, Layout: layout, Servers: &proxy.ShardServers{Pick: cfg.Pick}, UniqueID: ids.Next, Memory: cfg.Memory,
-		RefuseSplit: cfg.RefuseSplit, RefuseMove: cfg.RefuseMove, Log: cfg.Logger,
+		Router: c.Router, Layout: layout, Servers: &proxy.ShardServers{Pick: cfg.Pick}, Memory: cfg.Memory,
+		RefuseSplit: cfg.RefuseSplit, RefuseMove: cfg.RefuseMove, SingleInTurn: cfg.SingleInTurn, Log: cfg.Logger,
 		Fork: func(s *schema.Snapshot) *route.Router {
 			own := cfg.Route
 			own.Schema, own.Plans = s, 100
@@ -93,41 +97,20 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	if !cfg.KeepSchema {
 		xc.Reload = c.Reload
 	}
+	if cfg.IDs != nil {
+		xc.UniqueID = cfg.IDs.Next
+	}
 	if cfg.TwoPhase != "" {
-		if err := c.openLog(ctx); err != nil {
+		if c.commit, err = openCommit(ctx, &cfg, layout.Shards); err != nil {
 			return nil, err
 		}
+		c.Coordinator = c.commit.coordinator
 		xc.Committer = c.Coordinator
 	}
 	executor := scatter.New(xc)
 	executor.SetTypes(c.types)
 	c.Database = &proxy.Database{Name: cfg.Name, Servers: first{cfg.Pick}, Sharded: executor}
 	return c, nil
-}
-
-// openLog opens the log and resolves what it tells of.
-func (c *Cluster) openLog(ctx context.Context) error {
-	opt := c.cfg.Log
-	opt.Log = c.cfg.Logger
-	log, err := twophase.OpenLog(c.cfg.TwoPhase, opt)
-	if err != nil {
-		return err
-	}
-	c.log = log
-	c.Coordinator = twophase.New(twophase.Config{
-		Log: log, Shards: c.Layout.Shards, Logger: c.cfg.Logger,
-		Connect: func(ctx context.Context, shard int) (twophase.Server, error) { return c.connect(ctx, shard) },
-	})
-	// What is prepared keeps its locks until it is resolved, so that goes first.
-	limited, done := context.WithTimeout(ctx, 10*time.Second)
-	defer done()
-	if err := c.Coordinator.Resolve(limited); err != nil {
-		c.cfg.Logger.Warn("transactions that were left in the middle of a commit could not all be resolved; it will be tried again", "error", err)
-	}
-	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	c.cancel = cancel
-	c.wg.Go(func() { _ = c.Coordinator.Run(running) })
-	return nil
 }
 
 // Reload reads the schema anew.
@@ -148,13 +131,11 @@ func (c *Cluster) load(ctx context.Context) (*schema.Snapshot, error) {
 	var wg sync.WaitGroup
 	for shard := range snaps {
 		wg.Go(func() {
-			conn, err := c.connect(ctx, shard)
+			conn, err := connect(ctx, c.cfg.Pick, shard)
 			if err == nil {
 				defer conn.Close()
-				if err = conn.Query(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL search_path = ''", nil); err == nil {
-					if snaps[shard], err = schema.Load(ctx, conn); err == nil {
-						types[shard], err = typesOf(ctx, conn)
-					}
+				if snaps[shard], err = schemaOf(ctx, conn); err == nil {
+					types[shard], err = typesOf(ctx, conn)
 				}
 			}
 			if err != nil {
@@ -188,22 +169,8 @@ func typesOf(ctx context.Context, conn *conn) (map[string]uint32, error) {
 	return out, err
 }
 
-// Close ends what Open began, once no session uses it any more.
-func (c *Cluster) Close() error {
-	if c.cancel != nil {
-		c.cancel()
-	}
-	c.wg.Wait()
-	if c.log != nil {
-		return c.log.Close()
-	}
-	return nil
-}
-
 // first greets clients by the first shard.
-type first struct {
-	pick func(ctx context.Context, shard int, role route.Role) (*pool.Pool, error)
-}
+type first struct{ pick Pick }
 
 // Pick implements proxy.Servers.
 func (f first) Pick(ctx context.Context, role route.Role) (*pool.Pool, error) {

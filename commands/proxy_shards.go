@@ -1,0 +1,193 @@
+package commands
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/pgx-dev/pgx-dev/config"
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/cluster"
+	"github.com/pgx-dev/pgx-dev/proxy/conf"
+	"github.com/pgx-dev/pgx-dev/proxy/fleet"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
+	"github.com/pgx-dev/pgx-dev/proxy/scatter"
+	"github.com/pgx-dev/pgx-dev/proxy/shards"
+	"github.com/pgx-dev/pgx-dev/wire/pgserver"
+)
+
+// demoSchema is what --demo makes.
+const demoSchema = `CREATE TABLE IF NOT EXISTS users (id bigint PRIMARY KEY, email text);
+CREATE TABLE IF NOT EXISTS payments (id bigint, user_id bigint, amount numeric)`
+
+func demoTables() []sharding.Table {
+	return []sharding.Table{{Name: "users", Columns: []string{"id"}}, {Name: "payments", Columns: []string{"user_id"}}}
+}
+
+// serveShards starts servers and divides a database among them.
+func (c *proxyServeCmd) serveShards(ctx context.Context, env *Env, p *config.Proxy) (err error) {
+	switch {
+	case c.Shards < 1 || c.Shards > sharding.MaxShards:
+		return usageError("--shards has to be between 1 and %d", sharding.MaxShards)
+	case len(p.Databases) > 0:
+		return usageError("--shards starts servers of its own, and the configuration names some: give one or the other")
+	case c.Cluster != "":
+		return usageError("--cluster names one server, and --shards starts several")
+	}
+	state, err := env.MakeStateDir()
+	if err != nil {
+		return err
+	}
+	// What has once been divided stays so, or its rows would be looked for elsewhere.
+	mark := filepath.Join(state, fmt.Sprintf("shards%d.demo", c.Shards))
+	if c.Demo {
+		if err := os.WriteFile(mark, nil, 0o600); err != nil {
+			return err
+		}
+	} else if _, err := os.Stat(mark); err == nil {
+		c.Demo = true
+	}
+	servers, database, err := c.startShards(ctx, env)
+	defer func() {
+		for _, s := range servers {
+			err = errors.Join(err, s.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	layout, err := shardLayout(p, database, c.Shards, c.Demo)
+	if err != nil {
+		return &ExitError{Code: ExitUsage, Err: err}
+	}
+	if len(layout.Tables) == 0 && len(layout.Schemas) == 0 {
+		env.UI.Note("no table is divided: every shard gets all rows; name tables by [[proxy.sharded_tables]], or take --demo")
+	}
+	ids, err := scatter.NewUniqueIDs(scatter.StandardIDs(), 0, 0)
+	if err != nil {
+		return err
+	}
+	info := servers[0].Info()
+	s := &proxyServing{
+		listen: c.Listen, key: "proxy shards " + strconv.Itoa(c.Shards) + " " + info.Dir, user: info.User, database: database,
+		source: shardSource(servers, layout, ids, filepath.Join(state, "2pc", fmt.Sprintf("shards%d", c.Shards)), p),
+	}
+	s.config.Store(&p.Config)
+	if !s.listen.tcp() {
+		s.auth = pgserver.Trust() // the socket is ours alone
+	} else {
+		passwords, err := newWireAuth(config.Wire{User: s.user})
+		if err != nil {
+			return err
+		}
+		s.auth, s.password, s.passFile = passwords, *passwords.password.Load(), true
+	}
+	return s.run(ctx, env)
+}
+
+// shardLayout is how the configuration, or the demonstration, divides a database.
+func shardLayout(p *config.Proxy, database string, n int, demo bool) (sharding.Config, error) {
+	layout, err := shards.Layout(&p.Config, database)
+	if err != nil {
+		return layout, err
+	}
+	layout.Shards = n
+	if demo {
+		layout.Tables = append(layout.Tables, demoTables()...)
+	}
+	_, err = sharding.Compile(layout)
+	return layout, err
+}
+
+// startShards starts the servers, which are clusters of this project. Their names say how
+// many they are, since rows are placed by that.
+func (c *proxyServeCmd) startShards(ctx context.Context, env *Env) ([]*cluster.Server, string, error) {
+	servers := make([]*cluster.Server, c.Shards)
+	errs := make([]error, c.Shards)
+	database := ""
+	start := func(i int) {
+		o := opening{target: target{Name: nameArg(fmt.Sprintf("shards%d-%d", c.Shards, i))}, label: "proxy"}
+		if o.config, errs[i] = clusterConfig(env, o.target); errs[i] != nil {
+			return
+		}
+		override(&o.config.Engine, c.Engine)
+		settings := map[string]string{"max_prepared_transactions": "100"}
+		maps.Copy(settings, o.config.Settings)
+		o.config.Settings = settings
+		if servers[i], errs[i] = open(ctx, env, o); errs[i] != nil {
+			return
+		}
+		name := cmp.Or(o.config.Database, servers[i].Info().Database)
+		if i == 0 {
+			database = name
+		}
+		if c.Demo {
+			errs[i] = runOn(ctx, servers[i], name, demoSchema)
+		}
+	}
+	// The first one makes what the others copy.
+	start(0)
+	if errs[0] == nil {
+		var wg sync.WaitGroup
+		for i := 1; i < c.Shards; i++ {
+			wg.Go(func() { start(i) })
+		}
+		wg.Wait()
+	}
+	var running []*cluster.Server
+	for _, s := range servers {
+		if s != nil {
+			running = append(running, s)
+		}
+	}
+	return running, database, errors.Join(errs...)
+}
+
+func runOn(ctx context.Context, srv *cluster.Server, database, sql string) error {
+	conn, err := engines.Connect(ctx, srv, database)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	_, err = conn.Exec(ctx, sql)
+	return err
+}
+
+// shardSource lets every user have every database, divided among the servers. The directory
+// is for the logs of two-phase commit.
+func shardSource(servers []*cluster.Server, layout sharding.Config, ids *scatter.UniqueIDs, dir string, p *config.Proxy) fleet.Source {
+	g := p.General
+	return func(user, database string) (fleet.Plan, error) {
+		plan := fleet.Plan{Group: database, Shards: max(2, len(servers))}
+		for i, srv := range servers {
+			size := g.DefaultPoolSize
+			if most := srv.Info().MaxConns; most > 0 {
+				size = min(size, most)
+			}
+			key := strconv.Itoa(i) + "\x00" + user + "\x00" + database
+			plan.Servers = append(plan.Servers, fleet.Server{
+				Backend: pool.Backend{
+					ID: key, Name: srv.Info().Dir, Shard: i, Dial: srv.Dial, Login: pool.Credentials{User: user, Database: database},
+				},
+				Pool:     pool.Config{Size: size, CheckoutTimeout: unlimited(g.CheckoutTimeout), IdleTimeout: unlimited(g.IdleTimeout), CleanTimeout: g.RollbackTimeout},
+				ConfRole: conf.Primary, Key: key,
+			})
+		}
+		plan.Sharding = func(ctx context.Context, pick fleet.Pick, log *slog.Logger) (*shards.Cluster, error) {
+			return shards.Open(ctx, shards.Config{
+				Name: database, Layout: layout, Pick: shards.Pick(pick), IDs: ids, Logger: log,
+				TwoPhase: filepath.Join(dir, url.PathEscape(database), url.PathEscape(user)),
+			})
+		}
+		return plan, nil
+	}
+}

@@ -1,0 +1,50 @@
+package shards
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy/twophase"
+)
+
+// A commit is two-phase commit for a database.
+type commit struct {
+	coordinator *twophase.Coordinator
+	log         *twophase.Log
+	cancel      context.CancelFunc
+	wg          sync.WaitGroup
+}
+
+// openCommit opens the log and resolves what an earlier proxy left in the middle of a commit,
+// as far as the shards can be reached; that goes on until close.
+func openCommit(ctx context.Context, cfg *Config, shards int) (*commit, error) {
+	opt, logger := cfg.Log, cfg.Logger
+	opt.Log = logger
+	log, err := twophase.OpenLog(cfg.TwoPhase, opt)
+	if err != nil {
+		return nil, err
+	}
+	c := &commit{log: log}
+	c.coordinator = twophase.New(twophase.Config{
+		Log: log, Shards: shards, Logger: logger,
+		Connect: func(ctx context.Context, shard int) (twophase.Server, error) { return connect(ctx, cfg.Pick, shard) },
+	})
+	// What is prepared keeps its locks until it is resolved, so that goes first.
+	limited, done := context.WithTimeout(ctx, 10*time.Second)
+	defer done()
+	if err := c.coordinator.Resolve(limited); err != nil {
+		logger.Warn("transactions that were left in the middle of a commit could not all be resolved; it will be tried again", "error", err)
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	c.cancel = cancel
+	c.wg.Go(func() { _ = c.coordinator.Run(running) })
+	return c, nil
+}
+
+// close ends it, once no session uses it any more.
+func (c *commit) close() error {
+	c.cancel()
+	c.wg.Wait()
+	return c.log.Close()
+}
