@@ -173,7 +173,7 @@ func (p *servers) Acquire(ctx context.Context, shard int, _ route.Role, settings
 		}
 	}
 	if c.settings != settings.Key() {
-		sql := "RESET ALL"
+		sql := "SET SESSION AUTHORIZATION DEFAULT; RESET ALL"
 		if settings.Key() != "" {
 			sql += "; " + settings.SQL()
 		}
