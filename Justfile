@@ -115,6 +115,10 @@ chaos kills='1000':
 shard-queries queries='10000':
     SHARD_QUERIES={{queries}} go test ./proxy/scatter -run '^TestRandomQueries$' -count=1 -timeout 3h -v
 
+# Ask shards and one server every statement of the corpus in every mode.
+shard-corpus:
+    SHARD_QUERIES=1 go test ./proxy/scatter -run '^TestCorpus$' -count=1 -timeout 1h -v
+
 # Kill -9 the proxy or a shard in the middle of two-phase commits, at random, many times.
 kill-2pc kills='1000':
     SHARD_KILLS={{kills}} go test ./proxy/scatter -run '^TestRandomKills$' -count=1 -timeout 5h -v

@@ -67,7 +67,9 @@ func (s *ShardServers) Acquire(ctx context.Context, shard int, role route.Role, 
 	c := s.remembered(conn)
 	c.d = conn.Direct()
 	conn.Unnamed = 0
-	if c.settings == settings.Key() && !conn.Unknown && (c.settings != "" || conn.Have.Len() == 0) {
+	// A connection that has settings of ours says to others that they are unknown, and whoever
+	// else has had it meanwhile has changed that.
+	if c.settings == settings.Key() && conn.Unknown == (c.settings != "") && conn.Have.Len() == 0 {
 		return c, nil
 	}
 	sql := "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; " + settings.SQL()

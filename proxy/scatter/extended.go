@@ -460,7 +460,16 @@ func (s *Session) sync(ctx context.Context) error {
 	var err error
 	if !s.skip {
 		if err = s.undescribed(ctx); err == nil {
-			err = s.settle()
+			// The Sync goes along: an error makes the server take back what is not in a block.
+			for _, l := range s.links {
+				if l != nil && l.unsynced && !l.dead && err == nil {
+					err = l.put(&wire.Sync{})
+					l.synced, l.running = true, true
+				}
+			}
+			if err == nil {
+				err = s.settle()
+			}
 		}
 		if broken(err) {
 			return err
@@ -475,6 +484,20 @@ func (s *Session) sync(ctx context.Context) error {
 	}
 	for _, l := range s.links {
 		if l == nil || !l.unsynced || l.dead {
+			continue
+		}
+		if l.synced {
+			l.synced = false
+			e := l.push()
+			if e == nil {
+				_, e = l.drain()
+			}
+			if broken(e) {
+				return e
+			}
+			if e != nil && err == nil && !failed {
+				err = e
+			}
 			continue
 		}
 		if failed && s.tx.none() {

@@ -21,6 +21,7 @@ type link struct {
 	joinErr  error
 	inTx     bool // BEGIN has been sent
 	unsynced bool // extended messages have been sent since the last Sync
+	synced   bool // the Sync that ends the pipeline has been put behind it
 	running  bool // the answer to a query is being read
 	wrote    bool // in this transaction
 	dead     bool
@@ -268,7 +269,7 @@ func (l *link) drain() (tag string, err error) {
 }
 
 // rest takes down that the server is ready.
-func (l *link) rest() { l.running, l.unsynced = false, false }
+func (l *link) rest() { l.running, l.unsynced, l.synced = false, false, false }
 
 func tagOf(body []byte) string {
 	if n := len(body); n > 0 && body[n-1] == 0 {

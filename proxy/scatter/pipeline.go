@@ -399,7 +399,7 @@ func (s *Session) settle() error {
 	}
 	for _, l := range s.links {
 		if l != nil && len(l.buf) > 0 {
-			if l.unsynced {
+			if l.unsynced && !l.synced {
 				if err := l.put(&wire.Flush{}); err != nil {
 					return err
 				}
