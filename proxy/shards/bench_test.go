@@ -96,7 +96,9 @@ func newBench(b *testing.B, parts ...int) *bench {
 		limited, done := context.WithTimeout(context.Background(), time.Second)
 		defer done()
 		_ = px.Shutdown(limited)
-		<-served
+		if err := <-served; err != nil {
+			b.Error(err)
+		}
 	})
 	return x
 }
