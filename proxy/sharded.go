@@ -138,13 +138,13 @@ func (s *session) runSharded(received []byte) error {
 	var path []string
 	var list []scatter.Setting
 	for _, p := range s.startup.All() {
-		if known, err := hint.Set(p.Name, plain(p.Value)); err != nil {
+		if known, err := hint.Set(p.Name, plainValue(p.Value)); err != nil {
 			return err
 		} else if known {
 			continue
 		}
 		if p.Name == "search_path" {
-			path = scatter.SearchPath(p.Value)
+			path = scatter.SearchPath(plainValue(p.Value))
 		}
 		list = append(list, scatter.Setting{Name: p.Name, SQL: effect.Statement(p)})
 	}
@@ -188,14 +188,6 @@ func (s *session) runSharded(received []byte) error {
 			return errShutdown
 		}
 	}
-}
-
-// plain takes the quotes off a literal.
-func plain(v string) string {
-	if n := len(v); n >= 2 && v[0] == '\'' && v[n-1] == '\'' {
-		return v[1 : n-1]
-	}
-	return v
 }
 
 // working notes that a message of the client's is being dealt with, for timeouts.
