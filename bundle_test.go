@@ -52,8 +52,7 @@ func TestBundle(t *testing.T) {
 		cmd.Env = []string{"HOME=" + dir, "PGX_DEV_CACHE=" + filepath.Join(dir, "cache"), "PATH=" + t.TempDir(), "PGX_DEV_TEMP=" + dir}
 		out, err := cmd.Output()
 		if err != nil {
-			var exit *exec.ExitError
-			if errors.As(err, &exit) {
+			if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 				err = fmt.Errorf("%w\n%s", err, exit.Stderr)
 			}
 			t.Fatalf("%q: %v", args, err)
