@@ -151,7 +151,18 @@ func nodePostgres(t *testing.T) string {
 func nodeWith(t *testing.T, path string, packages ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	run(t, dir, "npm", append([]string{"install", "--no-audit", "--no-fund", "--silent", "--prefix", dir}, packages...)...)
+	install := append([]string{"install", "--no-audit", "--no-fund", "--silent", "--prefix", dir}, packages...)
+	for tries := 3; ; tries-- { // a registry may refuse for a moment
+		cmd := exec.CommandContext(t.Context(), "npm", install...)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			break
+		}
+		if tries == 1 {
+			t.Fatalf("npm %q: %v\n%s", install, err, out)
+		}
+	}
 	script, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
