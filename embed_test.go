@@ -151,11 +151,14 @@ func nodePostgres(t *testing.T) string {
 func nodeWith(t *testing.T, path string, packages ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	install := append([]string{"install", "--no-audit", "--no-fund", "--silent", "--prefix", dir}, packages...)
+	install := append([]string{"install", "--no-audit", "--no-fund", "--silent", "--fetch-timeout=20000", "--prefix", dir}, packages...)
 	for tries := 3; ; tries-- { // a registry may refuse for a moment
-		cmd := exec.CommandContext(t.Context(), "npm", install...)
+		ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
+		cmd := exec.CommandContext(ctx, "npm", install...)
 		cmd.Dir = dir
+		cmd.WaitDelay = time.Second
 		out, err := cmd.CombinedOutput()
+		cancel()
 		if err == nil {
 			break
 		}

@@ -75,16 +75,31 @@ type Subscriber struct {
 	acked     wire.LSN
 }
 
-// Subscribe begins to receive changes on a [Logical] connection, from an existing slot.
+// slotPatience is how long Subscribe waits for a slot that is in use: the server notices only
+// at its next write that a subscriber was killed.
+const slotPatience = 10 * time.Second
+
+// Subscribe begins to receive changes on a [Logical] connection, from an existing slot. It
+// waits some seconds for a slot that another connection still has (55006).
 func (c *Conn) Subscribe(ctx context.Context, o SubscribeOptions) (*Subscriber, error) {
 	plugin, err := o.plugin(c.version)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}
 	s := &Subscriber{relations: map[uint32]*pgoutput.Relation{}, delivered: o.Start, acked: o.Start}
-	s.stream, err = c.StartLogical(ctx, LogicalOptions{
-		Slot: o.Slot, Start: o.Start, Plugin: plugin, StatusInterval: o.StatusInterval,
-	})
+	for began := time.Now(); ; {
+		s.stream, err = c.StartLogical(ctx, LogicalOptions{
+			Slot: o.Slot, Start: o.Start, Plugin: plugin, StatusInterval: o.StatusInterval,
+		})
+		if e, ok := errors.AsType[*wire.Error](err); !ok || e.Code != wire.CodeObjectInUse || time.Since(began) > slotPatience {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("subscribe: %w", context.Cause(ctx))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}
