@@ -40,7 +40,7 @@ func main() {
 
 func summarize(in io.Reader, out io.Writer) error {
 	began := time.Now()
-	output := map[string][]string{} // by package and test
+	output := map[string][]string{} // by package and test, of those that have not ended
 	var passed, failed, skipped []test
 	packages, broken := 0, 0
 
@@ -70,6 +70,10 @@ func summarize(in io.Reader, out io.Writer) error {
 				if e.Action == "fail" {
 					broken++
 					fmt.Fprint(out, strings.Join(output[key], ""))
+					for _, name := range unended(output, e.Package) {
+						fmt.Fprintf(out, "%sdid not end: %s\n", strings.Join(output[name], ""), name)
+						delete(output, name)
+					}
 				}
 				fmt.Fprintf(out, "%-4s  %-60s %7.1fs\n", map[string]string{"pass": "ok", "fail": "FAIL", "skip": "-"}[e.Action], e.Package, e.Elapsed)
 				delete(output, key)
@@ -118,4 +122,16 @@ func summarize(in io.Reader, out io.Writer) error {
 		return fmt.Errorf("no test was run")
 	}
 	return nil
+}
+
+// unended returns the keys of a package's tests that began and did not end.
+func unended(output map[string][]string, pkg string) []string {
+	var names []string
+	for key := range output {
+		if test, ok := strings.CutPrefix(key, pkg+" "); ok && test != "" {
+			names = append(names, key)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
