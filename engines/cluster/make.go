@@ -66,7 +66,7 @@ func (m *Manager) Make(ctx context.Context, dir string, how Making, fill func(ct
 		err = syncDir(filepath.Dir(f.dir))
 	}
 	if err != nil {
-		return errors.Join(err, os.RemoveAll(tmp), os.RemoveAll(f.control))
+		return errors.Join(err, os.RemoveAll(tmp), f.removeControl())
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func (f files) leaveNothing() error {
 	if alive, err := f.supervised(); err != nil || alive || f.exists() {
 		return err
 	}
-	return os.RemoveAll(f.control)
+	return f.removeControl()
 }
 
 // openLocked is Open under trans.lock. j says what is special about a new supervisor.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
+	"github.com/pgx-dev/pgx-dev/engines/place"
 )
 
 // removeCluster removes a stopped cluster. The caller holds trans.lock, whose file goes
@@ -34,7 +35,24 @@ func unlinkCluster(f files) (doomed string, err error) {
 	case err != nil:
 		return "", fmt.Errorf("remove the data directory: %w", err)
 	}
-	return doomed, os.RemoveAll(f.control)
+	return doomed, f.removeControl()
+}
+
+// removeControl removes the control directory. It goes whole and at once, so that nobody who
+// takes a lock by its path makes a file in what is being emptied. What a kill leaves of it is
+// swept like the control directory of an unfinished cluster.
+func (f files) removeControl() error {
+	doomed := place.Control(fmt.Sprintf("%s.tmp-%d", f.dir, os.Getpid()))
+	if err := os.RemoveAll(doomed); err != nil {
+		return err
+	}
+	switch err := os.Rename(f.control, doomed); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("remove the control directory: %w", err)
+	}
+	return os.RemoveAll(doomed)
 }
 
 // sweepSiblings removes what killed processes left while they made or removed the data

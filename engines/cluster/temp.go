@@ -175,10 +175,14 @@ func tempClusters() func(yield func(string, record) bool) {
 	}
 }
 
-// dataDirOf returns the data directory to which a control directory belongs.
+// dataDirOf returns the data directory to which a control directory belongs, unless that is
+// an unfinished one's.
 func dataDirOf(parent, control string) (string, bool) {
 	name, ok := strings.CutSuffix(control, ".pgx-dev")
 	if !ok || !strings.HasPrefix(name, ".") || len(name) < 2 {
+		return "", false
+	}
+	if _, _, ok := unfinished(name); ok {
 		return "", false
 	}
 	return filepath.Join(parent, name[1:]), true
@@ -241,8 +245,11 @@ func sweepOne(f files) (bool, error) {
 }
 
 // unfinished returns the directory in whose place one of this name is to be, or was, and the
-// process that makes or removes it.
+// process that makes or removes it. The name may be that of its control directory.
 func unfinished(name string) (base string, pid int, ok bool) {
+	if control, ok := strings.CutSuffix(name, ".pgx-dev"); ok {
+		name = strings.TrimPrefix(control, ".")
+	}
 	i := strings.LastIndex(name, ".tmp-")
 	if i < 0 {
 		return "", 0, false
