@@ -20,7 +20,7 @@ import (
 type backupCmd struct {
 	target
 	Into string `required:"" placeholder:"DIR" complete:"dir" help:"The backup directory; made if it is missing."`
-	Keep int    `placeholder:"N" help:"Afterwards remove all but the newest N base backups, and the log that only they need."`
+	Keep *int   `placeholder:"N" help:"Afterwards remove all but the newest N base backups, and the log that only they need."`
 	List bool   `xor:"what" help:"List what is there instead."`
 	Stop bool   `xor:"what" help:"Stop archiving to it instead."`
 	JSON bool   `help:"With --list: print JSON."`
@@ -35,7 +35,7 @@ func (c *backupCmd) Run(ctx context.Context, env *Env) (err error) {
 	switch {
 	case c.List:
 		return listBackups(env, into, c.JSON)
-	case c.Keep < 0:
+	case c.Keep != nil && *c.Keep < 1:
 		return usageError("--keep must be at least 1")
 	}
 	o, err := openExisting(ctx, env, c.target, "", "backup")
@@ -68,10 +68,10 @@ func (c *backupCmd) Run(ctx context.Context, env *Env) (err error) {
 		return err
 	}
 	env.UI.Printf("%s\n", base.Dir)
-	if c.Keep == 0 {
+	if c.Keep == nil {
 		return nil
 	}
-	removed, segments, err := backup.Prune(ctx, srv, into, c.Keep)
+	removed, segments, err := backup.Prune(ctx, srv, into, *c.Keep)
 	if len(removed) > 0 {
 		env.UI.Note("removed %d older base backups and %d segments", len(removed), segments)
 	}

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -150,21 +151,23 @@ func (c *lsCmd) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	all := []cluster.Status{}
+	var errs []error // of those that cannot be read; the others are listed all the same
 	for _, name := range names {
 		path, err := cluster.Find(dir, name)
-		if err != nil {
-			return err
+		if err == nil {
+			var st cluster.Status
+			if st, err = cluster.Inspect(ctx, path); err == nil {
+				all = append(all, st)
+			}
 		}
-		st, err := cluster.Inspect(ctx, path)
 		if err != nil {
-			return err
+			errs = append(errs, fmt.Errorf("cluster %s: %w", name, err))
 		}
-		all = append(all, st)
 	}
 	if c.JSON {
-		return printJSON(env, all)
+		return errors.Join(append(errs, printJSON(env, all))...)
 	}
-	if len(all) == 0 {
+	if len(names) == 0 {
 		env.UI.Note("no clusters here; \"pgx-dev up\" makes one")
 		return nil
 	}
@@ -176,6 +179,8 @@ func (c *lsCmd) Run(ctx context.Context, env *Env) error {
 		}
 		t.Row(st.Name, colourState(env, st.State), st.Version, fmt.Sprint(len(st.Users)), kept(st), url)
 	}
-	env.UI.Table(t)
-	return nil
+	if len(all) > 0 {
+		env.UI.Table(t)
+	}
+	return errors.Join(errs...)
 }

@@ -23,7 +23,7 @@ type upCmd struct {
 	Engine string            `placeholder:"ENGINE" enum:",native,wasm" default:"" help:"native or wasm."`
 	PG     string            `name:"pg" placeholder:"VERSION" complete:"runtime" help:"PostgreSQL's version (17, 15.4), or a glob on its bin directory."`
 	Temp   bool              `help:"Destroy it at the end; in memory where it fits, without a thought for durability."`
-	DB     string            `name:"db" placeholder:"NAME" help:"Create this database if it is missing, and use it ($$PGDATABASE; default: postgres)."`
+	DB     *string           `name:"db" placeholder:"NAME" help:"Create this database if it is missing, and use it ($$PGDATABASE; default: postgres)."`
 	TCP    tcpFlag           `name:"tcp" placeholder:"PORT" help:"Listen on a loopback TCP port too, with a generated password; --tcp=PORT says which to try first."`
 	Fast   bool              `xor:"durability" help:"Trade durability for speed, this time only."`
 	Safe   bool              `xor:"durability" help:"Do not, even if the config says so."`
@@ -91,6 +91,8 @@ func (c *upCmd) opening(env *Env) (opening, error) {
 		return o, usageError("--spare goes with --temp")
 	case c.Idle < 0:
 		return o, usageError("--idle must not be negative")
+	case c.DB != nil && *c.DB == "":
+		return o, usageError("--db needs a name")
 	}
 	if _, err := native.ParseConstraint(c.PG); c.PG != "" && err != nil {
 		return o, usageError("--pg: %w", err)
@@ -119,7 +121,9 @@ func (c *upCmd) opening(env *Env) (opening, error) {
 func (c *upCmd) overlay(cfg cluster.Config) (_ cluster.Config, strict bool) {
 	override(&cfg.Engine, c.Engine)
 	override(&cfg.PG, c.PG)
-	override(&cfg.Database, c.DB)
+	if c.DB != nil {
+		cfg.Database = *c.DB
+	}
 	override(&cfg.Idle, c.Idle)
 	override(&cfg.Spare, c.Spare)
 	if len(c.Init) > 0 {

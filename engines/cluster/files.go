@@ -44,6 +44,12 @@ func (f files) exists() bool {
 	return err == nil && fi.Mode().IsRegular()
 }
 
+// hidden reports whether the data directory is there and we may not look into it.
+func (f files) hidden() bool {
+	_, err := os.Stat(filepath.Join(f.dir, "PG_VERSION"))
+	return errors.Is(err, fs.ErrPermission)
+}
+
 // running is run.json.
 type running struct {
 	PID     int          `json:"pid"` // the supervisor's

