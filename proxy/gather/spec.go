@@ -71,6 +71,12 @@ type Spec struct {
 	// SELECT [DISTINCT [ON (Distinct)]] visible columns FROM it ORDER BY Order.
 	Finish *Finish
 
+	// Turns are, for Concat, the streams whose turn it is, row by row, counted from 0 in the
+	// order of the shards: the rows of an INSERT … VALUES … RETURNING come back in the order
+	// in which they were written, as from one server. A stream that has ended is passed over
+	// (ON CONFLICT DO NOTHING); rows that are left come after the others.
+	Turns []int
+
 	// Tag says how the shards' CommandComplete tags become one.
 	Tag Tag
 }

@@ -36,6 +36,36 @@ func compile(t testing.TB, spec gather.Spec, fields ...wire.Field) *merge.Progra
 
 var byFirst = []gather.Key{{Column: 0}}
 
+// TestTurns takes rows from the streams whose turn it is.
+func TestTurns(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		turns []int
+		want  string
+	}{
+		{"none", nil, "abcxyz"},
+		{"all", []int{1, 0, 0, 1, 1, 0}, "xabyzc"},
+		{"a stream ends early", []int{0, 0, 0, 0, 1, 1, 1}, "abcxyz"},
+		{"too few", []int{1}, "xabcyz"},
+		{"a stream that is not there", []int{2, 1, -1, 0}, "xabcyz"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := compile(t, gather.Spec{Turns: tt.turns}, int4("c"))
+			rows, err := drain(t.Context(), p.Run([]merge.Stream{text("a", "b", "c"), text("x", "y", "z")}, merge.All(), 0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []byte
+			for _, r := range rows {
+				got = append(got, r[len(r)-1])
+			}
+			if string(got) != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
 // TestRefused leaves to a server what only a server can do.
 func TestRefused(t *testing.T) {
 	column := func(oid uint32) []wire.Field { return []wire.Field{{Name: "c", TypeOID: oid}} }

@@ -15,13 +15,24 @@ type source interface {
 	next(ctx context.Context) (row, error)
 }
 
-// concat yields one stream after the other.
+// concat yields a row of each stream whose turn it is, then one stream after the other.
 type concat struct {
 	*heads
-	at int
+	turns []int
+	at    int
 }
 
 func (c *concat) next(ctx context.Context) (row, error) {
+	for len(c.turns) > 0 {
+		i := c.turns[0]
+		c.turns = c.turns[1:]
+		if i < 0 || i >= len(c.streams) {
+			continue
+		}
+		if body, err := c.heads.next(ctx, i); body != nil || err != nil {
+			return row{body: body}, err
+		}
+	}
 	for ; c.at < len(c.streams); c.at++ {
 		body, err := c.heads.next(ctx, c.at)
 		if body != nil || err != nil {

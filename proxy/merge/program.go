@@ -24,13 +24,14 @@ type Program struct {
 	unique  *keyer
 	joined  bool // the order brings rows together that are equal in unique
 	ties    bool
+	turns   []int // of the streams, for rows in no order
 	combine *combiner
 }
 
 // Compile prepares a merge of rows with the given columns. An error that wraps
 // [ErrNeedsServer] says that it has to be done by the Spec's Finish.
 func Compile(spec *gather.Spec, fields []wire.Field, set sortkey.Settings) (*Program, error) {
-	p := &Program{ties: spec.WithTies, hidden: spec.Hidden}
+	p := &Program{ties: spec.WithTies, hidden: spec.Hidden, turns: spec.Turns}
 	var err error
 	switch spec.Kind {
 	case gather.Concat, gather.Ordered, gather.Unique:
@@ -122,7 +123,7 @@ func (p *Program) Run(streams []Stream, w Window, memory int) *Rows {
 	case p.order != nil:
 		r.source = newOrdered(h, p.order)
 	default:
-		r.source = &concat{heads: h}
+		r.source = &concat{heads: h, turns: p.turns}
 	}
 	if p.unique != nil {
 		r.source = &unique{source: r.source, by: p.unique, joined: p.joined, budget: b, seen: map[string]struct{}{}}

@@ -301,7 +301,10 @@ func (r *Router) insert(d *Decision, p *Plan) error {
 		if r.cfg.CrossShardDisabled {
 			return refuse("statements on several shards are disabled (cross_shard_disabled)", "insert rows of one shard at a time")
 		}
-		d.Merge = split
+		d.Merge = &gather.Spec{}
+		if ip.returning {
+			d.Merge.Turns = turns(rows, used)
+		}
 	}
 	var subs []substitution
 	for _, tok := range calls {
@@ -334,7 +337,15 @@ func (r *Router) insert(d *Decision, p *Plan) error {
 	return nil
 }
 
-var split = &gather.Spec{}
+// turns are the positions among the shards that are used of each row's shard.
+func turns(rows []int, used sharding.Set) []int {
+	shards := used.AppendTo(nil)
+	out := make([]int, len(rows))
+	for i, shard := range rows {
+		out[i] = slices.Index(shards, shard)
+	}
+	return out
+}
 
 func placeError(err error, key *sharding.Key, row int) error {
 	var need *sharding.NeedLookup

@@ -175,6 +175,8 @@ type insertPlan struct {
 	rows   []insertRow
 	before lex.Range // tokens up to VALUES, included
 	after  lex.Range // tokens after the last row
+	// returning says that there are rows to return.
+	returning bool
 }
 
 type insertRow struct {
@@ -229,7 +231,7 @@ func (a *analysis) planInsert(p *Plan, c *change) error {
 	if start < 0 {
 		return refuse("VALUES could not be found in the text", "write INSERT INTO … VALUES (…)")
 	}
-	ip := &insertPlan{key: t.key, before: lex.Range{From: 0, To: start + 1}}
+	ip := &insertPlan{key: t.key, before: lex.Range{From: 0, To: start + 1}, returning: len(items(n.ReturningList)) > 0}
 	i := start + 1
 	for r, v := range values {
 		list, isList := v.(*ast.NodeList)

@@ -8,12 +8,17 @@ INSERT INTO users VALUES (1001, 'again');
 
 INSERT INTO users (id, email) VALUES (1007, 'a'), (1007, 'b');
 
+-- ordered
 INSERT INTO users (id, email) VALUES (1010, 'r'), (1011, 's'), (1012, 't') RETURNING id, email;
 
 INSERT INTO users (id) VALUES (1013) RETURNING *;
 
 INSERT INTO users (id, email) VALUES (1001, 'c') ON CONFLICT DO NOTHING;
 
+-- ordered
+INSERT INTO users (id, email) VALUES (1028, 'g'), (1027, 'f'), (1026, 'e'), (1025, 'd'), (1024, 'c'), (1023, 'b'), (1022, 'a'), (1021, 'z') RETURNING id, email;
+
+-- ordered
 INSERT INTO users (id, email) VALUES (1001, 'c'), (1014, 'd') ON CONFLICT (id) DO UPDATE SET email = excluded.email || '!' RETURNING id, email;
 
 -- ordered
