@@ -174,7 +174,8 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		Lookup: panel.Lookup, Console: admin.NewConsole(panel, readBuildInfo().Version), IsConsole: panel.IsConsole, Auth: s.auth, RequireTLS: g.TLSClientRequired,
 		LoginTimeout: g.ClientLoginTimeout, IdleTimeout: g.ClientIdleTimeout,
 		IdleInTransactionTimeout: g.ClientIdleInTransactionTimeout, QueryTimeout: g.QueryTimeout,
-		MaxClients: cfg.PgBouncer.MaxClientConn, Log: env.Log, LogConnections: g.LogConnections, LogDisconnections: g.LogDisconnections,
+		MaxClients: cfg.PgBouncer.MaxClientConn, ClientLimits: func(c proxy.Client) (int, int) { return fleet.ClientLimits(s.config.Load(), c) },
+		Log: env.Log, LogConnections: g.LogConnections, LogDisconnections: g.LogDisconnections,
 	}
 	if g.QuerySizeLimitAction == conf.SizeBlock {
 		pc.MaxMessage = g.QuerySizeLimit

@@ -47,8 +47,10 @@ type Config struct {
 	// IdleTimeout ends sessions that ask for nothing, IdleInTransactionTimeout those that do
 	// so in a transaction. QueryTimeout cancels what takes longer.
 	IdleTimeout, IdleInTransactionTimeout, QueryTimeout time.Duration
-	// MaxClients is how many sessions there may be.
-	MaxClients int
+	// MaxClients is how many sessions there may be, ClientLimits how many of a client's user
+	// and how many of its database; 0 is any number. Default: any number.
+	MaxClients   int
+	ClientLimits func(c Client) (user, database int)
 	// MaxMessage is the longest message of a client, in bytes. Default: PostgreSQL's limit of
 	// 1 GB.
 	MaxMessage int

@@ -84,6 +84,7 @@ func (p *Proxy) serve(ctx context.Context, t *pgserver.Takeover) error {
 	if s.id != 0 {
 		p.remove(s)
 	}
+	p.dismiss(s)
 	if e, ok := errors.AsType[*wire.Error](err); ok && !s.isOver() {
 		s.goodbye(e)
 	}
@@ -135,6 +136,9 @@ func (s *session) login(t *pgserver.Takeover) error {
 	}
 	var err error
 	if s.db, err = s.p.cfg.Lookup(s.ctx, s.client); err != nil {
+		return refuse(err)
+	}
+	if err = s.p.admit(s); err != nil {
 		return refuse(err)
 	}
 	if s.startup, err = startupParams(t.Params); err != nil {

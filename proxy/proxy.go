@@ -30,6 +30,7 @@ type Proxy struct {
 	mu       sync.Mutex
 	sessions map[uint32]*session
 	last     uint32
+	crowds   crowds
 }
 
 // maxLogins bounds the clients that have not logged in yet.

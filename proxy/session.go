@@ -33,8 +33,9 @@ type session struct {
 	scan   effect.Scanner
 	served uint64 // unnamed statements so far
 
-	stats   stats
-	through *through // of a client that replicates
+	stats    stats
+	through  *through // of a client that replicates
+	admitted bool     // it is counted
 
 	// write is held by who writes to the client.
 	write sync.Mutex

@@ -55,6 +55,8 @@ type Server struct {
 	Weight   int
 	// Key is equal for servers that can share a pool, across reloads too.
 	Key string
+	// Limits are those of its connections together with others'.
+	Limits []Limit
 }
 
 // A Pick returns the pool of a shard's server in a role.
@@ -75,6 +77,7 @@ type Fleet struct {
 	members map[pair]*member
 	pools   map[string]*pool.Pool
 	groups  map[string]*group
+	limits  map[string]*pool.Limit
 	opened  []*shards.Cluster
 	closed  bool
 }
@@ -110,7 +113,7 @@ func New(source Source, log *slog.Logger) *Fleet {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Fleet{log: log, source: source, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}}
+	return &Fleet{log: log, source: source, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}, limits: map[string]*pool.Limit{}}
 }
 
 // Lookup is a proxy's Config.Lookup.
@@ -298,7 +301,7 @@ func (f *Fleet) pool(s *Server, g *group, i int) (*pool.Pool, error) {
 	p := f.pools[s.Key]
 	if p == nil {
 		b := s.Backend
-		p = pool.New(&b, s.Pool, f.log)
+		p = pool.New(&b, s.Pool, f.log, f.limitsOf(s)...)
 		f.pools[s.Key] = p
 		if g != nil {
 			g.add(i, p)
@@ -331,11 +334,17 @@ const retireTimeout = time.Minute
 
 // sweep closes the pools that no member has. It is called with the lock held.
 func (f *Fleet) sweep() {
-	used, groups := map[string]bool{}, map[string]bool{}
+	used, groups, limits := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, m := range f.members {
 		m.mu.Lock()
 		for _, s := range m.plan.Servers {
 			used[s.Key] = true
+			for _, l := range s.Limits {
+				limits[l.Key] = true
+				if have := f.limits[l.Key]; have != nil {
+					have.SetMax(l.Max)
+				}
+			}
 			groups[groupKey(&m.plan, s.Shard)] = true
 		}
 		m.mu.Unlock()
@@ -344,6 +353,11 @@ func (f *Fleet) sweep() {
 		if !groups[key] {
 			delete(f.groups, key)
 			g.end()
+		}
+	}
+	for key := range f.limits {
+		if !limits[key] {
+			delete(f.limits, key)
 		}
 	}
 	for key, p := range f.pools {

@@ -29,7 +29,10 @@ func serve(t *testing.T, current *atomic.Pointer[conf.Config]) (f *fleet.Fleet, 
 		t.Fatal(err)
 	}
 	f = fleet.New(source, nil)
-	px, err := proxy.New(proxy.Config{Lookup: f.Lookup, Auth: fleet.NewAuth(current.Load, false)})
+	px, err := proxy.New(proxy.Config{
+		Lookup: f.Lookup, Auth: fleet.NewAuth(current.Load, false),
+		ClientLimits: func(c proxy.Client) (int, int) { return fleet.ClientLimits(current.Load(), c) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

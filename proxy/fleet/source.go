@@ -128,8 +128,9 @@ func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Serv
 	// The password is part of what makes two servers the same, but must not be found in a dump
 	// of the key.
 	secret := sha256.Sum256([]byte(settings.Password))
-	s.Key = fmt.Sprint(network, " ", address, " ", role, " ", d.Shard, " ", settings.User, " ", settings.Database, " ", hex.EncodeToString(secret[:8]), " ", s.TLS.Mode, " ", g.TLSServerCACertificate, " ", g.TLSServerCertificate, " ", s.Pool, " ", s.Params)
+	s.Key = fmt.Sprint(network, " ", address, " ", role, " ", d.Shard, " ", d.Name, " ", settings.User, " ", settings.Database, " ", hex.EncodeToString(secret[:8]), " ", s.TLS.Mode, " ", g.TLSServerCACertificate, " ", g.TLSServerCertificate, " ", s.Pool, " ", s.Params)
 	s.ID = s.Key
+	s.Limits = limitsOf(c, d, address, settings.User)
 	mode := proxy.Transaction
 	switch settings.Mode {
 	case conf.Session:

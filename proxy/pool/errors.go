@@ -17,13 +17,17 @@ var (
 )
 
 // timeoutError says that nothing became free in time.
-func timeoutError(backend string, d time.Duration, s Stats) error {
-	return &wire.Error{
+func timeoutError(backend string, d time.Duration, s Stats, full string) error {
+	e := &wire.Error{
 		Code:    wire.CodeTooManyConnections,
 		Message: fmt.Sprintf("no connection to %s became free within %v", backend, d),
 		Detail:  fmt.Sprintf("%d of %d connections are in use and %d clients wait.", s.Active, s.Size, s.Waiting),
 		Hint:    "Raise default_pool_size or checkout_timeout, or make transactions shorter.",
 	}
+	if full != "" {
+		e.Hint = fmt.Sprintf("The limit %s is reached; raise it, or make transactions shorter.", full)
+	}
+	return e
 }
 
 // connectError says that a server cannot be reached.

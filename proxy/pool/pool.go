@@ -44,15 +44,26 @@ type Pool struct {
 	drained chan struct{}
 	keeper  *time.Timer
 	lastErr error // of the last attempt to connect, nil after one that succeeded
+
+	limits   []*Limit
+	wake     chan struct{} // there may be room for a connection
+	starved  chan *Limit   // there was none
+	watching bool          // somebody looks at both
 }
 
-// New makes a pool. It connects when there is a need.
-func New(b *Backend, cfg Config, log *slog.Logger) *Pool {
+// New makes a pool. It connects when there is a need, as far as the limits allow.
+func New(b *Backend, cfg Config, log *slog.Logger, limits ...*Limit) *Pool {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	p := &Pool{backend: b, cfg: cfg.withDefaults(), log: log.With("server", b.Name, "login", b.Login.String()), all: map[*Conn]struct{}{}}
 	p.ctx, p.stop = context.WithCancel(context.Background())
+	if p.limits = limits; len(limits) > 0 {
+		p.wake, p.starved = make(chan struct{}, 1), make(chan *Limit, 1)
+	}
+	for _, l := range limits {
+		l.add(p)
+	}
 	return p
 }
 
@@ -146,6 +157,7 @@ func (p *Pool) forget(c *Conn, why string) {
 		return
 	}
 	delete(p.all, c)
+	p.giveRoom()
 	p.received.Add(c.BytesIn.Load())
 	p.sent.Add(c.BytesOut.Load())
 	if c.resting {
@@ -181,6 +193,11 @@ func (p *Pool) put(c *Conn) {
 		p.grow(0)
 		return
 	}
+	if len(p.limits) > 0 && p.overfull() {
+		p.forget(c, "its room is needed for another pool")
+		p.grow(0)
+		return
+	}
 	if w := p.first; w != nil && !p.paused {
 		p.dequeue(w)
 		p.lend(c)
@@ -213,7 +230,7 @@ func (p *Pool) grow(extra int) {
 	if p.used && p.cfg.Min > 0 {
 		want = max(want, p.cfg.Min-len(p.all))
 	}
-	for p.dialing < want && len(p.all)+p.dialing < p.cfg.Size+extra {
+	for p.dialing < want && len(p.all)+p.dialing < p.cfg.Size+extra && p.room() {
 		p.dialing++
 		p.wg.Go(p.open)
 	}
@@ -227,6 +244,7 @@ func (p *Pool) open() {
 	p.dialing--
 	p.lastErr = err
 	if err != nil {
+		p.giveRoom()
 		p.errors.Add(1)
 		p.settle()
 		if p.closed {
@@ -403,4 +421,7 @@ func (p *Pool) Close(ctx context.Context) {
 	}
 	p.mu.Unlock()
 	p.wg.Wait()
+	for _, l := range p.limits {
+		l.remove(p)
+	}
 }

@@ -77,7 +77,7 @@ func (p *Pool) wait(ctx context.Context, w *waiter) (*Conn, error) {
 	case r := <-w.answer:
 		return r.conn, r.err
 	case <-deadline:
-		err = timeoutError(p.backend.Name, p.cfg.CheckoutTimeout, p.Stats())
+		err = timeoutError(p.backend.Name, p.cfg.CheckoutTimeout, p.Stats(), p.full())
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
