@@ -215,7 +215,11 @@ func (s *session) mayRelease() bool { return s.restful() && !s.writing && !s.del
 func (s *session) release() {
 	c := s.server
 	s.server = nil
-	c.Release()
+	if c.Pool().ResetsAlways() {
+		c.Recover(pool.Abandoned{Reset: true})
+	} else {
+		c.Release()
+	}
 	if s.p.closing.Load() {
 		s.p.background(func() { s.kill(errShutdown) })
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,10 @@ type Server struct {
 	Key string
 	// Limits are those of its connections together with others'.
 	Limits []Limit
+	// Host is the server's name, if it has one that is looked up; every HostTTL it is looked
+	// up again, to replace connections when its addresses have changed. 0: it is not.
+	Host    string
+	HostTTL time.Duration
 }
 
 // A Pick returns the pool of a shard's server in a role.
@@ -68,8 +73,9 @@ const maxMembers = 4096
 
 // A Fleet has the pools. It is safe for concurrent use. Close closes all of them.
 type Fleet struct {
-	log *slog.Logger
-	wg  sync.WaitGroup
+	log    *slog.Logger
+	wg     sync.WaitGroup
+	lookup func(ctx context.Context, host string) ([]string, error)
 
 	mu      sync.Mutex
 	source  Source
@@ -113,7 +119,7 @@ func New(source Source, log *slog.Logger) *Fleet {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Fleet{log: log, source: source, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}, limits: map[string]*pool.Limit{}}
+	return &Fleet{log: log, lookup: net.DefaultResolver.LookupHost, source: source, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}, limits: map[string]*pool.Limit{}}
 }
 
 // Lookup is a proxy's Config.Lookup.
@@ -303,6 +309,10 @@ func (f *Fleet) pool(s *Server, g *group, i int) (*pool.Pool, error) {
 		b := s.Backend
 		p = pool.New(&b, s.Pool, f.log, f.limitsOf(s)...)
 		f.pools[s.Key] = p
+		if s.Host != "" && s.HostTTL > 0 {
+			host, ttl := s.Host, s.HostTTL
+			f.wg.Go(func() { f.follow(p, host, ttl) })
+		}
 		if g != nil {
 			g.add(i, p)
 		}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/scatter"
 	"github.com/pgx-dev/pgx-dev/proxy/shards"
+	"github.com/pgx-dev/pgx-dev/proxy/socket"
 	"github.com/pgx-dev/pgx-dev/proxy/twophase"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
@@ -37,7 +39,7 @@ func FromConfig(c *conf.Config) (Source, error) {
 		return nil, err
 	}
 	ids, err := uniqueIDs(&c.General)
-	errs := append(divisions(c), err)
+	errs := append(divisions(c), err, socket.Of(&c.TCP).Check())
 	if c.General.PassthroughAuth != "" && c.General.PassthroughAuth != conf.PassthroughDisabled {
 		errs = append(errs, errors.New("passthrough_auth is not supported yet; give users a password or password_hash"))
 	}
@@ -75,6 +77,9 @@ func FromConfig(c *conf.Config) (Source, error) {
 			if plan.Mode != proxy.Transaction {
 				return Plan{}, wire.Errorf(wire.CodeFeatureNotSupported, "a database on several shards is served in transaction mode only")
 			}
+			if c.PgBouncer.ServerResetQueryAlways {
+				return Plan{}, wire.Errorf(wire.CodeFeatureNotSupported, "server_reset_query_always is not for databases on several shards")
+			}
 			plan.Sharding = openShards(c, u, database, ids)
 		}
 		if len(plan.Servers) == 0 {
@@ -104,10 +109,7 @@ func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Serv
 		ConfRole: d.ServerRole(), Weight: d.Weight(),
 		Backend: pool.Backend{
 			Name: address, Role: role, Shard: d.Shard,
-			Dial: func(ctx context.Context) (net.Conn, error) {
-				dialer := net.Dialer{KeepAlive: 30 * time.Second}
-				return dialer.DialContext(ctx, network, address)
-			},
+			Dial:   dialer(network, address, socket.Of(&c.TCP)),
 			Login:  pool.Credentials{User: settings.User, Database: settings.Database, Password: settings.Password},
 			TLS:    pool.TLS{Mode: tlsMode(g.TLSVerify), Config: t},
 			Params: params(d, settings),
@@ -118,17 +120,21 @@ func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Serv
 			ConnectAttempts: g.ConnectAttempts, ConnectDelay: g.ConnectAttemptDelay,
 			IdleTimeout: unlimited(settings.IdleTimeout), Lifetime: unlimited(settings.Lifetime), LifetimeJitter: settings.LifetimeJitter,
 			HealthInterval: unlimited(g.HealthcheckInterval), HealthTimeout: g.HealthcheckTimeout, CleanTimeout: g.RollbackTimeout,
-			Statements: g.PreparedStatementsLimit,
+			Statements: g.PreparedStatementsLimit, ConnectQuery: d.ConnectQuery, Recovery: recovery(g.ConnectionRecovery),
+			ResetQuery: c.PgBouncer.ServerResetQuery, ResetAlways: c.PgBouncer.ServerResetQueryAlways,
 		},
 	}
 	if network == "tcp" {
+		if _, err := netip.ParseAddr(d.Host); err != nil {
+			s.Host, s.HostTTL = d.Host, g.DNSTTL
+		}
 		s.TLS.Config = t.Clone()
 		s.TLS.Config.ServerName = d.Host
 	}
 	// The password is part of what makes two servers the same, but must not be found in a dump
 	// of the key.
 	secret := sha256.Sum256([]byte(settings.Password))
-	s.Key = fmt.Sprint(network, " ", address, " ", role, " ", d.Shard, " ", d.Name, " ", settings.User, " ", settings.Database, " ", hex.EncodeToString(secret[:8]), " ", s.TLS.Mode, " ", g.TLSServerCACertificate, " ", g.TLSServerCertificate, " ", s.Pool, " ", s.Params)
+	s.Key = fmt.Sprint(network, " ", address, " ", role, " ", d.Shard, " ", d.Name, " ", settings.User, " ", settings.Database, " ", hex.EncodeToString(secret[:8]), " ", s.TLS.Mode, " ", g.TLSServerCACertificate, " ", g.TLSServerCertificate, " ", s.Pool, " ", s.Params, " ", c.TCP, " ", s.HostTTL)
 	s.ID = s.Key
 	s.Limits = limitsOf(c, d, address, settings.User)
 	mode := proxy.Transaction
@@ -139,6 +145,32 @@ func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Serv
 		mode = proxy.Statement
 	}
 	return s, mode
+}
+
+// dialer returns what opens connections to a server.
+func dialer(network, address string, o socket.Options) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		nc, err := d.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if err := o.Apply(nc); err != nil {
+			_ = nc.Close()
+			return nil, err
+		}
+		return nc, nil
+	}
+}
+
+func recovery(r conf.Recovery) pool.Recovery {
+	switch r {
+	case conf.RollbackOnly:
+		return pool.RollbackOnly
+	case conf.Drop:
+		return pool.Drop
+	}
+	return pool.Recover
 }
 
 // openShards opens a database on several shards for a user.

@@ -102,7 +102,27 @@ type Config struct {
 	CleanTimeout time.Duration
 	// Statements is how many prepared statements a connection keeps. Default: 500.
 	Statements int
+	// ConnectQuery is run on each new connection. One that fails closes it. Default: none.
+	ConnectQuery string
+	// Recovery is what becomes of connections that clients leave in the middle of something.
+	Recovery Recovery
+	// ResetQuery takes a session back to its start. What another one than DISCARD ALL leaves,
+	// but for parameters and prepared statements, the next client finds. Default: DISCARD ALL.
+	ResetQuery string
+	// ResetAlways wants it run after each transaction; see [Pool.ResetsAlways].
+	ResetAlways bool
 }
+
+// A Recovery is what is done with a connection that a client has left in the middle of
+// something.
+type Recovery uint8
+
+// The recoveries.
+const (
+	Recover      Recovery = iota // what runs is cancelled or read to its end, transactions are rolled back
+	RollbackOnly                 // it is closed if something runs; transactions are rolled back
+	Drop                         // it is closed
+)
 
 // DefaultConfig returns the defaults, which are PgDog's but for Statements.
 func DefaultConfig() Config {

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -318,8 +319,23 @@ func (p *Pool) connectOnce() (*Conn, error) {
 		c.expires = now.Add(d)
 	}
 	p.wg.Go(func() { c.read(rest) })
+	if sql := p.cfg.ConnectQuery; sql != "" {
+		d := c.Direct()
+		_, err := d.Exec(ctx, sql)
+		d.Close()
+		if err == nil && c.Status != wire.TxIdle {
+			err = errors.New("it leaves a transaction open")
+		}
+		if err != nil {
+			c.Break("connect_query: " + err.Error())
+			return nil, fmt.Errorf("connect_query: %w", err)
+		}
+	}
 	return c, nil
 }
+
+// Context ends when the pool is closed and has no connections.
+func (p *Pool) Context() context.Context { return p.ctx }
 
 // work runs f in the background, unless the pool is closed.
 func (p *Pool) work(f func()) bool {

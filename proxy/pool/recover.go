@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +33,13 @@ var errClean = errors.New("cleaning took too long")
 // rolls back and gives the connection to the next one; or closes it, if that takes longer than
 // CleanTimeout. It returns at once.
 func (c *Conn) Recover(a Abandoned) {
+	if running := a.Readies > 0 || a.Skip > 0 || a.Sync || a.CopyIn; c.pool.cfg.Recovery == Drop && (running || c.Status != wire.TxIdle) ||
+		c.pool.cfg.Recovery == RollbackOnly && running {
+		c.Break("its client is gone in the middle of something")
+		c.pool.cleaned.Add(1)
+		c.Release()
+		return
+	}
 	d := c.Direct()
 	d.skip = a.Skip
 	if !c.pool.work(func() { c.recover(d, a) }) {
@@ -132,12 +140,28 @@ func (c *Conn) next(ctx context.Context, d *Direct, cancel bool) (wire.Type, err
 	}
 }
 
+const discardAll = "DISCARD ALL"
+
+// ResetsAlways says that whoever gives a connection back after a transaction is to do so by
+// Recover, with Reset.
+func (p *Pool) ResetsAlways() bool { return p.cfg.ResetAlways }
+
 // reset takes the session back to its start.
 func (c *Conn) reset(ctx context.Context, d *Direct) error {
-	if _, err := d.Exec(ctx, "DISCARD ALL"); err != nil {
-		return err
+	own := c.pool.cfg.ResetQuery
+	queries := []string{discardAll}
+	if own != "" && !strings.EqualFold(strings.Trim(own, "; \t\n"), discardAll) {
+		queries = []string{own, "DEALLOCATE ALL"}
+	}
+	for _, sql := range queries {
+		if _, err := d.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	if c.Status != wire.TxIdle {
+		return errors.New("server_reset_query leaves a transaction open")
 	}
 	c.Statements.Clear()
-	c.Have, c.Unknown, c.Unnamed = setting.Set{}, false, 0
+	c.Have, c.Unknown, c.Unnamed = setting.Set{}, len(queries) > 1, 0
 	return nil
 }
