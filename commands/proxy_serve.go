@@ -19,6 +19,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/fleet"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/socket"
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
 
@@ -174,6 +175,8 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		Lookup: panel.Lookup, Console: admin.NewConsole(panel, readBuildInfo().Version), IsConsole: panel.IsConsole, Auth: s.auth, RequireTLS: g.TLSClientRequired,
 		LoginTimeout: g.ClientLoginTimeout, IdleTimeout: g.ClientIdleTimeout,
 		IdleInTransactionTimeout: g.ClientIdleInTransactionTimeout, QueryTimeout: g.QueryTimeout,
+		TransactionTimeout: cfg.PgBouncer.TransactionTimeout, WaitNotify: cfg.PgBouncer.QueryWaitNotify,
+		DropClients: g.ClientConnectionRecovery == conf.Drop, IgnoreStartup: cfg.PgBouncer.IgnoreStartupParameters, NameHosts: cfg.PgBouncer.ApplicationNameAddHost,
 		MaxClients: cfg.PgBouncer.MaxClientConn, ClientLimits: func(c proxy.Client) (int, int) { return fleet.ClientLimits(s.config.Load(), c) },
 		Log: env.Log, LogConnections: g.LogConnections, LogDisconnections: g.LogDisconnections,
 	}
@@ -226,7 +229,7 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		shown = front.url(false) + "&passfile=" + url.QueryEscape(path)
 	}
 	served := make(chan error, 1)
-	go func() { served <- px.Serve(context.WithoutCancel(ctx), front.Listener) }()
+	go func() { served <- px.Serve(context.WithoutCancel(ctx), s.sockets(env, front.Listener)) }()
 	done := make(chan error, 1)
 	var reloads <-chan struct{}
 	if env.Command != nil {
@@ -252,6 +255,13 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		}
 	}
 	return errors.Join(err, s.end(ctx, env, px, s.config.Load(), served))
+}
+
+// sockets sets the options of [tcp] on clients' connections.
+func (s *proxyServing) sockets(env *Env, l net.Listener) net.Listener {
+	return socket.Listen(l, func() socket.Options { return socket.Of(&s.config.Load().TCP) }, func(err error) {
+		env.Log.Warn("set a socket's options", "error", err)
+	})
 }
 
 // end lets transactions end, as long as the configuration allows, or a second signal does.

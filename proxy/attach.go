@@ -53,7 +53,9 @@ func (s *session) attach(n need) error {
 	s.waiting = cancel
 	start := time.Now()
 	s.mu.Unlock()
+	notified := s.notifying()
 	c, err := s.checkout(ctx, role)
+	notified()
 	s.mu.Lock()
 	s.stats.wait.Add(int64(time.Since(start)))
 	if err == nil {
@@ -62,7 +64,7 @@ func (s *session) attach(n need) error {
 	s.waiting = nil
 	cancel(nil)
 	if err != nil {
-		return err
+		return s.unserved(err)
 	}
 	if s.over {
 		c.Release()
@@ -72,6 +74,37 @@ func (s *session) attach(n need) error {
 	s.server = c
 	s.stats.transactions.Add(1)
 	return nil
+}
+
+// notifying tells the client that it waits, if it does so for WaitNotify. The function that it
+// returns ends that: when it has returned, nothing is being written.
+func (s *session) notifying() (end func()) {
+	d := s.p.cfg.WaitNotify
+	if d <= 0 {
+		return func() {}
+	}
+	told := make(chan struct{})
+	t := time.AfterFunc(d, func() {
+		defer close(told)
+		if b, err := waitNotice(s.client.Database); err == nil {
+			_ = s.toClient(b) // if the client is gone its goroutine will find out
+		}
+	})
+	return func() {
+		if !t.Stop() {
+			<-told
+		}
+	}
+}
+
+// unserved is the error of a client for whom there is no server connection.
+func (s *session) unserved(err error) error {
+	if !s.p.cfg.DropClients || errors.Is(err, errCancelled) {
+		return err
+	}
+	e := *wire.AsError(err)
+	e.Severity = wire.SeverityFatal
+	return &e
 }
 
 // quick returns a connection if there is one at once that is as the client wants it: nearly

@@ -47,6 +47,18 @@ type Config struct {
 	// IdleTimeout ends sessions that ask for nothing, IdleInTransactionTimeout those that do
 	// so in a transaction. QueryTimeout cancels what takes longer.
 	IdleTimeout, IdleInTransactionTimeout, QueryTimeout time.Duration
+	// TransactionTimeout ends sessions whose transaction lasts longer.
+	TransactionTimeout time.Duration
+	// WaitNotify tells a client by a notice that it has waited so long for a server
+	// connection.
+	WaitNotify time.Duration
+	// DropClients ends the session of a client for whom no server connection could be had.
+	// By default it gets an error, and goes on.
+	DropClients bool
+	// IgnoreStartup are startup parameters that are dropped.
+	IgnoreStartup []string
+	// NameHosts adds the client's address to its application_name.
+	NameHosts bool
 	// MaxClients is how many sessions there may be, ClientLimits how many of a client's user
 	// and how many of its database; 0 is any number. Default: any number.
 	MaxClients   int

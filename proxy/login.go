@@ -13,7 +13,6 @@ import (
 	"time"
 	"unique"
 
-	"github.com/pgx-dev/pgx-dev/proxy/effect"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/setting"
@@ -141,7 +140,7 @@ func (s *session) login(t *pgserver.Takeover) error {
 	if err = s.p.admit(s); err != nil {
 		return refuse(err)
 	}
-	if s.startup, err = startupParams(t.Params); err != nil {
+	if s.startup, err = s.p.cfg.startupParams(s.client); err != nil {
 		return refuse(err)
 	}
 	s.want = s.startup
@@ -230,31 +229,6 @@ func (s *session) first() (*pool.Conn, error) {
 	}
 	s.reported = c.Reported
 	return c, nil
-}
-
-// startupParams makes a set of what the startup message says of parameters.
-func startupParams(params []wire.Param) (out setting.Set, err error) {
-	for _, p := range params {
-		switch {
-		case p.Name == "user" || p.Name == "database" || p.Name == "replication" || p.IsProtocolOption():
-		case p.Name == "options":
-			options, err := pgserver.Options(p.Value)
-			if err != nil {
-				return out, err
-			}
-			for _, o := range options {
-				out = out.With(o[0], effect.Config(o[1]))
-			}
-		}
-	}
-	for _, p := range params {
-		switch {
-		case p.Name == "user" || p.Name == "database" || p.Name == "replication" || p.Name == "options" || p.IsProtocolOption():
-		default:
-			out = out.With(p.Name, effect.Config(p.Value))
-		}
-	}
-	return out, nil
 }
 
 // replication is what the client asks for by the parameter of that name.

@@ -178,7 +178,7 @@ func (p *Proxy) Stats() (out Stats) {
 // watch looks after the sessions' timeouts.
 func (p *Proxy) watch() {
 	every := time.Second
-	for _, d := range []time.Duration{p.cfg.IdleTimeout, p.cfg.IdleInTransactionTimeout, p.cfg.QueryTimeout} {
+	for _, d := range []time.Duration{p.cfg.IdleTimeout, p.cfg.IdleInTransactionTimeout, p.cfg.QueryTimeout, p.cfg.TransactionTimeout} {
 		if d > 0 {
 			every = min(every, max(d/4, 10*time.Millisecond))
 		}
@@ -210,6 +210,8 @@ func (s *session) overdue(now time.Time) {
 	}
 	resting := s.queue.len() == 0 && !s.delivering && s.waiting == nil
 	switch c := s.server; {
+	case !s.begun.IsZero() && over(cfg.TransactionTimeout, s.begun):
+		why = errTransactionTimeout
 	case c != nil && !resting && over(cfg.QueryTimeout, s.asked):
 		if !s.timedOut {
 			s.timedOut = true

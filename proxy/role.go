@@ -81,12 +81,11 @@ func (s *session) role(n need) route.Role {
 }
 
 func (s *session) hintOfParse(body []byte) roleHint {
-	_, rest, _ := cut(body)
-	sql, _, ok := cut(rest)
+	sql, ok := textOfParse(body)
 	if !ok {
 		return roleHint{role: route.Primary}
 	}
-	_, h := s.classify(string(sql))
+	_, h := s.classify(sql)
 	return h
 }
 

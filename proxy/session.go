@@ -104,9 +104,10 @@ type stats struct {
 
 // Errors that end a session in good order.
 var (
-	errGoodbye   = errors.New("the client said goodbye")
-	errShutdown  = &wire.Error{Severity: wire.SeverityFatal, Code: wire.CodeAdminShutdown, Message: "terminating connection due to administrator command"}
-	errCancelled = &wire.Error{Code: wire.CodeQueryCanceled, Message: "canceling statement due to user request"}
+	errGoodbye            = errors.New("the client said goodbye")
+	errShutdown           = &wire.Error{Severity: wire.SeverityFatal, Code: wire.CodeAdminShutdown, Message: "terminating connection due to administrator command"}
+	errTransactionTimeout = &wire.Error{Severity: wire.SeverityFatal, Code: wire.CodeTransactionTimeout, Message: "terminating connection due to transaction timeout"}
+	errCancelled          = &wire.Error{Code: wire.CodeQueryCanceled, Message: "canceling statement due to user request"}
 )
 
 // run serves the client until it goes.

@@ -31,13 +31,50 @@ type shardConn struct {
 	d          *pool.Direct
 	settings   string // what the connection has been set to; "" if it is as it was opened
 	statements scatter.Statements
+	// asked is when the shard was asked for what it has not answered yet, begun when its
+	// transaction began; zero: there is no such thing.
+	asked, begun time.Time
 }
 
 // Send implements scatter.Conn.
-func (c *shardConn) Send(b []byte) error { return c.d.Send(b) }
+func (c *shardConn) Send(b []byte) error {
+	if c.asked.IsZero() {
+		c.asked = time.Now()
+		if c.begun.IsZero() {
+			c.begun = c.asked
+		}
+	}
+	return c.d.Send(b)
+}
 
 // Receive implements scatter.Conn.
-func (c *shardConn) Receive() (wire.Type, []byte, error) { return c.d.Receive(context.Background()) }
+func (c *shardConn) Receive() (wire.Type, []byte, error) {
+	typ, body, err := c.d.Receive(context.Background())
+	if err == nil && (typ == wire.TypeReadyForQuery || typ == wire.TypeErrorResponse) {
+		c.count(typ)
+	}
+	return typ, body, err
+}
+
+// count counts an answer, as a session on one server does. A series of the extended protocol is
+// one query to a shard.
+func (c *shardConn) count(typ wire.Type) {
+	n := &c.c.Pool().Counters
+	if typ == wire.TypeErrorResponse {
+		n.Errors.Add(1)
+		return
+	}
+	now := time.Now()
+	n.Queries.Add(1)
+	if !c.asked.IsZero() {
+		n.Queried(c.asked, now)
+		c.asked = time.Time{}
+	}
+	if c.c.Status == wire.TxIdle && !c.begun.IsZero() {
+		n.Transacted(c.begun, now)
+		c.begun = time.Time{}
+	}
+}
 
 // Buffered implements scatter.Conn.
 func (c *shardConn) Buffered() int { return c.d.Buffered() }
@@ -66,6 +103,7 @@ func (s *ShardServers) Acquire(ctx context.Context, shard int, role route.Role, 
 	}
 	c := s.remembered(conn)
 	c.d = conn.Direct()
+	c.asked, c.begun = time.Time{}, time.Time{}
 	conn.Unnamed = 0
 	// A connection that has settings of ours says to others that they are unknown, and whoever
 	// else has had it meanwhile has changed that.
@@ -172,13 +210,14 @@ func (s *session) runSharded(received []byte) error {
 		if err != nil {
 			return err
 		}
-		if f.Type == wire.TypeQuery || f.Type == wire.TypeExecute {
-			s.stats.queries.Add(1)
-		}
+		s.noteSharded(f)
 		s.working(true)
 		err = session.Handle(s.ctx, f.Type, f.Body)
 		s.open = !session.Idle()
 		s.working(false)
+		if !s.open && (f.Type == wire.TypeQuery || f.Type == wire.TypeSync || f.Type == wire.TypeFunctionCall) {
+			s.stats.transactions.Add(1)
+		}
 		switch {
 		case scatter.Terminated(err):
 			return errGoodbye
@@ -190,6 +229,32 @@ func (s *session) runSharded(received []byte) error {
 	}
 }
 
+// noteSharded notes what the client asks for.
+func (s *session) noteSharded(f wire.Frame) {
+	sql := ""
+	switch f.Type {
+	case wire.TypeQuery:
+		sql, _ = text(f.Body)
+	case wire.TypeParse:
+		sql, _ = textOfParse(f.Body)
+	}
+	if f.Type == wire.TypeQuery || f.Type == wire.TypeExecute {
+		s.stats.queries.Add(1)
+	}
+	if sql != "" {
+		s.mu.Lock()
+		s.sample(sql)
+		s.mu.Unlock()
+	}
+}
+
+// textOfParse is the query of a Parse message.
+func textOfParse(body []byte) (string, bool) {
+	_, rest, _ := cut(body)
+	sql, _, ok := cut(rest)
+	return string(sql), ok
+}
+
 // working notes that a message of the client's is being dealt with, for timeouts.
 func (s *session) working(yes bool) {
 	s.mu.Lock()
@@ -199,11 +264,19 @@ func (s *session) working(yes bool) {
 		if s.asked.Before(s.answered) || s.asked.Equal(s.answered) {
 			s.asked = time.Now()
 		}
+		if s.begun.IsZero() {
+			s.begun = time.Now()
+		}
 		return
+	}
+	now := time.Now()
+	s.stats.queryTime.Add(int64(now.Sub(s.asked)))
+	if !s.open {
+		s.begun = time.Time{}
 	}
 	s.holds = s.open
 	s.timedOut = false
-	s.answered = time.Now()
+	s.answered, s.asked = now, now
 	s.delivered.Broadcast()
 }
 
@@ -214,6 +287,8 @@ func (s *session) overdueSharded(now time.Time) {
 	var why error
 	s.mu.Lock()
 	switch {
+	case !s.begun.IsZero() && over(cfg.TransactionTimeout, s.begun):
+		why = errTransactionTimeout
 	case s.delivering && over(cfg.QueryTimeout, s.asked) && !s.timedOut:
 		s.timedOut = true
 		s.p.background(s.cancelSharded)

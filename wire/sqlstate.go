@@ -77,6 +77,7 @@ const (
 	CodeNoActiveSQLTransaction   Code = "25P01"
 	CodeInFailedSQLTransaction   Code = "25P02"
 	CodeIdleInTransactionTimeout Code = "25P03"
+	CodeTransactionTimeout       Code = "25P04"
 	CodeInvalidSQLStatementName  Code = "26000"
 	CodeInvalidAuthorization     Code = "28000"
 	CodeInvalidPassword          Code = "28P01"

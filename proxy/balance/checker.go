@@ -35,6 +35,9 @@ func CheckerConfigOf(g *conf.General, auto bool) CheckerConfig {
 	if auto || g.BanReplicaLag > 0 || g.BanReplicaLagBytes > 0 {
 		c.Interval = min(c.Interval, g.LSNCheckInterval)
 	}
+	if g.LSNCheckTimeout > 0 && (c.Timeout == 0 || g.LSNCheckTimeout < c.Timeout) {
+		c.Timeout = g.LSNCheckTimeout // one query tells both
+	}
 	return c
 }
 

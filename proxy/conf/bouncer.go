@@ -24,12 +24,14 @@ type PgBouncer struct {
 	ReservePoolSize int `toml:"reserve_pool_size"`
 	// ReservePoolTimeout is how long that is. Default: 5s.
 	ReservePoolTimeout time.Duration `toml:"reserve_pool_timeout"`
-	// QueryWaitNotify tells a client that waits for this long that it does. Default: 0s,
-	// never.
+	// QueryWaitNotify tells a client that waits for this long that it does, by a notice; on
+	// several shards nobody is told. Default: 0s, never.
 	QueryWaitNotify time.Duration `toml:"query_wait_notify"`
 	// TransactionTimeout is how long a transaction may last. Default: 0s, no limit.
 	TransactionTimeout time.Duration `toml:"transaction_timeout"`
-	// ServerResetQuery is run when a session-mode client leaves. Default: DISCARD ALL.
+	// ServerResetQuery is run when a session-mode client leaves. What another one than DISCARD
+	// ALL leaves, but for parameters and prepared statements, the next client finds. Default:
+	// DISCARD ALL.
 	ServerResetQuery string `toml:"server_reset_query"`
 	// ServerResetQueryAlways runs it in the other modes too. Default: false.
 	ServerResetQueryAlways bool `toml:"server_reset_query_always"`

@@ -250,7 +250,8 @@ type General struct {
 	LSNCheckDelay *time.Duration `toml:"lsn_check_delay"`
 	// LSNCheckInterval is how often it is measured. Default: 5s.
 	LSNCheckInterval time.Duration `toml:"lsn_check_interval"`
-	// LSNCheckTimeout is how long that may take. Default: 5s.
+	// LSNCheckTimeout is how long that may take; a check asks for both, so the shorter one of this
+	// and healthcheck_timeout holds. Default: 5s.
 	LSNCheckTimeout time.Duration `toml:"lsn_check_timeout"`
 	// DNSTTL is how often servers' names are looked up again, to replace connections whose
 	// address is another one now. Default: 0, for new connections only.

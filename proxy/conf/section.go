@@ -17,11 +17,11 @@ type Admin struct {
 type TCP struct {
 	// Keepalive asks the system to probe connections. Default: true.
 	Keepalive bool `toml:"keepalive"`
-	// Time is how long a connection is idle before it is probed. Default: 0, the system's.
+	// Time is how long a connection is idle before it is probed. Default: 0, 15s.
 	Time time.Duration `toml:"time"`
-	// Interval is the time between probes. Default: 0, the system's.
+	// Interval is the time between probes. Default: 0, 15s.
 	Interval time.Duration `toml:"interval"`
-	// Retries is how many probes may stay without an answer. Default: 0, the system's.
+	// Retries is how many probes may stay without an answer. Default: 0, 9.
 	Retries int `toml:"retries"`
 	// UserTimeout is how long sent data may stay unacknowledged (Linux). Default: 0, the
 	// system's.

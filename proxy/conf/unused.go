@@ -9,19 +9,15 @@ func unused() map[string][]string {
 			"workers", "shutdown_termination_timeout", "prepared_statements_ttl", "prepared_statements_ttl_jitter", "log_min_duration_parse",
 			"log_query_sample_length", "query_log", "query_log_stdout", "pub_sub_channel_size", "mirror_queue", "mirror_exposure", "dry_run",
 			"expanded_explain", "system_catalogs", "omnisharded_sticky", "load_schema", "canonicalize_type_information",
-			"sharding_lookup_cache_size", "sharding_lookup_timeout", "two_phase_commit_wal_segment_size", "two_phase_commit_wal_fsync_interval",
-			"two_phase_commit_wal_checkpoint_interval", "resharding_copy_format", "resharding_parallel_copies",
+			"sharding_lookup_cache_size", "sharding_lookup_timeout", "resharding_copy_format", "resharding_parallel_copies",
 			"resharding_copy_retry_max_attempts", "resharding_copy_retry_min_delay", "resharding_replication_retry_max_attempts",
 			"resharding_replication_retry_min_delay", "cutover_traffic_stop_threshold", "cutover_replication_lag_threshold",
-			"cutover_last_transaction_delay", "cutover_timeout", "cutover_timeout_action", "cutover_save_config", "unique_id_min",
-			"unique_id_function", "lsn_check_timeout", "dns_ttl", "connection_recovery", "client_connection_recovery", "log_format", "log_level",
+			"cutover_last_transaction_delay", "cutover_timeout", "cutover_timeout_action", "cutover_save_config", "log_format", "log_level",
 			"log_dedup_window", "log_dedup_threshold",
 		},
 		"pgbouncer": {
-			"query_wait_notify", "transaction_timeout", "server_reset_query", "server_reset_query_always", "ignore_startup_parameters",
-			"application_name_add_host", "auth_file", "auth_query", "auth_user", "auth_dbname", "unix_socket_dir", "unix_socket_mode", "so_reuseport",
+			"auth_file", "auth_query", "auth_user", "auth_dbname", "unix_socket_dir", "unix_socket_mode", "so_reuseport",
 		},
-		"tcp":    {"keepalive", "time", "interval", "retries", "user_timeout", "congestion_control"},
 		"memory": {"net_buffer", "message_buffer"},
 	}
 }
@@ -32,7 +28,7 @@ func (c *Config) Unused(base *Config) []Warning {
 	const msg = "is accepted, and has no effect yet"
 	var out []Warning
 	keys := unused()
-	for _, section := range []string{"general", "pgbouncer", "tcp", "memory"} {
+	for _, section := range []string{"general", "pgbouncer", "memory"} {
 		v, _ := fieldOf(reflect.ValueOf(c).Elem(), section)
 		b, _ := fieldOf(reflect.ValueOf(base).Elem(), section)
 		for _, key := range keys[section] {

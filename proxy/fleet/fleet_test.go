@@ -291,7 +291,7 @@ func TestFleet(t *testing.T) {
 			t.Fatal(err)
 		}
 		current.Store(c)
-		_, addr := serve(t, &current)
+		f, addr := serve(t, &current)
 		conn, err := connect(t, addr, "app", "one", "db", "")
 		if err != nil {
 			t.Fatal(err)
@@ -314,6 +314,22 @@ func TestFleet(t *testing.T) {
 		defer func() { _ = direct.Close(context.Background()) }()
 		if v := ask(t, direct, "SELECT count(*)::text FROM pieces"); v == "20" || v == "0" {
 			t.Errorf("%s rows on one shard", v)
+		}
+		if _, err := conn.Exec(t.Context(), "SELECT count(1/(id-id)) FROM pieces"); code(err) != "22012" {
+			t.Errorf("a division by zero: %v", err)
+		}
+		var xacts, queries, failures int64
+		for _, p := range f.Pools() {
+			n := &p.Counters
+			xacts, queries, failures = xacts+n.Xacts.Load(), queries+n.Queries.Load(), failures+n.Errors.Load()
+			if n.QueryTime() <= 0 || n.XactTime() < n.QueryTime()/2 {
+				t.Errorf("%v in queries, %v in transactions", n.QueryTime(), n.XactTime())
+			}
+		}
+		// CREATE TABLE and the two SELECTs on both shards, 20 INSERTs on one; each twice where a
+		// statement is described first.
+		if xacts < 26 || xacts > 60 || queries < xacts || failures < 1 || failures > 2 {
+			t.Errorf("%d transactions, %d queries, %d errors", xacts, queries, failures)
 		}
 	})
 
