@@ -26,20 +26,26 @@ func limited(t *testing.T, srv engines.Server, cfg pool.Config, n int, limits ..
 		for _, p := range out {
 			p.Close(ctx)
 		}
-		for i, l := range limits {
-			if n := l.Used(); n != 0 {
-				t.Errorf("limit %d counts %d connections of closed pools", i, n)
-			}
-		}
 	})
 	return out
+}
+
+// limit makes one that is checked for what is left when all pools are closed.
+func limit(t *testing.T, name string, max int) *pool.Limit {
+	l := pool.NewLimit(name, max)
+	t.Cleanup(func() {
+		if n := l.Used(); n != 0 {
+			t.Errorf("%s counts %d connections of closed pools", name, n)
+		}
+	})
+	return l
 }
 
 func TestLimit(t *testing.T) {
 	srv := start(t, engines.Spec{})
 
 	t.Run("idle connections make room", func(t *testing.T) {
-		l := pool.NewLimit("max_db_connections", 2)
+		l := limit(t, "max_db_connections", 2)
 		p := limited(t, srv, pool.Config{Size: 5, CheckoutTimeout: 30 * time.Second}, 3, l)
 		for range 3 {
 			for _, p := range p {
@@ -52,7 +58,7 @@ func TestLimit(t *testing.T) {
 	})
 
 	t.Run("who waits gets the next one that comes back", func(t *testing.T) {
-		l := pool.NewLimit("max_db_connections", 1)
+		l := limit(t, "max_db_connections", 1)
 		p := limited(t, srv, pool.Config{Size: 5, CheckoutTimeout: 30 * time.Second}, 2, l)
 		held := get(t, p[0])
 		got := make(chan error, 1)
@@ -71,7 +77,7 @@ func TestLimit(t *testing.T) {
 	})
 
 	t.Run("it can be reached", func(t *testing.T) {
-		l := pool.NewLimit("max_user_connections", 1)
+		l := limit(t, "max_user_connections", 1)
 		p := limited(t, srv, pool.Config{Size: 5, CheckoutTimeout: 50 * time.Millisecond}, 2, l)
 		held := get(t, p[0])
 		_, err := p[1].Get(t.Context())
@@ -92,7 +98,7 @@ func TestLimit(t *testing.T) {
 	})
 
 	t.Run("a failing server gives its room back", func(t *testing.T) {
-		l := pool.NewLimit("max_db_connections", 1)
+		l := limit(t, "max_db_connections", 1)
 		b := backend(srv)
 		b.Login.Database = "missing"
 		p := pool.New(b, pool.Config{CheckoutTimeout: 30 * time.Second}, nil, l)
@@ -109,7 +115,7 @@ func TestLimit(t *testing.T) {
 
 	// Everybody is served, and there are never more connections than the limits allow.
 	t.Run("many", func(t *testing.T) {
-		db, user := pool.NewLimit("max_db_connections", 3), pool.NewLimit("max_user_connections", 2)
+		db, user := limit(t, "max_db_connections", 3), limit(t, "max_user_connections", 2)
 		a := limited(t, srv, pool.Config{Size: 3, CheckoutTimeout: time.Minute}, 3, db)
 		a = append(a, limited(t, srv, pool.Config{Size: 3, CheckoutTimeout: time.Minute}, 2, db, user)...)
 		var wg sync.WaitGroup
