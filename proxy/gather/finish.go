@@ -23,6 +23,9 @@ type Relation struct {
 	// Columns of the relation, in the order in which the shards return them. The shards'
 	// RowDescription gives the types, which must be kept exactly, typmod included.
 	Columns []RelationColumn
+	// Row is the name of a composite type whose values the rows' only column is the text of,
+	// for whoever refers to whole rows; empty: the columns are what they are.
+	Row string
 	// Own says that the relation's rows are the rows of the statement's own shard query
 	// (Kind is not Pull), so that it is not fetched by a query of its own.
 	Own bool

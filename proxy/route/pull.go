@@ -47,8 +47,6 @@ func (a *analysis) pull(b *block, why string) (*multi, error) {
 			return nil, no("table " + r.name + " could not be found in the text (quote its name)")
 		case r.table == nil:
 			return nil, no("the columns of table " + r.name + " are not known")
-		case a.st.is(r.tok-1, "table"):
-			return nil, no("TABLE (write SELECT * FROM)")
 		case a.st.is(r.tok-1, "only") || a.st.is(r.end, "*"):
 			return nil, no("inheritance of table " + r.name)
 		case a.st.is(r.end, "tablesample"):
@@ -66,10 +64,8 @@ func (a *analysis) pull(b *block, why string) (*multi, error) {
 			}
 			alias = a.st.toks[at].Ident(a.st.sql)
 		}
-		if a.wholeRow(alias) && r.table.Column(alias) < 0 {
-			return nil, no("whole rows of " + alias + " would be of another type")
-		}
-		all := everything || a.columnAliases(r)
+		whole := a.wholeRow(alias) && r.table.Column(alias) < 0
+		all := whole || everything || a.columnAliases(r)
 		var names []string
 		for _, c := range r.table.Columns {
 			if all || words[c.Name] {
@@ -82,7 +78,14 @@ func (a *analysis) pull(b *block, why string) (*multi, error) {
 			rel.Columns = append(rel.Columns, gather.RelationColumn{Name: c.Name, Collation: c.Collation})
 			names = append(names, "t."+quoteIdent(c.Name))
 		}
-		sql := template{}.str("SELECT "+strings.Join(names, ", ")+" FROM ").toks(r.tok, r.end).str("AS t")
+		list := strings.Join(names, ", ")
+		if whole {
+			// A function that returns a table's type has whole rows of that type, as the table has.
+			rel.Row = quoteIdent(r.table.Schema) + "." + quoteIdent(r.table.Name)
+			rel.Columns = []gather.RelationColumn{{Name: alias}}
+			list = "ROW(" + list + ")::pg_catalog.text"
+		}
+		sql := template{}.str("SELECT "+list+" FROM ").toks(r.tok, r.end).str("AS t")
 		sql = sql.add(a.pushed(b, r))
 		at := len(m.relations)
 		m.relations = append(m.relations, relation{ref: r, sql: sql})

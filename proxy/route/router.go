@@ -128,7 +128,7 @@ func (r *Router) Route(d *Decision, sql string, s *Session, b *Binding) error {
 	if err != nil {
 		return err
 	}
-	return r.decide(d, p, hints, sql, s, b)
+	return r.decide(d, p, hints, d.env.sql, s, b)
 }
 
 // Prepare parses and plans a statement, and puts it into the cache, without deciding.
@@ -156,6 +156,16 @@ func (r *Router) lookup(d *Decision, sql string, s *Session) (*Plan, []lex.Comme
 	}
 	for len(toks) > 0 && toks[0].Is(sql, ";") {
 		toks = toks[1:]
+	}
+	if plain, ok := withoutTable(sql, toks); ok {
+		d.sc.Hints = d.sc.Hints[:0]
+		if err := d.sc.Scan(plain); err != nil {
+			return nil, nil, scanError(err)
+		}
+		sql, toks = plain, d.sc.Tokens
+		for len(toks) > 0 && toks[len(toks)-1].Is(sql, ";") {
+			toks = toks[:len(toks)-1]
+		}
 	}
 	if s != nil && s.EscapeStrings && slices.ContainsFunc(toks, func(t lex.Token) bool { return t.Backslash }) {
 		return nil, nil, refuse("a string with a backslash, while standard_conforming_strings is off", "write it as E'…'")

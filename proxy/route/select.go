@@ -72,6 +72,12 @@ func (a *analysis) scatter(b *block, d dist) (*multi, bool) {
 	on, distinct := a.distinct(b)
 	m := &multi{spec: &gather.Spec{}, why: "each shard answers for its own rows"}
 	unique := b.union
+	for _, n := range items(b.sel.TargetList) {
+		// Rows of no named type cannot be handed to a server that compares them.
+		if hasRow(n) && (distinct || b.union || len(items(b.sel.SortClause)) > 0) {
+			return nil, false
+		}
+	}
 	if distinct && b.distinct {
 		unique = true
 	}
@@ -88,7 +94,7 @@ func (a *analysis) scatter(b *block, d dist) (*multi, bool) {
 			return nil, false
 		}
 		k, extra, ok := a.sortKey(b, s, ranges[i], len(hidden))
-		if !ok || extra != nil && (b.left != nil || distinct && on == nil) {
+		if !ok || hasRow(s.Node) || extra != nil && (b.left != nil || distinct && on == nil) {
 			return nil, false
 		}
 		if extra != nil {
@@ -142,6 +148,18 @@ func (a *analysis) scatter(b *block, d dist) (*multi, bool) {
 		m.sql = t
 	}
 	return m, true
+}
+
+// hasRow reports whether there is a row constructor in an expression.
+func hasRow(n ast.Node) bool {
+	found := false
+	ast.Rewrite(n, func(c *ast.Cursor) bool {
+		if x, ok := c.Node().(*ast.RowExpr); ok && x != nil {
+			found = true
+		}
+		return true
+	}, nil)
+	return found
 }
 
 // hiddenBase marks columns that are counted among the hidden ones until there is their number.

@@ -336,7 +336,8 @@ func (s *Session) describe(ctx context.Context, st *statement) error {
 				if err := m.Decode(body); err != nil {
 					return l.lost(err)
 				}
-				st.fields = m.Fields
+				// Rows may have no column, which is not the same as no rows.
+				st.fields = append([]wire.Field{}, m.Fields...)
 			}
 			st.described, st.generation = true, generation
 			if pipelined {

@@ -30,6 +30,7 @@ func (s *Session) pull(ctx context.Context, d *route.Decision, q *request) (*ans
 		if err != nil {
 			return nil, err
 		}
+		r.row = rel.Row
 		relations = append(relations, r)
 	}
 	return s.finish(ctx, d, q, types, relations)

@@ -20,6 +20,7 @@ type relation struct {
 	arrays  [][]byte // the elements
 	nulls   []bool
 	rows    int
+	row     string // the composite type of the only column, if it is one
 }
 
 func newRelation(columns []gather.RelationColumn, fields []wire.Field) (*relation, error) {
@@ -126,6 +127,10 @@ func (r *relation) source(types []string, first int) string {
 	var b strings.Builder
 	if len(r.columns) == 0 {
 		fmt.Fprintf(&b, "(SELECT FROM generate_series(1, $%d::int8))", first)
+		return b.String()
+	}
+	if r.row != "" {
+		fmt.Fprintf(&b, "unnest($%d::text[]::%s[])", first, r.row)
 		return b.String()
 	}
 	b.WriteString("(SELECT ")
