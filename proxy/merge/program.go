@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"slices"
 
 	"github.com/pgx-dev/pgx-dev/proxy/gather"
 	"github.com/pgx-dev/pgx-dev/proxy/merge/sortkey"
@@ -26,6 +25,8 @@ type Program struct {
 	ties    bool
 	turns   []int // of the streams, for rows in no order
 	combine *combiner
+	ranks   []RankKey // of CompileRanked, and the number of columns in rows
+	width   int
 }
 
 // Compile prepares a merge of rows with the given columns. An error that wraps
@@ -86,14 +87,11 @@ func (p *Program) setUnique(spec *gather.Spec, fields []wire.Field, set sortkey.
 		return err
 	}
 	// Rows that are equal in the first order keys stand together.
-	var leading []int
+	var order []int
 	for _, part := range p.order.parts {
-		if !slices.Contains(columns, part.column) {
-			break
-		}
-		leading = append(leading, part.column)
+		order = append(order, part.column)
 	}
-	p.joined = !slices.ContainsFunc(columns, func(c int) bool { return !slices.Contains(leading, c) })
+	p.setJoined(order)
 	return nil
 }
 
@@ -136,6 +134,7 @@ type Rows struct {
 	heads   *heads
 	program *Program
 	source  source
+	paged   *ranked // in place of heads
 	window  Window
 	count   uint64
 	last    []byte // the key of the last row within the limit, for WITH TIES
@@ -157,11 +156,19 @@ func (r *Rows) Next(ctx context.Context) ([]byte, error) {
 	}
 	r.err = err
 	if errors.Is(err, io.EOF) {
-		r.heads.stop(nil)
+		r.stop(nil)
 	} else {
-		r.heads.stop(err)
+		r.stop(err)
 	}
 	return nil, err
+}
+
+func (r *Rows) stop(cause error) {
+	if r.paged != nil {
+		r.paged.stop(cause)
+		return
+	}
+	r.heads.stop(cause)
 }
 
 func (r *Rows) fetch(ctx context.Context) ([]byte, error) {
@@ -209,5 +216,5 @@ func (r *Rows) Close(cause error) {
 			r.err = cause
 		}
 	}
-	r.heads.stop(cause)
+	r.stop(cause)
 }

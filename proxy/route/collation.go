@@ -1,6 +1,7 @@
 package route
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -66,7 +67,73 @@ func (a *analysis) collation(b *block, n ast.Node) gather.Collation {
 	if simple {
 		return def
 	}
+	if c, ok := a.derived(b, n); ok && c.Name != "" {
+		return c
+	}
 	return gather.Collation{}
+}
+
+// textual are functions that make text of text, so that the collations of their arguments are
+// that of their result.
+var textual = []string{
+	"lower", "upper", "initcap", "btrim", "ltrim", "rtrim", "trim", "substr", "substring", "left", "right", "replace", "reverse",
+	"repeat", "lpad", "rpad", "translate",
+}
+
+// derived is the collation of an expression that joins text of one collation: one that is not
+// the default goes before it, two different ones are a conflict (merge_collation_state).
+func (a *analysis) derived(b *block, n ast.Node) (c gather.Collation, ok bool) {
+	merge := func(list ...ast.Node) (gather.Collation, bool) {
+		out := gather.Collation{Known: true}
+		for _, x := range list {
+			if isNil(x) {
+				continue
+			}
+			y, ok := a.derived(b, x)
+			if !ok || out.Name != "" && y.Name != "" && out.Name != y.Name {
+				return out, false
+			}
+			if y.Name != "" {
+				out = y
+			}
+		}
+		return out, true
+	}
+	switch n := unparen(n).(type) {
+	case *ast.A_Const, *ast.ParamRef:
+		return gather.Collation{Known: true}, true
+	case *ast.ColumnRef:
+		col, found := a.column(b, n)
+		if !found || col.src.r == nil || col.src.r.table == nil {
+			return c, false
+		}
+		i := col.src.r.table.Column(col.name)
+		if i < 0 {
+			return c, false
+		}
+		c = col.src.r.table.Columns[i].Collation
+		return c, c.Known
+	case *ast.A_Expr:
+		if n.Kind == ast.AEXPR_NULLIF || n.Kind == ast.AEXPR_OP && opName(n) == "||" && n.Lexpr != nil {
+			return merge(n.Lexpr, n.Rexpr)
+		}
+	case *ast.CoalesceExpr:
+		return merge(items(n.Args)...)
+	case *ast.MinMaxExpr:
+		return merge(items(n.Args)...)
+	case *ast.FuncCall:
+		parts, _ := a.st.names(n.Funcname)
+		name := parts[len(parts)-1]
+		for _, f := range a.snap.Functions("", name) {
+			if f.Schema != "pg_catalog" {
+				return c, false
+			}
+		}
+		if (len(parts) == 1 || parts[0] == "pg_catalog") && slices.Contains(textual, name) {
+			return merge(items(n.Args)...)
+		}
+	}
+	return c, false
 }
 
 // plainCollations reports whether every column of a user's table has the default collation.

@@ -2,6 +2,7 @@ package route
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/pgx-dev/pgx-dev/proxy/gather"
 	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
@@ -88,6 +89,8 @@ type Plan struct {
 	tokens  []lex.Token
 	hints   []lex.Comment
 
+	inMemory atomic.Bool
+
 	once  sync.Once
 	multi func() (*multi, error)
 	made  *multi
@@ -164,6 +167,15 @@ func (p *Plan) several() (*multi, error) {
 	p.once.Do(func() { p.made, p.err = p.multi() })
 	return p.made, p.err
 }
+
+// Pages reports whether rows merged by spec are to be asked for by the page, since only a
+// server may know their order. That is so until SetPages says otherwise.
+func (p *Plan) Pages(spec *gather.Spec) bool {
+	return (spec.Kind == gather.Ordered || spec.Kind == gather.Unique) && len(spec.Order) > 0 && !p.inMemory.Load()
+}
+
+// SetPages takes down that a merge of the plan's rows has found out whether it needs a server.
+func (p *Plan) SetPages(server bool) { p.inMemory.Store(!server) }
 
 // A Decision is what to do with one execution of a statement. Its memory is reused by the
 // next Route into it.

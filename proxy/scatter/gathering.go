@@ -92,7 +92,12 @@ func (s *Session) gather(ctx context.Context, d *route.Decision, q *request) (*a
 		return nil, err
 	}
 	s.mark(d, branches)
-	if q.extended && (spec.Kind != gather.Concat || spec.Hidden > 0) {
+	if q.extended && (spec.Kind != gather.Concat || spec.Hidden > 0) || d.Plan.Pages(spec) {
+		if !q.extended {
+			plain := *q
+			plain.extended = true
+			q = &plain
+		}
 		return s.gatherDescribed(ctx, d, q, spec, types, branches)
 	}
 	if err := each(branches, func(b *branch) error { return b.start(q, types, q.results) }); err != nil {
@@ -151,6 +156,17 @@ func (s *Session) gatherDescribed(ctx context.Context, d *route.Decision, q *req
 		stopAll(branches, err)
 		return nil, err
 	}
+	if server && (results != nil || len(q.results) == 0) {
+		ranked, err := merge.CompileRanked(spec, fields, s.sorting())
+		switch {
+		case err == nil:
+			return s.ranked(d, q, spec, ranked, branches, results)
+		case !errors.Is(err, merge.ErrNeedsServer):
+			stopAll(branches, err)
+			return nil, err
+		}
+	}
+	d.Plan.SetPages(server)
 	if server {
 		results = nil
 		setFormats()

@@ -189,9 +189,9 @@ SELECT array_agg(ARRAY[n, id] ORDER BY id) FROM payments WHERE n > 4;
 
 SELECT stddev(amount), stddev_pop(amount), variance(amount), var_pop(amount), var_samp(n), stddev_samp(n) FROM payments;
 
-SELECT stddev(f), stddev_pop(f), variance(f), var_pop(f) FROM payments;
+SELECT round(stddev(f)::numeric, 10), round(stddev_pop(f)::numeric, 10), round(variance(f)::numeric, 10), round(var_pop(f)::numeric, 10) FROM payments;
 
-SELECT stddev(f::real), avg(f::real), sum(f::real), var_pop(id), stddev(id::smallint) FROM payments;
+SELECT round(stddev(f::real)::numeric, 10), avg(f::real), sum(f::real), var_pop(id), stddev(id::smallint) FROM payments;
 
 -- ordered
 SELECT n, stddev(amount), variance(amount), round(stddev(f)::numeric, 9), count(*) FROM payments GROUP BY n ORDER BY n;
