@@ -25,6 +25,7 @@ func (a *analysis) collation(b *block, n ast.Node) gather.Collation {
 			parts[i] = quoteIdent(p)
 		}
 		c.Name = strings.Join(parts, ".")
+		c.Nondeterministic = a.snap.Nondeterministic(last)
 		c.Bytewise = last == "C" || last == "POSIX" || last == "ucs_basic"
 		if last == "default" {
 			return def
@@ -134,6 +135,22 @@ func (a *analysis) derived(b *block, n ast.Node) (c gather.Collation, ok bool) {
 		}
 	}
 	return c, false
+}
+
+// equalBytes reports whether rows of b are equal only if their bytes are: no output column may
+// have a collation by which different strings are equal.
+func (a *analysis) equalBytes(b *block) bool {
+	if !a.snap.Nondeterministic("") {
+		return true
+	}
+	if b.left != nil {
+		return a.equalBytes(b.left) && a.equalBytes(b.right)
+	}
+	ts, ok := a.targets(b)
+	return ok && !slices.ContainsFunc(ts, func(t target) bool {
+		c := a.targetCollation(b, t)
+		return !c.Known || c.Nondeterministic
+	})
 }
 
 // plainCollations reports whether every column of a user's table has the default collation.

@@ -81,6 +81,9 @@ func (a *analysis) scatter(b *block, d dist) (*multi, bool) {
 	if distinct && b.distinct {
 		unique = true
 	}
+	if unique && !a.equalBytes(b) {
+		return nil, false
+	}
 	sel := b.sel
 	var hidden []template
 	keyed := true
@@ -108,6 +111,9 @@ func (a *analysis) scatter(b *block, d dist) (*multi, bool) {
 			return nil, false
 		}
 		for i := range on {
+			if m.spec.Order[i].Collation.Nondeterministic {
+				return nil, false
+			}
 			m.spec.Distinct = append(m.spec.Distinct, m.spec.Order[i].Column)
 		}
 		keyed = a.onMatches(b, on, sel)

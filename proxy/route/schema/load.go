@@ -72,6 +72,9 @@ FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang`
 
+	// CollationsSQL: the names of the collations by which different strings may be equal.
+	CollationsSQL = `SELECT collname FROM pg_catalog.pg_collation WHERE NOT collisdeterministic`
+
 	// TypesSQL: name, oid of the base types, domains excluded.
 	TypesSQL = `SELECT t.typname, t.oid FROM pg_catalog.pg_type t WHERE t.typtype IN ('b', 'e', 'r') AND pg_catalog.pg_type_is_visible(t.oid)`
 )
@@ -165,6 +168,13 @@ func Load(ctx context.Context, q Querier) (*Snapshot, error) {
 	err = read("functions", FunctionsSQL, 6, func(c [][]byte) error {
 		f := &Function{Schema: string(c[0]), Name: string(c[1]), Kind: char(c[2]), Volatility: char(c[3]), Opaque: yes(c[4]), Set: yes(c[5])}
 		s.functions[f.Name] = append(s.functions[f.Name], f)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = read("collations", CollationsSQL, 1, func(c [][]byte) error {
+		s.nondeterministic[string(c[0])] = true
 		return nil
 	})
 	if err != nil {

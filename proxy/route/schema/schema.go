@@ -25,6 +25,8 @@ type Snapshot struct {
 	tables    map[string][]*Table
 	functions map[string][]*Function
 	types     map[string]hash.OID
+
+	nondeterministic map[string]bool // names of collations
 }
 
 // A Table is a table, partitioned table, view, materialized view or foreign table.
@@ -121,6 +123,15 @@ func (s *Snapshot) Type(name string) hash.OID {
 	return s.types[name]
 }
 
+// Nondeterministic reports whether there is a collation of this name by which different
+// strings may be equal; of no name: any.
+func (s *Snapshot) Nondeterministic(name string) bool {
+	if s == nil || name == "" {
+		return s != nil && len(s.nondeterministic) > 0
+	}
+	return s.nondeterministic[name]
+}
+
 // All yields every table.
 func (s *Snapshot) All(yield func(*Table) bool) {
 	if s == nil {
@@ -154,7 +165,7 @@ func (t *Table) Names() []string {
 
 // New makes a snapshot by hand, for tests and for what is configured rather than read.
 func New(tables []*Table, functions []*Function) *Snapshot {
-	s := &Snapshot{tables: map[string][]*Table{}, functions: map[string][]*Function{}, types: map[string]hash.OID{}}
+	s := &Snapshot{tables: map[string][]*Table{}, functions: map[string][]*Function{}, types: map[string]hash.OID{}, nondeterministic: map[string]bool{}}
 	for _, t := range tables {
 		s.tables[t.Name] = append(s.tables[t.Name], t)
 	}
