@@ -62,7 +62,7 @@ func TestCorpus(t *testing.T) {
 		t.Logf("refused %d: %s", refused[why], why)
 	}
 	t.Logf("%d statements, asked %d times, %d refused", len(statements), asked, refusals)
-	if len(statements) < 500 {
+	if len(statements) < 500 && os.Getenv("SHARD_CORPUS") == "" {
 		t.Errorf("the corpus has %d statements only", len(statements))
 	}
 	if refusals*20 > asked {
