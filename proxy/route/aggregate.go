@@ -23,6 +23,8 @@ type grouping struct {
 	subs    []substitution
 	local   *gather.Local // nil once something needs a server
 	aggs    map[int]aggregateUse
+	// collations are those by which partial minima and maxima compare, by their numbers.
+	collations map[int]gather.Collation
 }
 
 type groupKey struct {
@@ -252,6 +254,14 @@ func (g *grouping) collect(n ast.Node) bool {
 	return ok
 }
 
+// partialCollation is the collation of a partial aggregate.
+func (g *grouping) partialCollation(i int) gather.Collation {
+	if c, ok := g.collations[i]; ok {
+		return c
+	}
+	return gather.Collation{Known: true}
+}
+
 func (g *grouping) partialName(i int) string { return "g.p" + itoa(i+1) }
 
 // rewrite replaces aggregates and group keys in an expression; ok is false if something of
@@ -397,7 +407,7 @@ func (g *grouping) shardQuery() template {
 	}
 	for i, p := range g.partial {
 		t = t.add(p).str(" AS p" + itoa(i+1) + ", ")
-		g.columns = append(g.columns, gather.RelationColumn{Name: "p" + itoa(i+1), Collation: gather.Collation{Known: true}})
+		g.columns = append(g.columns, gather.RelationColumn{Name: "p" + itoa(i+1), Collation: g.partialCollation(i)})
 	}
 	t[len(t)-1].text = strings.TrimSuffix(t[len(t)-1].text, ", ") + " "
 	rest := g.c.after(g.c.group, g.c.having, g.c.order, g.c.limit, g.c.lock)

@@ -97,6 +97,10 @@ func (g *grouping) use(n *ast.FuncCall) bool {
 			return false
 		}
 		u.combine, u.column = gather.Min, add(name, arg)
+		if g.collations == nil {
+			g.collations = map[int]gather.Collation{}
+		}
+		g.collations[u.column] = col
 		if name == "max" {
 			u.combine = gather.Max
 		}
