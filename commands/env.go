@@ -96,6 +96,14 @@ func (e *Env) LookupEnv(name string) (string, bool) {
 	return v, ok
 }
 
+// forget takes variables out of the environment of this process and of its children.
+func (e *Env) forget(names ...string) {
+	for _, name := range names {
+		delete(e.environ, name)
+		_ = os.Unsetenv(name) // an error is one about the name
+	}
+}
+
 // Environ returns the environment as [os.Environ] does, without the named variables and
 // those with a named prefix that ends in "*".
 func (e *Env) Environ(without ...string) []string {

@@ -31,6 +31,7 @@ type proxyServeCmd struct {
 	Shards  int        `placeholder:"N" help:"Start N servers of the default engine and divide one database among them."`
 	Demo    bool       `help:"With --shards: make the tables users and payments, empty, divided by users.id and payments.user_id."`
 	Engine  string     `enum:",native,wasm" default:"" placeholder:"ENGINE" help:"With --shards: native or wasm (default: as in the config file)."`
+	Replace bool       `help:"Take the sockets of the proxy that serves there now, which lets its clients end; no client is refused. Without one, start as ever."`
 	Listen  listenFlag `placeholder:"WHERE" help:"unix[:DIR] or tcp[:[HOST:]PORT] (default: host and port of the configuration, else unix, in a private directory)."`
 }
 
@@ -52,14 +53,21 @@ func (c *proxyServeCmd) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
+	var sockets proxySockets
+	if err := sockets.inherit(env); err != nil {
+		return err
+	}
+	if sockets.manager && (c.Listen.network != "" || c.Shards != 0 || len(p.Databases) == 0) {
+		return usageError("the service manager has given sockets: that needs a configuration that names servers, and no --listen")
+	}
 	if c.Shards != 0 {
-		return c.serveShards(ctx, env, p)
+		return c.serveShards(ctx, env, p, sockets)
 	}
 	if c.Demo || c.Engine != "" {
 		return usageError("--demo and --engine go with --shards")
 	}
 	if len(p.Databases) == 0 {
-		return c.serveCluster(ctx, env, p)
+		return c.serveCluster(ctx, env, p, sockets)
 	}
 	if c.Cluster != "" {
 		return usageError("--cluster is for when no configuration names servers, and one does")
@@ -68,7 +76,7 @@ func (c *proxyServeCmd) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return &ExitError{Code: ExitUsage, Err: err}
 	}
-	s := &proxyServing{listen: c.Listen, key: "proxy " + filepath.Join(p.Files...), source: source}
+	s := &proxyServing{listen: c.Listen, key: "proxy " + filepath.Join(p.Files...), source: source, sockets: sockets}
 	s.config.Store(&p.Config)
 	s.reload = func() (*config.Proxy, error) { return c.load(env) }
 	if len(p.Users) > 0 {
@@ -79,12 +87,17 @@ func (c *proxyServeCmd) Run(ctx context.Context, env *Env) error {
 	if s.listen.network == "" && len(c.DatabaseURL) == 0 {
 		s.listen = listenFlag{"tcp", net.JoinHostPort(p.General.Host, strconv.Itoa(int(p.General.Port)))}
 	}
-	s.auth = fleet.NewAuth(s.config.Load, !s.listen.tcp())
+	if c.Replace {
+		if err := s.replaces(ctx, env); err != nil {
+			return err
+		}
+	}
+	s.auth = fleet.NewAuth(s.config.Load, !s.listen.tcp() && !sockets.manager)
 	return s.run(ctx, env)
 }
 
 // serveCluster stands in front of a cluster of this project.
-func (c *proxyServeCmd) serveCluster(ctx context.Context, env *Env, p *config.Proxy) (err error) {
+func (c *proxyServeCmd) serveCluster(ctx context.Context, env *Env, p *config.Proxy, sockets proxySockets) (err error) {
 	o := opening{target: target{Name: c.Cluster}, label: "proxy"}
 	if o.config, err = clusterConfig(env, o.target); err != nil {
 		return err
@@ -96,20 +109,32 @@ func (c *proxyServeCmd) serveCluster(ctx context.Context, env *Env, p *config.Pr
 	defer func() { err = errors.Join(err, srv.Close(context.WithoutCancel(ctx))) }()
 	s := &proxyServing{
 		listen: c.Listen, key: "proxy " + srv.Info().Dir, user: srv.Info().User, database: cmp.Or(o.config.Database, srv.Info().Database),
-		source: clusterSource(srv, p.General),
+		source: clusterSource(srv, p.General), sockets: sockets,
+	}
+	if c.Replace {
+		if err := s.replaces(ctx, env); err != nil {
+			return err
+		}
 	}
 	p.PgBouncer.AdminUsers = append(p.PgBouncer.AdminUsers, s.user)
 	s.config.Store(&p.Config)
 	if !s.listen.tcp() {
 		s.auth = pgserver.Trust() // the socket is ours alone
 	} else {
-		passwords, err := newWireAuth(config.Wire{User: s.user})
+		passwords, err := s.madeAuth()
 		if err != nil {
 			return err
 		}
 		s.auth, s.password, s.passFile = passwords, *passwords.password.Load(), true
 	}
 	return s.run(ctx, env)
+}
+
+// madeAuth lets in who knows a password that was made for this proxy, or for the one that it
+// replaces.
+func (s *proxyServing) madeAuth() (*wireAuth, error) {
+	a := &wireAuth{cfg: config.Wire{User: s.user}, made: s.madePassword()}
+	return a, a.reload()
 }
 
 // clusterSource lets every user have every database of a cluster, whose own socket asks for no
@@ -153,14 +178,26 @@ type proxyServing struct {
 	config                   atomic.Pointer[conf.Config]
 	tls                      atomic.Pointer[tls.Config]
 	reload                   func() (*config.Proxy, error) // nil: nothing to read again
+	sockets                  proxySockets
 }
 
 func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
+	defer func() { err = errors.Join(err, s.sockets.close()) }()
 	cfg := s.config.Load()
 	members := fleet.New(s.source, env.Log)
 	ctx, shutdown := context.WithCancel(ctx)
 	defer shutdown()
-	panel := s.console(env, members, shutdown)
+	leave := make(chan struct{}, 1) // asks to end once all clients have gone
+	panel := s.console(env, members, func(wait bool) {
+		if !wait {
+			shutdown()
+			return
+		}
+		select {
+		case leave <- struct{}{}:
+		default:
+		}
+	})
 	defer func() {
 		polite, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -179,6 +216,7 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		DropClients: g.ClientConnectionRecovery == conf.Drop, IgnoreStartup: cfg.PgBouncer.IgnoreStartupParameters, NameHosts: cfg.PgBouncer.ApplicationNameAddHost,
 		MaxClients: cfg.PgBouncer.MaxClientConn, ClientLimits: func(c proxy.Client) (int, int) { return fleet.ClientLimits(s.config.Load(), c) },
 		Log: env.Log, LogConnections: g.LogConnections, LogDisconnections: g.LogDisconnections,
+		CancelElsewhere: s.sockets.cancelElsewhere,
 	}
 	if g.QuerySizeLimitAction == conf.SizeBlock {
 		pc.MaxMessage = g.QuerySizeLimit
@@ -199,25 +237,25 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		return err
 	}
 	panel.Attach(px)
-	endWatch, err := watchProxy(ctx, env, panel, cfg)
+	endWatch, err := watchProxy(ctx, env, panel, cfg, &s.sockets)
 	if err != nil {
 		return err
 	}
 	defer endWatch()
-	front, err := s.listen.front(s.key)
-	if err != nil {
+	if err := s.open(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, front.Close()) }()
+	front := s.sockets.front
 	front.user, front.database = s.user, s.database
-	if clientTLS != nil && s.listen.tcp() {
+	tcp := front.dir == ""
+	if clientTLS != nil && tcp {
 		front.sslmode = "prefer"
 		if g.TLSClientRequired {
 			front.sslmode = "require"
 		}
 	}
 	shown := front.url(false)
-	if s.listen.tcp() {
+	if tcp {
 		front.password = s.password
 	}
 	if s.passFile {
@@ -225,19 +263,35 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		if err != nil {
 			return err
 		}
-		defer cleanup()
+		defer func() {
+			if !s.sockets.withdraw() { // else the other one's clients read it
+				cleanup()
+			}
+		}()
 		shown = front.url(false) + "&passfile=" + url.QueryEscape(path)
 	}
+	if t := s.sockets.taken; t != nil {
+		if err := t.Accept(); err != nil {
+			return err
+		}
+		env.UI.Note("process %d has handed its sockets over, and lets its clients end", t.PID)
+	}
 	served := make(chan error, 1)
-	go func() { served <- px.Serve(context.WithoutCancel(ctx), s.sockets(env, front.Listener)) }()
+	go func() { served <- px.Serve(context.WithoutCancel(ctx), s.tuned(env)...) }()
 	done := make(chan error, 1)
 	var reloads <-chan struct{}
 	if env.Command != nil {
 		go func() { done <- front.run(ctx, env) }()
 	} else {
 		reloads = env.reloads()
-		err = env.ready(shown)
+		if err = s.offers(px.Cancel); err == nil {
+			s.notify(env, s.sockets.notifier.Ready("serving at "+front.url(false)))
+			err = env.ready(shown)
+		}
 	}
+	alive, endAlive := s.sockets.watchdog()
+	defer endAlive()
+	drain := time.Duration(-1) // no wait for clients
 	for running := err == nil; running; {
 		select {
 		case <-ctx.Done():
@@ -250,32 +304,33 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		case err := <-served:
 			served <- err
 			running = false
+		case pid := <-s.sockets.handed:
+			drain, running = s.config.Load().General.ShutdownTimeout, false
+			env.UI.Note("process %d has taken over; the clients of this one have %v to end", pid, drain)
+		case <-leave:
+			drain, running = 0, false
+		case <-alive:
+			px.Stats() // a proxy that hangs is not alive
+			s.notify(env, s.sockets.notifier.Alive())
 		case <-reloads:
+			s.notify(env, s.sockets.notifier.Reloading())
 			s.again(env, members)
+			s.notify(env, s.sockets.notifier.Ready("serving at "+front.url(false)))
 		}
 	}
-	return errors.Join(err, s.end(ctx, env, px, s.config.Load(), served))
+	s.end(ctx, env, px, drain, alive)
+	return errors.Join(err, <-served)
 }
 
-// sockets sets the options of [tcp] on clients' connections.
-func (s *proxyServing) sockets(env *Env, l net.Listener) net.Listener {
-	return socket.Listen(l, func() socket.Options { return socket.Of(&s.config.Load().TCP) }, func(err error) {
-		env.Log.Warn("set a socket's options", "error", err)
-	})
-}
-
-// end lets transactions end, as long as the configuration allows, or a second signal does.
-func (s *proxyServing) end(ctx context.Context, env *Env, px *proxy.Proxy, cfg *conf.Config, served <-chan error) error {
-	patience := cfg.General.ShutdownTimeout
-	if env.Command != nil {
-		patience = min(patience, 5*time.Second) // its connections are nobody's any more
+// tuned returns the clients' listeners, which set the options of [tcp] on what they accept.
+func (s *proxyServing) tuned(env *Env) []net.Listener {
+	out := make([]net.Listener, len(s.sockets.clients))
+	for i, l := range s.sockets.clients {
+		out[i] = socket.Listen(l, func() socket.Options { return socket.Of(&s.config.Load().TCP) }, func(err error) {
+			env.Log.Warn("set a socket's options", "error", err)
+		})
 	}
-	polite, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-	defer cancel()
-	if err := px.Shutdown(polite); err != nil {
-		env.Log.Info("sessions were cut off", "error", err)
-	}
-	return <-served
+	return out
 }
 
 // again reads the configuration again. One with a mistake changes nothing.

@@ -34,7 +34,7 @@ func demoTables() []sharding.Table {
 }
 
 // serveShards starts servers and divides a database among them.
-func (c *proxyServeCmd) serveShards(ctx context.Context, env *Env, p *config.Proxy) (err error) {
+func (c *proxyServeCmd) serveShards(ctx context.Context, env *Env, p *config.Proxy, sockets proxySockets) (err error) {
 	switch {
 	case c.Shards < 1 || c.Shards > sharding.MaxShards:
 		return usageError("--shards has to be between 1 and %d", sharding.MaxShards)
@@ -79,13 +79,19 @@ func (c *proxyServeCmd) serveShards(ctx context.Context, env *Env, p *config.Pro
 	info := servers[0].Info()
 	s := &proxyServing{
 		listen: c.Listen, key: "proxy shards " + strconv.Itoa(c.Shards) + " " + info.Dir, user: info.User, database: database,
-		source: shardSource(servers, layout, ids, filepath.Join(state, "2pc", fmt.Sprintf("shards%d", c.Shards)), p),
+		source:  shardSource(servers, layout, ids, filepath.Join(state, "2pc", fmt.Sprintf("shards%d", c.Shards)), p),
+		sockets: sockets,
+	}
+	if c.Replace {
+		if err := s.replaces(ctx, env); err != nil {
+			return err
+		}
 	}
 	s.config.Store(&p.Config)
 	if !s.listen.tcp() {
 		s.auth = pgserver.Trust() // the socket is ours alone
 	} else {
-		passwords, err := newWireAuth(config.Wire{User: s.user})
+		passwords, err := s.madeAuth()
 		if err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ import (
 )
 
 // console returns what the admin database and the metrics endpoint know the proxy by.
-func (s *proxyServing) console(env *Env, members *fleet.Fleet, shutdown func()) *console.Console {
+func (s *proxyServing) console(env *Env, members *fleet.Fleet, shutdown func(wait bool)) *console.Console {
 	cfg := console.Config{Fleet: members, Config: s.config.Load}
 	if env.Command == nil { // else it ends with the command
 		cfg.Shutdown = shutdown
@@ -41,7 +41,7 @@ func (s *proxyServing) console(env *Env, members *fleet.Fleet, shutdown func()) 
 
 // watchProxy serves metrics and health, where the configuration wants them, until end is
 // called, which waits for it.
-func watchProxy(ctx context.Context, env *Env, panel *console.Console, cfg *conf.Config) (end func(), err error) {
+func watchProxy(ctx context.Context, env *Env, panel *console.Console, cfg *conf.Config, sockets *proxySockets) (end func(), err error) {
 	g := &cfg.General
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
@@ -54,7 +54,7 @@ func watchProxy(ctx context.Context, env *Env, panel *console.Console, cfg *conf
 		wg.Wait()
 	}
 	serve := func(host string, port uint16, what string, h http.Handler) error {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(int(port))))
+		l, err := sockets.listenFor(what, net.JoinHostPort(host, strconv.Itoa(int(port))))
 		if err != nil {
 			return fmt.Errorf("listen for %s: %w", what, err)
 		}
@@ -71,10 +71,10 @@ func watchProxy(ctx context.Context, env *Env, panel *console.Console, cfg *conf
 	wg.Go(func() { panel.Run(ctx) })
 	if g.OpenmetricsPort != 0 {
 		h := &metrics.Handler{Snapshot: panel.Metrics, Averager: panel.Averager(), Namespace: g.OpenmetricsNamespace, Healthy: panel.Healthy}
-		err = serve(cmp.Or(g.OpenmetricsHost, g.Host), g.OpenmetricsPort, "metrics", h)
+		err = serve(cmp.Or(g.OpenmetricsHost, g.Host), g.OpenmetricsPort, forMetrics, h)
 	}
 	if err == nil && g.HealthcheckPort != 0 && g.HealthcheckPort != g.OpenmetricsPort {
-		err = serve(g.Host, g.HealthcheckPort, "health checks", metrics.HealthHandler(panel.Healthy))
+		err = serve(g.Host, g.HealthcheckPort, forHealth, metrics.HealthHandler(panel.Healthy))
 	}
 	if err != nil {
 		end()

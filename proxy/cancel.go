@@ -18,12 +18,26 @@ const (
 // cancel does what a cancel request asks for. Whoever asks learns nothing of whether the key
 // was right.
 func (p *Proxy) cancel(_ context.Context, pid uint32, key []byte) {
+	if !p.Cancel(pid, key) && p.cfg.CancelElsewhere != nil {
+		p.cfg.CancelElsewhere(pid, key)
+	}
+}
+
+// Cancel cancels what the client of that number and key has asked for, and reports whether
+// there is such a client here.
+func (p *Proxy) Cancel(pid uint32, key []byte) bool {
 	p.mu.Lock()
 	s := p.sessions[pid]
 	p.mu.Unlock()
 	if s == nil || subtle.ConstantTimeCompare(s.key, key) != 1 {
-		return
+		return false
 	}
+	s.cancelled()
+	return true
+}
+
+// cancelled does what a client's cancel request asks for.
+func (s *session) cancelled() {
 	s.mu.Lock()
 	if s.sharded != nil {
 		asking := s.delivering

@@ -71,6 +71,9 @@ type Config struct {
 	Statements int
 	// Log gets what goes wrong; nil discards it.
 	Log *slog.Logger
+	// CancelElsewhere gets the cancel requests that are for none of the clients here. Nil drops
+	// them.
+	CancelElsewhere func(pid uint32, key []byte)
 	// LogConnections and LogDisconnections also say who comes and goes.
 	LogConnections, LogDisconnections bool
 }

@@ -89,6 +89,10 @@ func (p *Proxy) Serve(ctx context.Context, listeners ...net.Listener) error {
 // background runs f, and Shutdown waits for it.
 func (p *Proxy) background(f func()) { p.wg.Go(f) }
 
+// Drain stops accepting, and returns when all clients have gone by themselves, or with ctx's
+// error when that ends first. Shutdown has to follow.
+func (p *Proxy) Drain(ctx context.Context) error { return p.front.Drain(ctx) }
+
 // Shutdown stops accepting, ends the sessions of clients that are not in a transaction, lets
 // the others end theirs, and returns when all are over. When ctx ends it closes those that are
 // left: their queries are cancelled and their transactions rolled back.

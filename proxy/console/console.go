@@ -31,8 +31,9 @@ type Config struct {
 	// done.
 	Reload func() error
 	Apply  func(*conf.Config) error
-	// Shutdown ends the proxy, in the background. Nil: that cannot be done.
-	Shutdown func()
+	// Shutdown ends the proxy, in the background; with wait once all clients have gone by
+	// themselves. Nil: that cannot be done.
+	Shutdown func(wait bool)
 }
 
 // A Console is an admin.Proxy. It is safe for concurrent use.
@@ -136,7 +137,14 @@ func (c *Console) Do(ctx context.Context, cmd admin.Command) error {
 		if c.cfg.Shutdown == nil {
 			return admin.ErrUnsupported
 		}
-		c.cfg.Shutdown()
+		switch mode := strings.ToUpper(arg); mode {
+		case "WAIT_FOR_CLIENTS":
+			c.cfg.Shutdown(true)
+		case "", "WAIT_FOR_SERVERS": // transactions end in any case
+			c.cfg.Shutdown(false)
+		default:
+			return wire.Errorf(wire.CodeSyntaxError, "SHUTDOWN %s: want WAIT_FOR_CLIENTS or WAIT_FOR_SERVERS", mode)
+		}
 		return nil
 	case "PAUSE":
 		return c.each(arg, func(l *fleet.Listed) error { return l.Pool.Pause(ctx) })

@@ -112,6 +112,8 @@ type Server struct {
 	admitted  int // connections that were not refused
 	preAuth   int // those of them that are not authenticated
 	closing   bool
+	draining  bool          // no more are accepted
+	drained   chan struct{} // closed when nothing is accepted and nobody is left
 	wg        sync.WaitGroup
 }
 
@@ -167,7 +169,7 @@ func (s *Server) Serve(l net.Listener) error {
 	for {
 		nc, err := l.Accept()
 		if err != nil {
-			if s.isClosing() {
+			if s.isEnding() {
 				return ErrServerClosed
 			}
 			if !isTemporary(err) {
@@ -235,6 +237,41 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// Drain stops accepting, and returns when all sessions have ended by themselves, or with ctx's
+// error when that ends first; then Shutdown or Close ends the rest. Every connection that has
+// been accepted is served. A listener whose socket another process has too can so change hands
+// without a client that is refused.
+func (s *Server) Drain(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.draining {
+		s.draining, s.drained = true, make(chan struct{})
+		for l := range s.listeners {
+			l.Close()
+		}
+		s.settle()
+	}
+	drained := s.drained
+	s.mu.Unlock()
+	select {
+	case <-drained:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// settle notes that a drain is over. It is called with the lock held.
+func (s *Server) settle() {
+	if !s.draining || len(s.listeners)+len(s.conns) > 0 {
+		return
+	}
+	select {
+	case <-s.drained: // a connection by ServeConn came and went since
+	default:
+		close(s.drained)
+	}
+}
+
 // Close ends everything at once and waits for the handlers to return.
 func (s *Server) Close() error {
 	s.close()
@@ -287,7 +324,7 @@ func (s *Server) init() error {
 func (s *Server) track(l net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
+	if s.closing || s.draining {
 		return false
 	}
 	if s.listeners == nil {
@@ -302,6 +339,7 @@ func (s *Server) untrack(l net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
+	s.settle()
 }
 
 // admit counts a connection and decides about its limits; a refusal is told by the
@@ -361,6 +399,7 @@ func (s *Server) forget(c *conn) {
 	defer s.mu.Unlock()
 	s.known(c)
 	delete(s.conns, c)
+	s.settle()
 	if c.refusal != nil {
 		return
 	}
@@ -377,6 +416,13 @@ func (s *Server) isClosing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.closing
+}
+
+// isEnding reports whether no more connections are accepted.
+func (s *Server) isEnding() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing || s.draining
 }
 
 func (s *Server) log() *slog.Logger {
