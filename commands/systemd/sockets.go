@@ -29,7 +29,7 @@ func Variables() []string {
 // must be a listening stream socket; Closing one of a Unix socket does not remove its file,
 // which is the service manager's.
 func Sockets(getenv func(string) string) ([]Socket, error) {
-	if pid, err := strconv.Atoi(getenv("LISTEN_PID")); err != nil || pid != os.Getpid() {
+	if getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
 		return nil, nil // they are another process's, or there are none
 	}
 	n, err := strconv.Atoi(getenv("LISTEN_FDS"))

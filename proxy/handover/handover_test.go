@@ -66,7 +66,7 @@ func TestTakeover(t *testing.T) {
 	cancels := make(chan string, 1)
 	o, err := NewOffer(OfferConfig{
 		Path: path, Sockets: sockets, Note: "psst", Taken: func(pid int) { taken <- pid },
-		Cancel: func(pid uint32, key []byte) { cancels <- fmt.Sprint(pid, key) },
+		Cancel: func(pid uint32, key []byte) { cancels <- fmt.Sprint(pid, " ", string(key)) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -103,8 +103,8 @@ func TestTakeover(t *testing.T) {
 		}
 		hello(t, s.Addr(), x.Sockets[i])
 	}
-	x.Cancel(7, []byte{1, 2, 3, 4})
-	if got := <-cancels; got != "7 [1 2 3 4]" {
+	x.Cancel(7, []byte("key!"))
+	if got := <-cancels; got != "7 key!" {
 		t.Errorf("cancel %s", got)
 	}
 	// The new one offers in its turn, at the same path, which the old one leaves alone.

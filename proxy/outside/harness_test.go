@@ -256,11 +256,15 @@ func (x *process) admin(sql string) [][]string {
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); {
-		if time.Now().After(deadline) {
+	tick := time.NewTicker(5 * time.Millisecond) // polls what another process does
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
 			t.Fatalf("%s: not after %v", what, patience)
 		}
-		time.Sleep(5 * time.Millisecond) // polls what another process does
 	}
 }
 

@@ -177,3 +177,30 @@ func TestReplaceRefused(t *testing.T) {
 	alone.says("there is no proxy to replace")
 	alone.end()
 }
+
+// TestShutdownWaits ends the proxy once its last client has gone, whatever the configuration
+// says of time.
+func TestShutdownWaits(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	p := configure(t, s, "shutdown_timeout = 1", "")
+	x := p.proxy("--listen=tcp")
+	c := x.app()
+	x.admin("SHUTDOWN WAIT_FOR_CLIENTS")
+	eventually(t, "no more clients are let in", func() bool {
+		other, err := connect(t.Context(), x.url, "postgres", "secret", "app")
+		if err == nil {
+			_ = other.Close(t.Context())
+		}
+		return err != nil
+	})
+	for range 3 {
+		if _, err := c.Exec(t.Context(), "SELECT 1"); err != nil {
+			t.Fatalf("a client that is waited for: %v", err)
+		}
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	x.wait()
+}
