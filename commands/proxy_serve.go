@@ -72,11 +72,12 @@ func (c *proxyServeCmd) Run(ctx context.Context, env *Env) error {
 	if c.Cluster != "" {
 		return usageError("--cluster is for when no configuration names servers, and one does")
 	}
-	source, err := fleet.FromConfig(&p.Config)
+	keys := &fleet.Keyring{}
+	source, err := fleet.FromConfig(&p.Config, keys)
 	if err != nil {
 		return &ExitError{Code: ExitUsage, Err: err}
 	}
-	s := &proxyServing{listen: c.Listen, key: "proxy " + filepath.Join(p.Files...), source: source, sockets: sockets}
+	s := &proxyServing{listen: c.Listen, key: "proxy " + filepath.Join(p.Files...), source: source, sockets: sockets, keys: keys}
 	s.config.Store(&p.Config)
 	s.reload = func() (*config.Proxy, error) { return c.load(env) }
 	if len(p.Users) > 0 {
@@ -92,7 +93,8 @@ func (c *proxyServeCmd) Run(ctx context.Context, env *Env) error {
 			return err
 		}
 	}
-	s.auth = fleet.NewAuth(s.config.Load, !s.listen.tcp() && !sockets.manager)
+	s.login = fleet.NewAuth(s.config.Load, !s.listen.tcp() && !sockets.manager)
+	s.login.Keys, s.auth = keys, s.login
 	return s.run(ctx, env)
 }
 
@@ -175,6 +177,8 @@ type proxyServing struct {
 	passFile                 bool   // write the password where libpq finds it
 	source                   fleet.Source
 	auth                     pgserver.Authenticator
+	login                    *fleet.Auth    // nil: auth needs nothing of the fleet
+	keys                     *fleet.Keyring // what clients prove
 	config                   atomic.Pointer[conf.Config]
 	tls                      atomic.Pointer[tls.Config]
 	reload                   func() (*config.Proxy, error) // nil: nothing to read again
@@ -185,6 +189,9 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 	defer func() { err = errors.Join(err, s.sockets.close()) }()
 	cfg := s.config.Load()
 	members := fleet.New(s.source, env.Log)
+	if s.login != nil {
+		s.login.Fleet = members
+	}
 	ctx, shutdown := context.WithCancel(ctx)
 	defer shutdown()
 	leave := make(chan struct{}, 1) // asks to end once all clients have gone
@@ -362,7 +369,7 @@ func (s *proxyServing) readAgain(members *fleet.Fleet) error {
 
 // apply takes a configuration into effect; after an error nothing has changed.
 func (s *proxyServing) apply(cfg *conf.Config, members *fleet.Fleet) error {
-	source, err := fleet.FromConfig(cfg)
+	source, err := fleet.FromConfig(cfg, s.keys)
 	if err != nil {
 		return err
 	}

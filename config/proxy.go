@@ -91,6 +91,7 @@ func LoadProxy(o ProxyOptions) (*Proxy, error) {
 	}
 	l.overlay()
 	l.Proxy.Normalize()
+	l.userlist()
 	for _, u := range o.URLs {
 		if err := l.Proxy.AddURL(u); err != nil {
 			l.errs = append(l.errs, err)
@@ -176,6 +177,25 @@ func (l *proxyLoader) pgbouncer(path string) {
 		return
 	}
 	l.Proxy = c
+}
+
+// userlist adds the users of an auth_file that have no entry.
+func (l *proxyLoader) userlist() {
+	path := l.Proxy.PgBouncer.AuthFile
+	if path == "" {
+		return
+	}
+	users, err := conf.ReadUserlist(path, func(name string) ([]byte, error) { return os.ReadFile(l.path(name)) })
+	if err != nil {
+		l.errs = append(l.errs, parts(err)...)
+		return
+	}
+	l.files = append(l.files, l.path(path))
+	for _, u := range users {
+		if !slices.ContainsFunc(l.Proxy.Users, func(o conf.User) bool { return o.Name == u.Name }) {
+			l.Proxy.Users = append(l.Proxy.Users, u)
+		}
+	}
 }
 
 // overlay lays the environment and flags over what the files say.

@@ -41,16 +41,17 @@ type PgBouncer struct {
 	// false.
 	ApplicationNameAddHost bool `toml:"application_name_add_host"`
 
-	// AuthFile has lines of "user" "password or verifier". Default: none.
+	// AuthFile has lines of "user" "password or verifier": users of every database, but for
+	// those who have an entry. Default: none.
 	AuthFile string `toml:"auth_file"`
 	// AuthHBAFile has rules in pg_hba.conf's syntax, for auth_type hba. Default: none.
 	AuthHBAFile string `toml:"auth_hba_file"`
 	// AuthIdentFile has name maps in pg_ident.conf's syntax. Default: none.
 	AuthIdentFile string `toml:"auth_ident_file"`
-	// AuthQuery returns the name and secret of a user ($1) who has no entry. Default: SELECT
-	// usename, passwd FROM pg_shadow WHERE usename=$1.
+	// AuthQuery returns the name and secret of a user ($1) who has no entry. Default: those of
+	// pg_authid, of roles that may log in and whose password has not expired.
 	AuthQuery string `toml:"auth_query"`
-	// AuthUser runs auth_query. Default: none, it is not run.
+	// AuthUser runs auth_query; he needs an entry. Default: none, it is not run.
 	AuthUser string `toml:"auth_user"`
 	// AuthDBName is the database to run it in. Default: the client's.
 	AuthDBName string `toml:"auth_dbname"`
@@ -72,8 +73,9 @@ func defaultPgBouncer() PgBouncer {
 	return PgBouncer{
 		ReservePoolTimeout: 5 * time.Second,
 		ServerResetQuery:   "DISCARD ALL",
-		AuthQuery:          "SELECT usename, passwd FROM pg_shadow WHERE usename=$1",
-		UnixSocketMode:     "0600",
+		AuthQuery: "SELECT rolname, CASE WHEN rolvaliduntil < pg_catalog.now() THEN NULL ELSE rolpassword END" +
+			" FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin",
+		UnixSocketMode: "0600",
 	}
 }
 

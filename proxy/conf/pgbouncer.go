@@ -229,6 +229,21 @@ func (p *bouncerParser) connection(text string, each func(key, value string)) {
 	}
 }
 
+// ReadUserlist reads a file of lines "user" "password or verifier": users of every database.
+// The error joins every mistake; each begins with FILE:LINE, and none shows a secret.
+func ReadUserlist(path string, read func(name string) ([]byte, error)) ([]User, error) {
+	p := &bouncerParser{src: PgBouncerSource{Read: read}, dir: ".", secrets: map[string]string{}, name: path}
+	p.userlist(iniEntry{value: path, file: path})
+	if len(p.errs) > 0 {
+		return nil, errors.Join(p.errs...)
+	}
+	out := make([]User, 0, len(p.order))
+	for _, name := range p.order {
+		out = append(out, userOf(name, p.secrets[name]))
+	}
+	return out, nil
+}
+
 // userlist reads the auth_file: lines of "user" "secret".
 func (p *bouncerParser) userlist(e iniEntry) {
 	p.name, p.line = e.file, e.line

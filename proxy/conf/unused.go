@@ -16,7 +16,7 @@ func unused() map[string][]string {
 			"log_dedup_window", "log_dedup_threshold",
 		},
 		"pgbouncer": {
-			"auth_file", "auth_query", "auth_user", "auth_dbname", "unix_socket_dir", "unix_socket_mode", "so_reuseport",
+			"unix_socket_dir", "unix_socket_mode", "so_reuseport",
 		},
 		"memory": {"net_buffer", "message_buffer"},
 	}

@@ -339,13 +339,13 @@ func TestUnused(t *testing.T) {
 			}
 		}
 	}
-	c.General.DryRun, c.Memory.NetBuffer, c.PgBouncer.AuthUser = true, 3, "x"
+	c.General.DryRun, c.Memory.NetBuffer, c.PgBouncer.SoReuseport = true, 3, true
 	c.Plugins = []Plugin{{Name: "p"}}
 	var got []string
 	for _, w := range c.Unused(&base) {
 		got = append(got, w.Key)
 	}
-	if diff := cmp.Diff([]string{"general.dry_run", "pgbouncer.auth_user", "memory.net_buffer", "plugins"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"general.dry_run", "pgbouncer.so_reuseport", "memory.net_buffer", "plugins"}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/proxy/admin"
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/wire"
 	"github.com/pgx-dev/pgx-dev/wire/auth"
 	"github.com/pgx-dev/pgx-dev/wire/auth/hba"
@@ -24,6 +25,10 @@ type Auth struct {
 	// TrustLocal lets in everybody who comes by a Unix socket, which then must be reached by
 	// nobody else.
 	TrustLocal bool
+	// Keys gets what clients prove, Fleet is asked for the secrets of users without an entry
+	// (auth_query), and whether the servers let them in (passthrough_auth). Nil: neither.
+	Keys  *Keyring
+	Fleet *Fleet
 
 	salt      []byte // of plain passwords, with the user's name
 	strangers pgserver.Authenticator
@@ -51,19 +56,41 @@ func (a *Auth) Authenticate(ctx context.Context, c *pgserver.AuthConn) (*pgserve
 		return a.admin(ctx, c, cfg)
 	}
 	u, ok := cfg.User(c.User(), c.Database())
-	if !ok {
-		return a.strangers.Authenticate(ctx, c)
+	if ok {
+		if id := u.Identity; id != "" && c.TLS() != nil && len(c.TLS().VerifiedChains) > 0 {
+			if name, err := auth.CertificateName(c.TLS(), auth.CertCN); err == nil && name == id {
+				return &pgserver.Identity{User: u.Name, System: name, Method: "cert"}, nil
+			}
+		}
+		secrets, err := secretsOf(u)
+		if err != nil {
+			return nil, err
+		}
+		method := cfg.AuthTypeOf(u)
+		if len(secrets) == 0 && a.passes(cfg) && method != conf.AuthTrust && method != conf.AuthHBA {
+			return a.passthrough(ctx, c, cfg)
+		}
+		return a.by(ctx, method, c, cfg, secrets)
 	}
-	if id := u.Identity; id != "" && c.TLS() != nil && len(c.TLS().VerifiedChains) > 0 {
-		if name, err := auth.CertificateName(c.TLS(), auth.CertCN); err == nil && name == id {
-			return &pgserver.Identity{User: u.Name, System: name, Method: "cert"}, nil
+	if a.Fleet != nil && authUser(cfg, c.Database()) != "" {
+		secret, err := a.Fleet.AuthQuery(ctx, cfg, c.Database(), c.User())
+		switch {
+		case err == nil && secret.Kind != auth.NoSecret:
+			return a.by(ctx, methodFor(secret, cfg), c, cfg, []auth.Secret{secret})
+		case err != nil && !errors.Is(err, auth.ErrNoSuchRole):
+			a.Fleet.log.Warn("find a user's secret", "user", c.User(), "database", c.Database(), "error", err)
+			return nil, wire.Errorf(wire.CodeConnectionFailure, "the proxy cannot find out who %q is", c.User())
 		}
 	}
-	secrets, err := secretsOf(u)
-	if err != nil {
-		return nil, err
+	if a.passes(cfg) {
+		return a.passthrough(ctx, c, cfg)
 	}
-	switch cfg.AuthTypeOf(u) {
+	return a.strangers.Authenticate(ctx, c)
+}
+
+// by runs a method's exchange.
+func (a *Auth) by(ctx context.Context, method conf.AuthType, c *pgserver.AuthConn, cfg *conf.Config, secrets []auth.Secret) (*pgserver.Identity, error) {
+	switch method {
 	case conf.AuthTrust:
 		return &pgserver.Identity{Method: "trust"}, nil
 	case conf.AuthHBA:
@@ -76,6 +103,20 @@ func (a *Auth) Authenticate(ctx context.Context, c *pgserver.AuthConn) (*pgserve
 		}
 	}
 	return a.scram(c, secrets)
+}
+
+// methodFor is how a user without an entry logs in: as the configuration says, as far as his
+// secret allows.
+func methodFor(s auth.Secret, cfg *conf.Config) conf.AuthType {
+	switch method := cfg.AuthTypeOf(nil); {
+	case method == conf.AuthHBA || method == conf.AuthPlain:
+		return method
+	case !s.CanSCRAM():
+		return conf.AuthMD5
+	case method == conf.AuthMD5 && s.CanMD5():
+		return method
+	}
+	return conf.AuthSCRAM // trust is for users of the configuration
 }
 
 // admin lets those into the admin database who may use it: the user of [admin] by its
@@ -131,7 +172,10 @@ func (a *Auth) password(c *pgserver.AuthConn, secrets []auth.Secret) (*pgserver.
 	for _, s := range secrets {
 		ok = s.VerifyPassword(c.User(), m.Password) || ok
 	}
-	return verdict(c, ok && m.Password != "", "password")
+	if ok = ok && m.Password != ""; ok {
+		a.Keys.put(c.User(), c.Database(), pool.Credentials{Password: m.Password})
+	}
+	return verdict(c, ok, "password")
 }
 
 func (a *Auth) md5(c *pgserver.AuthConn, secrets []auth.Secret) (*pgserver.Identity, error) {
@@ -147,7 +191,12 @@ func (a *Auth) md5(c *pgserver.AuthConn, secrets []auth.Secret) (*pgserver.Ident
 	}
 	ok := false
 	for _, s := range secrets {
-		ok = s.VerifyMD5(c.User(), m.Password, ask.Salt) || ok
+		if s.VerifyMD5(c.User(), m.Password, ask.Salt) {
+			ok = true
+			if s.Kind == auth.MD5Secret {
+				a.Keys.put(c.User(), c.Database(), pool.Credentials{MD5: s.MD5})
+			}
+		}
 	}
 	return verdict(c, ok, "md5")
 }
@@ -164,14 +213,11 @@ func verdict(c *pgserver.AuthConn, ok bool, method string) (*pgserver.Identity, 
 // has a salt of its own, so it can only stand alone.
 func (a *Auth) scram(c *pgserver.AuthConn, secrets []auth.Secret) (*pgserver.Identity, error) {
 	plain := slices.DeleteFunc(slices.Clone(secrets), func(s auth.Secret) bool { return s.Kind != auth.PlainSecret })
-	if len(plain) < 2 {
-		source := auth.SecretFunc(func(context.Context, auth.SecretRequest) (auth.Secret, error) {
-			if len(secrets) == 0 {
-				return auth.Secret{}, auth.ErrNoSuchRole
-			}
-			return secrets[len(secrets)-1], nil // a verifier goes before a plain password
-		})
-		return pgserver.SCRAMWithKey(source, a.salt).Authenticate(context.Background(), c)
+	if len(plain) < 2 && len(secrets) > 0 {
+		plain = secrets[len(secrets)-1:] // a verifier goes before a plain password
+	}
+	if len(plain) == 0 || !plain[0].CanSCRAM() {
+		return a.strangers.Authenticate(context.Background(), c)
 	}
 	mechanisms := auth.Mechanisms(c.Binding())
 	body, err := c.Ask(&wire.AuthenticationSASL{Mechanisms: mechanisms}, auth.MaxSCRAMMessage)
@@ -214,6 +260,11 @@ func (a *Auth) scram(c *pgserver.AuthConn, secrets []auth.Secret) (*pgserver.Ide
 			failure = err
 		case done && answer == nil:
 			answer = out
+			if m.Secret.Kind == auth.SCRAMSecret {
+				// With these the proxy can do at the servers what the client did here, if they
+				// have the same verifier.
+				a.Keys.put(c.User(), c.Database(), pool.Credentials{Keys: &auth.SCRAMKeys{ClientKey: m.ClientKey(), ServerKey: m.Secret.ServerKey}})
+			}
 		}
 	}
 	if answer == nil {

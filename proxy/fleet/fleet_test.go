@@ -24,13 +24,16 @@ import (
 // serve serves a configuration on a TCP address.
 func serve(t *testing.T, current *atomic.Pointer[conf.Config]) (f *fleet.Fleet, addr string) {
 	t.Helper()
-	source, err := fleet.FromConfig(current.Load())
+	keys := &fleet.Keyring{}
+	source, err := fleet.FromConfig(current.Load(), keys)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f = fleet.New(source, nil)
+	auth := fleet.NewAuth(current.Load, false)
+	auth.Keys, auth.Fleet = keys, f
 	px, err := proxy.New(proxy.Config{
-		Lookup: f.Lookup, Auth: fleet.NewAuth(current.Load, false),
+		Lookup: f.Lookup, Auth: auth,
 		ClientLimits: func(c proxy.Client) (int, int) { return fleet.ClientLimits(current.Load(), c) },
 	})
 	if err != nil {
@@ -330,14 +333,6 @@ func TestFleet(t *testing.T) {
 		// statement is described first.
 		if xacts < 26 || xacts > 60 || queries < xacts || failures < 1 || failures > 2 {
 			t.Errorf("%d transactions, %d queries, %d errors", xacts, queries, failures)
-		}
-	})
-
-	t.Run("not supported", func(t *testing.T) {
-		c := configOf(t, a)
-		c.General.PassthroughAuth = conf.PassthroughEnabledPlain
-		if _, err := fleet.FromConfig(c); err == nil || !strings.Contains(err.Error(), "not supported yet") {
-			t.Errorf("got %v", err)
 		}
 	})
 }

@@ -32,22 +32,24 @@ import (
 )
 
 // FromConfig makes a Source of a configuration. What the configuration asks for and the proxy
-// cannot do is an error.
-func FromConfig(c *conf.Config) (Source, error) {
+// cannot do is an error. keys, if it is given, is what clients prove when they log in, for users
+// of whom the configuration has no password to give to the servers.
+func FromConfig(c *conf.Config, keys ...*Keyring) (Source, error) {
+	var ring *Keyring
+	if len(keys) > 0 {
+		ring = keys[0]
+	}
 	servers, err := serverTLS(&c.General)
 	if err != nil {
 		return nil, err
 	}
 	ids, err := uniqueIDs(&c.General)
 	errs := append(divisions(c), err, socket.Of(&c.TCP).Check())
-	if c.General.PassthroughAuth != "" && c.General.PassthroughAuth != conf.PassthroughDisabled {
-		errs = append(errs, errors.New("passthrough_auth is not supported yet; give users a password or password_hash"))
-	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return func(user, database string) (Plan, error) {
-		u, ok := c.User(user, database)
+		u, ok := userOf(c, ring, user, database)
 		if !ok {
 			return Plan{}, wire.Errorf(wire.CodeInvalidCatalogName, "user %q may not use a database %q of this proxy", user, database)
 		}
@@ -66,6 +68,9 @@ func FromConfig(c *conf.Config) (Source, error) {
 				continue
 			}
 			s, mode := server(c, u, d, servers)
+			if ring != nil {
+				s.learn(u, ring, database)
+			}
 			plan.Mode = mode
 			plan.Servers = append(plan.Servers, s)
 			auto = auto || s.ConfRole == conf.Auto
@@ -110,7 +115,7 @@ func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Serv
 		Backend: pool.Backend{
 			Name: address, Role: role, Shard: d.Shard,
 			Dial:   dialer(network, address, socket.Of(&c.TCP)),
-			Login:  pool.Credentials{User: settings.User, Database: settings.Database, Password: settings.Password},
+			Login:  pool.Credentials{User: settings.User, Database: settings.Database, Password: settings.Password, Passwords: settings.Passwords},
 			TLS:    pool.TLS{Mode: tlsMode(g.TLSVerify), Config: t},
 			Params: params(d, settings),
 		},
@@ -133,7 +138,7 @@ func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Serv
 	}
 	// The password is part of what makes two servers the same, but must not be found in a dump
 	// of the key.
-	secret := sha256.Sum256([]byte(settings.Password))
+	secret := sha256.Sum256(fmt.Append(nil, settings.Password, settings.Passwords, u.PasswordHash))
 	s.Key = fmt.Sprint(network, " ", address, " ", role, " ", d.Shard, " ", d.Name, " ", settings.User, " ", settings.Database, " ", hex.EncodeToString(secret[:8]), " ", s.TLS.Mode, " ", g.TLSServerCACertificate, " ", g.TLSServerCertificate, " ", s.Pool, " ", s.Params, " ", c.TCP, " ", s.HostTTL)
 	s.ID = s.Key
 	s.Limits = limitsOf(c, d, address, settings.User)
@@ -145,6 +150,18 @@ func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Serv
 		mode = proxy.Statement
 	}
 	return s, mode
+}
+
+// learn has a server's connections log in by what the user has proved to the proxy, where the
+// configuration says nothing else.
+func (s *Server) learn(u *conf.User, k *Keyring, database string) {
+	switch l := &s.Login; {
+	case l.Password != "" || l.User != u.Name:
+	case strings.HasPrefix(u.PasswordHash, "md5"):
+		l.MD5 = strings.TrimPrefix(u.PasswordHash, "md5")
+	default:
+		l.Fetch = k.fetch(u.Name, database)
+	}
 }
 
 // dialer returns what opens connections to a server.

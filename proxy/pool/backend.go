@@ -43,10 +43,16 @@ type Backend struct {
 type Credentials struct {
 	User, Database string
 	Password       string
-	// Keys log in by SCRAM without a password.
+	// Passwords are further ones, which are tried when the server refuses the first.
+	Passwords []string
+	// Keys log in by SCRAM without a password, MD5 (32 hexadecimal digits) by md5.
 	Keys *auth.SCRAMKeys
-	// Fetch is asked for the password of each new connection, if it is set.
-	Fetch func(ctx context.Context) (password string, err error)
+	MD5  string
+	// Demand refuses servers that let everybody in without a proof.
+	Demand bool
+	// Fetch is asked how to log in for each new connection, if it is set: its answer's
+	// passwords, keys and hash hold.
+	Fetch func(ctx context.Context) (Credentials, error)
 }
 
 // String leaves out what is secret.

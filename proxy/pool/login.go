@@ -33,7 +33,26 @@ type login struct {
 // own: what the server sends from then on is read by nobody yet. It is for connections that no
 // pool lends out, for replication; rest are bytes that came behind the ReadyForQuery.
 func Open(ctx context.Context, b *Backend, params map[string]string) (nc net.Conn, key wire.BackendKeyData, reported setting.Set, rest []byte, err error) {
-	l := &login{backend: b, creds: b.Login}
+	creds := b.Login
+	if fetch := creds.Fetch; fetch != nil {
+		got, err := fetch(ctx)
+		if err != nil {
+			return nil, key, reported, nil, fmt.Errorf("find out how %s logs in: %w", creds.User, err)
+		}
+		creds.Password, creds.Passwords, creds.Keys, creds.MD5 = got.Password, got.Passwords, got.Keys, got.MD5
+	}
+	for more := creds.Passwords; ; more = more[1:] {
+		nc, key, reported, rest, err = openAs(ctx, b, creds, params)
+		if e, ok := errors.AsType[*wire.Error](err); !ok || e.Code != wire.CodeInvalidPassword || len(more) == 0 {
+			return nc, key, reported, rest, err
+		}
+		creds.Password = more[0]
+	}
+}
+
+// openAs logs in once.
+func openAs(ctx context.Context, b *Backend, creds Credentials, params map[string]string) (nc net.Conn, key wire.BackendKeyData, reported setting.Set, rest []byte, err error) {
+	l := &login{backend: b, creds: creds}
 	if l.nc, err = b.Dial(ctx); err != nil {
 		return nil, key, reported, nil, err
 	}
@@ -55,11 +74,6 @@ func Open(ctx context.Context, b *Backend, params map[string]string) (nc net.Con
 func (l *login) run(ctx context.Context, params map[string]string) (key wire.BackendKeyData, reported setting.Set, err error) {
 	if err := l.secure(ctx); err != nil {
 		return key, reported, err
-	}
-	if l.creds.Fetch != nil {
-		if l.creds.Password, err = l.creds.Fetch(ctx); err != nil {
-			return key, reported, fmt.Errorf("fetch the password of %s: %w", l.creds.User, err)
-		}
 	}
 	m := &wire.StartupMessage{Version: wire.Version30, Params: []wire.Param{
 		{Name: "user", Value: l.creds.User}, {Name: "database", Value: l.creds.Database},
@@ -183,18 +197,21 @@ func (l *login) next() (wire.BackendMessage, error) {
 }
 
 func (l *login) authenticate() error {
-	for {
+	for asked := false; ; asked = true {
 		m, err := l.next()
 		if err != nil {
 			return err
 		}
 		switch m := m.(type) {
 		case *wire.AuthenticationOk:
+			if l.creds.Demand && !asked {
+				return &wire.Error{Code: wire.CodeInvalidAuthorization, Message: "the server asks for no password, so it proves nothing"}
+			}
 			return nil
 		case *wire.AuthenticationCleartextPassword:
 			err = l.password(l.creds.Password)
 		case *wire.AuthenticationMD5Password:
-			err = l.password(auth.MD5Response(l.creds.User, l.creds.Password, m.Salt))
+			err = l.md5(m.Salt)
 		case *wire.AuthenticationSASL:
 			err = l.scram(m.Mechanisms)
 		default:
@@ -215,6 +232,14 @@ func (l *login) password(answer string) error {
 		}
 	}
 	return l.send(&wire.PasswordMessage{Password: answer})
+}
+
+// md5 answers with the password, or what the server itself has of it.
+func (l *login) md5(salt [4]byte) error {
+	if l.creds.Password == "" && l.creds.MD5 != "" {
+		return l.send(&wire.PasswordMessage{Password: auth.MD5HashResponse(l.creds.MD5, salt)})
+	}
+	return l.password(auth.MD5Response(l.creds.User, l.creds.Password, salt))
 }
 
 func (l *login) scram(offered []string) error {

@@ -8,6 +8,10 @@ func MD5Response(user, password string, salt [4]byte) string {
 	return saltedMD5(NewMD5Secret(user, password).MD5, salt)
 }
 
+// MD5HashResponse is MD5Response for who has only what the server has: the 32 digits of
+// Secret.MD5.
+func MD5HashResponse(hash string, salt [4]byte) string { return saltedMD5(hash, salt) }
+
 func saltedMD5(inner string, salt [4]byte) string {
 	return "md5" + md5hex(append([]byte(inner), salt[:]...))
 }
