@@ -60,6 +60,8 @@ const (
 
 	CodeDataException               Code = "22000"
 	CodeNumericValueOutOfRange      Code = "22003"
+	CodeInvalidDatetimeFormat       Code = "22007"
+	CodeDatetimeFieldOverflow       Code = "22008"
 	CodeCharacterNotInRepertoire    Code = "22021"
 	CodeInvalidParameterValue       Code = "22023"
 	CodeInvalidTextRepresentation   Code = "22P02"

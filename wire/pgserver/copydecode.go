@@ -3,6 +3,7 @@ package pgserver
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -24,6 +25,7 @@ type CopyDecoder struct {
 	started  bool
 	ended    bool
 	line     int64
+	eol      string // how the first line ended
 	row      [][]byte
 	mem      []byte // of the fields of the row
 	names    []string
@@ -66,6 +68,14 @@ func (d *CopyDecoder) Next() ([][]byte, error) {
 		d.ended = true
 		return nil, err
 	}
+	if d.f.Kind != CopyBinary {
+		for _, v := range d.row {
+			if err := checkText(v); err != nil {
+				d.ended = true
+				return nil, d.located(err)
+			}
+		}
+	}
 	if d.columns > 0 && len(d.row) != d.columns {
 		d.ended = true
 		if len(d.row) < d.columns {
@@ -77,9 +87,14 @@ func (d *CopyDecoder) Next() ([][]byte, error) {
 }
 
 func (d *CopyDecoder) bad(format string, args ...any) error {
-	e := wire.Errorf(wire.CodeBadCopyFileFormat, format, args...)
+	return d.located(wire.Errorf(wire.CodeBadCopyFileFormat, format, args...))
+}
+
+// located adds where the trouble is.
+func (d *CopyDecoder) located(err error) error {
+	e := *wire.AsError(err)
 	e.Where = "COPY, line " + itoa(d.line)
-	return e
+	return &e
 }
 
 func (d *CopyDecoder) start() error {
@@ -255,6 +270,9 @@ func (d *CopyDecoder) nextLine() ([]byte, error) {
 		var size int // of the line's end, when it was found
 		if pos, size, in = d.scanLine(b, pos, in); size > 0 {
 			d.from += pos + size
+			if err := d.lineEnd(string(b[pos : pos+size])); err != nil {
+				return nil, err
+			}
 			return b[:pos], nil
 		}
 		ok, err := d.more(len(b) + 1)
@@ -274,6 +292,31 @@ func (d *CopyDecoder) nextLine() ([]byte, error) {
 		d.from = d.to
 		return b, nil
 	}
+}
+
+// lineEnd refuses a line's end that is not like the first one's, which is more likely part of
+// a value that should have been escaped (CopyReadLineText).
+func (d *CopyDecoder) lineEnd(end string) error {
+	if d.eol == "" {
+		d.eol = end
+	}
+	if d.eol == end {
+		return nil
+	}
+	what, how := "literal", `"\n"`
+	if d.f.Kind == CopyCSV {
+		what, how = "unquoted", "quoted CSV field"
+	}
+	character := "newline"
+	if end[0] == '\r' {
+		character = "carriage return"
+		if d.f.Kind != CopyCSV {
+			how = `"\r"`
+		}
+	}
+	err := wire.Errorf(wire.CodeBadCopyFileFormat, "%s %s found in data", what, character)
+	err.Hint = fmt.Sprintf("Use %s to represent %s.", how, character)
+	return d.located(err)
 }
 
 // scanLine goes on at pos and stops at the line's end, whose size it returns, or where it

@@ -27,18 +27,33 @@ type CopyFormat struct {
 	Escape    byte    // CSV; 0: the same as Quote
 }
 
-// Check returns an error with code 22023 for options that exclude each other (ProcessCopyOptions
-// in commands/copy.c).
+// Check returns an error with code 22023 or 0A000 for options that exclude each other
+// (ProcessCopyOptions in commands/copy.c).
 func (f CopyFormat) Check() error {
 	bad := func(format string, args ...any) error {
 		return wire.Errorf(wire.CodeInvalidParameterValue, format, args...)
 	}
-	f = f.defaults()
+	only := func(what, kinds string) error {
+		return wire.Errorf(wire.CodeFeatureNotSupported, "COPY %s available only in %s mode", what, kinds)
+	}
 	switch {
 	case f.Kind > CopyBinary:
 		return bad("COPY format %d not recognized", f.Kind)
+	case f.Kind != CopyCSV && f.Quote != 0:
+		return only("quote", "CSV")
+	case f.Kind != CopyCSV && f.Escape != 0:
+		return only("escape", "CSV")
+	case f.Kind == CopyBinary && f.Delimiter != 0:
+		return only("delimiter", "text and CSV")
+	case f.Kind == CopyBinary && f.Null != nil:
+		return only("null", "text and CSV")
+	case f.Kind == CopyBinary && f.Header:
+		return only("header", "text and CSV")
 	case f.Kind == CopyBinary:
 		return nil
+	}
+	f = f.defaults()
+	switch {
 	case f.Delimiter == '\n' || f.Delimiter == '\r':
 		return bad("COPY delimiter cannot be newline or carriage return")
 	case f.Delimiter >= 0x80 || f.Quote >= 0x80 || f.Escape >= 0x80:

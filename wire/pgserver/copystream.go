@@ -132,7 +132,7 @@ func (r *CopyReader) Rows() iter.Seq2[[]Value, error] {
 			r.rows++
 			values = values[:0]
 			for i, v := range row {
-				values = append(values, Value{Format: r.f.wire(), Data: v, index: i, types: r.w.q.Session.Types})
+				values = append(values, Value{Format: r.f.wire(), Data: v, index: i, session: r.w.q.Session})
 			}
 			if !yield(values, nil) {
 				return

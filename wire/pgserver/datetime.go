@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/pgx-dev/pgx-dev/wire"
 )
 
 // appendTime writes a date, timestamp or timestamptz as EncodeDateOnly and EncodeDateTime in
@@ -45,6 +47,19 @@ func appendTime(dst []byte, oid uint32, t time.Time, st *style) []byte {
 		}
 	}
 	return bc(dst, t)
+}
+
+// checkTime refuses what PostgreSQL cannot hold (datatype/timestamp.h): a client's arithmetic
+// would wrap around.
+func checkTime(oid uint32, t time.Time) error {
+	first, end, name := -4713, 294277, "timestamp" // 4714 BC, where Julian days begin, is -4713
+	if oid == pgtype.DateOID {
+		end, name = 5874898, "date"
+	}
+	if y := t.Year(); y < first || y >= end {
+		return wire.Errorf(wire.CodeDatetimeFieldOverflow, "%s out of range", name)
+	}
+	return nil
 }
 
 func bc(dst []byte, t time.Time) []byte {

@@ -238,6 +238,9 @@ func (h *SQLHandler) run(w ResponseWriter, q *Query, d *dbSession, kind statemen
 		}
 		return h.copy(w, q, d, c)
 	}
+	if n := parameters(q.SQL); n > len(q.Args) {
+		return wire.Errorf(wire.CodeUndefinedParameter, "there is no parameter $%d", n)
+	}
 	values := make([]any, len(q.Args))
 	for i, a := range q.Args {
 		v, err := h.value(a)

@@ -93,7 +93,9 @@ func (h *SQLHandler) copyIn(w ResponseWriter, q *Query, d *dbSession, c CopyStat
 		for i, v := range row {
 			v.Type = s.columns[i].Type
 			if values[i], err = h.copyValue(v); err != nil {
-				return err
+				e := *wire.AsError(err)
+				e.Where = fmt.Sprintf("COPY %s, row %d, column %s", c.Table, in.Count(), names[i])
+				return &e
 			}
 		}
 		if _, err := insert.ExecContext(q.Context(), values...); err != nil {

@@ -114,6 +114,9 @@ func columnValue(oid uint32, v any) any {
 		if oid != pgtype.ByteaOID {
 			return string(x)
 		}
+		if x == nil {
+			return []byte{} // NULL comes as nil of no type
+		}
 	case string:
 		if oid == pgtype.ByteaOID {
 			return []byte(x)

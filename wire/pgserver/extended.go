@@ -41,6 +41,9 @@ func (c *conn) extended(m wire.FrontendMessage) error {
 }
 
 func (c *conn) parse(m *wire.Parse) error {
+	if err := errors.Join(checkText(m.Name), checkText(m.SQL)); err != nil {
+		return err
+	}
 	if m.Name == "" {
 		c.closeStatement("")
 	} else if c.stmts[m.Name] != nil {
@@ -129,7 +132,7 @@ func (c *conn) bind(m *wire.Bind) error {
 	} else if over(len(c.portals)+1, c.srv.MaxPortals, DefaultMaxPortals) {
 		return wire.Errorf(wire.CodeConfigurationLimit, "too many portals: %d", len(c.portals))
 	}
-	values, err := args(m.Params, m.ParamFormats, st.params, c.sess.Types)
+	values, err := args(m.Params, m.ParamFormats, st.params, c.sess)
 	if err != nil {
 		return err
 	}

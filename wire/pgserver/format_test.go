@@ -1,9 +1,11 @@
 package pgserver_test
 
 import (
+	"database/sql"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -131,6 +133,14 @@ func TestRowErrors(t *testing.T) {
 		{pgserver.Int4("x"), []any{struct{ a chan int }{}}},
 		{pgserver.Int4("x"), []any{1, 2}},
 		{pgserver.Int4("x"), nil},
+		{pgserver.Text("x"), []any{"a\x00b"}},
+		{pgserver.Text("x"), []any{"caf\xe9"}},
+		{pgserver.Text("x"), []any{[]byte("\xff")}},
+		{pgserver.Column{Name: "x", Type: pgtype.TextArrayOID}, []any{[]string{"\xff"}}},
+		{pgserver.Date("x"), []any{7}},
+		{pgserver.UUID("x"), []any{7}},
+		{pgserver.Timestamp("x"), []any{time.Date(300_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+		{pgserver.Date("x"), []any{time.Date(-5000, 1, 1, 0, 0, 0, 0, time.UTC)}},
 	}
 	for _, tt := range tests {
 		col, value = tt.col, tt.value
@@ -138,5 +148,71 @@ func TestRowErrors(t *testing.T) {
 		if got := p.until('Z'); !strings.HasPrefix(got, "T ERROR:") {
 			t.Errorf("%v: %s", tt.value, got)
 		}
+	}
+}
+
+// NULL has many forms in Go; all of them are one on the wire, in both formats.
+func TestNulls(t *testing.T) {
+	values := []any{
+		nil, (*string)(nil), (*int64)(nil), (*float64)(nil), []byte(nil), []string(nil), pgtype.Text{}, pgtype.Int8{}, pgtype.Timestamptz{},
+		pgtype.Numeric{}, sql.NullString{}, sql.Null[int64]{}, map[string]any(nil),
+	}
+	columns := []pgserver.Column{
+		pgserver.Text("a"), pgserver.Text("b"), pgserver.Int8("c"), pgserver.Float8("d"), pgserver.Bytea("e"), {Name: "f", Type: pgtype.TextArrayOID}, pgserver.Text("g"),
+		pgserver.Int8("h"), pgserver.Timestamptz("i"), pgserver.Numeric("j"), pgserver.Text("k"), pgserver.Int8("l"), pgserver.JSON("m"),
+	}
+	conn := connect(t, start(t, &pgserver.Server{Handler: pgserver.HandlerFunc(func(w pgserver.ResponseWriter, _ *pgserver.Query) error {
+		if err := w.Columns(columns...); err != nil {
+			return err
+		}
+		return w.Row(values...)
+	})}))
+	for _, format := range []int16{0, 1} {
+		res := conn.PgConn().ExecParams(t.Context(), "x", nil, nil, nil, []int16{format}).Read()
+		if res.Err != nil {
+			t.Fatal(res.Err)
+		}
+		for i, v := range res.Rows[0] {
+			if v != nil {
+				t.Errorf("format %d: %T is %q", format, values[i], v)
+			}
+		}
+	}
+}
+
+// A string stands for the text of any type: a client that asks for binary gets that value's.
+func TestTextInBinary(t *testing.T) {
+	theirs := oracleConn(t)
+	var text string
+	var oid uint32
+	ours := connect(t, start(t, &pgserver.Server{Handler: pgserver.HandlerFunc(func(w pgserver.ResponseWriter, _ *pgserver.Query) error {
+		if err := w.Columns(pgserver.Column{Name: "x", Type: oid}); err != nil {
+			return err
+		}
+		return w.Row(text)
+	})}))
+	for typ, texts := range map[string][]string{
+		"uuid": {"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}, "time": {"23:59:59.999999"}, "numeric": {"NaN", "1.50", "-12345.678", "1" + strings.Repeat("0", 1000) + ".5"},
+		"date": {"2024-02-29", "infinity"}, "timestamp": {"2024-02-29 01:02:03.5", "-infinity"}, "timestamptz": {"2024-02-29 01:02:03+05:30"},
+		"float8": {"-Infinity", "1e300"}, "int4": {"-7"}, "bool": {"t"}, "interval": {"1 day 02:00:00"}, "int4[]": {"{1,NULL,3}"}, "jsonb": {`{"a": 1}`}, "bytea": {`\x00ff`}, "inet": {"10.0.0.1/8"},
+	} {
+		for _, text = range texts {
+			res := theirs.PgConn().ExecParams(t.Context(), "select $1::"+typ, [][]byte{[]byte(text)}, nil, nil, []int16{1}).Read()
+			if res.Err != nil {
+				t.Fatal(res.Err)
+			}
+			oid = res.FieldDescriptions[0].DataTypeOID
+			want := string(res.Rows[0][0])
+			res = ours.PgConn().ExecParams(t.Context(), "x", nil, nil, nil, []int16{1}).Read()
+			if res.Err != nil {
+				t.Errorf("%s %.50s: %v", typ, text, res.Err)
+			} else if got := string(res.Rows[0][0]); got != want {
+				t.Errorf("%s %.50s:\ngot  %x\nwant %x", typ, text, got, want)
+			}
+		}
+	}
+	text, oid = "no uuid", pgtype.UUIDOID
+	if res := ours.PgConn().ExecParams(t.Context(), "x", nil, nil, nil, []int16{1}).Read(); res.Err == nil {
+		t.Errorf("text that is no uuid was sent as %x", res.Rows)
 	}
 }

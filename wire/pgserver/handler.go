@@ -36,11 +36,12 @@ type ResponseWriter interface {
 	// Row sends a row. Values are encoded for the types of the columns and the formats that
 	// the client asked for: Go's basic types, time.Time, [16]byte, slices, pgtype's types and
 	// whatever else pgx's type map encodes; nil is NULL; a string stands for the text
-	// representation of any type. Where the client fetches with a limit, Row waits for it to
+	// representation of any type, in binary too. Text that is not UTF-8 or has a zero byte is
+	// an error with code 22021, and nothing of the row is sent. Where the client fetches with a limit, Row waits for it to
 	// fetch more.
 	Row(values ...any) error
-	// RawRow sends a row of values that are already encoded in the formats of Formats. It
-	// does not allocate. nil is NULL.
+	// RawRow sends a row of values that are already encoded in the formats of Formats, as they
+	// are: it does not look at them, nor allocate. nil is NULL.
 	RawRow(values [][]byte) error
 	// EncodeRow is RawRow for values that are appended right where they are sent from.
 	EncodeRow(r RowEncoder) error

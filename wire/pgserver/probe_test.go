@@ -2,6 +2,7 @@ package pgserver_test
 
 import (
 	"crypto/tls"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -52,6 +53,9 @@ func TestProbes(t *testing.T) {
 		{name: "3.2 and an option", send: [][]byte{startup(wire.Version32, "_pq_.foo", "1")}, ours: "v(3.2 [_pq_.foo]) " + hello, other: "v(3.0 [_pq_.foo]) " + hello},
 		{name: "version 4.0", send: [][]byte{startup(4 << 16)}, ours: "FATAL:0A000 closed"},
 		{name: "version 2.0", send: [][]byte{startup(2 << 16)}, ours: "FATAL:0A000 closed", other: closed},
+		{name: "replication of an unknown kind", send: [][]byte{startup(wire.Version30, "replication", "maybe")}, ours: "FATAL:22023 closed"},
+		{name: "query of no UTF-8", send: [][]byte{ok, []byte("Q\x00\x00\x00\x07x\xff\x00X\x00\x00\x00\x04")}, ours: "ERROR:22021 ZI closed"},
+		{name: "statement of no UTF-8", send: [][]byte{ok, []byte("P\x00\x00\x00\x0a\x00x\xff\x00\x00\x00S\x00\x00\x00\x04X\x00\x00\x00\x04")}, ours: "ERROR:22021 ZI closed"},
 		{name: "SSLRequest twice", send: [][]byte{ssl, ssl}, tls: true, ours: "FATAL:0A000 closed"},
 		{name: "GSSENCRequest", send: [][]byte{gss, ok}, ours: hello, other: "-"},
 		{name: "GSSENCRequest twice", send: [][]byte{gss, gss}, ours: "FATAL:0A000 closed", other: "-"},
@@ -86,6 +90,29 @@ func TestProbes(t *testing.T) {
 			if got := probe(t, addr, tt.send, tt.tls); got != want {
 				t.Errorf("%s, %s: got %s, want %s", who, tt.name, got, want)
 			}
+		}
+	}
+}
+
+// A server without TLS does not read on either, when a client did not wait for its answer.
+func TestNothingBehindDeclinedEncryption(t *testing.T) {
+	addr := addrOf(start(t, &pgserver.Server{Handler: &numbers{}}))
+	for name, request := range map[string]wire.StartupPacket{"SSL": &wire.SSLRequest{}, "GSS": &wire.GSSENCRequest{}} {
+		nc, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		_ = nc.SetDeadline(time.Now().Add(time.Minute))
+		if _, err := nc.Write(append(request.AppendTo(nil), startup(wire.Version30)...)); err != nil {
+			t.Fatal(err)
+		}
+		var answer [1]byte
+		if _, err := io.ReadFull(nc, answer[:]); err != nil || answer[0] != 'N' {
+			t.Fatalf("%s: %q, %v", name, answer, err)
+		}
+		if got := newPeer(t, nc).end(); got != "FATAL:08P01 closed" {
+			t.Errorf("%s: %s", name, got)
 		}
 	}
 }

@@ -2,7 +2,9 @@ package pgserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -56,9 +58,13 @@ type Value struct {
 	Format wire.Format
 	Data   []byte // nil is NULL
 
-	index int
-	types func() *pgtype.Map
+	index   int
+	session *Session
 }
+
+// Session returns the session that the value belongs to, whose settings say how text without a
+// time zone, for instance, is meant.
+func (v Value) Session() *Session { return v.session }
 
 // IsNull reports whether the value is NULL.
 func (v Value) IsNull() bool { return v.Data == nil }
@@ -69,11 +75,14 @@ func (v Value) String() string { return string(v.Data) }
 // Scan decodes the value into a Go variable by pgx's rules. A value that does not fit is an
 // error with code 22P02 or 22P03.
 func (v Value) Scan(dst any) error {
+	if err := v.check(); err != nil {
+		return err
+	}
 	if s, ok := dst.(*string); ok && v.Data != nil && (v.Format == wire.Text || isText(v.Type)) {
 		*s = string(v.Data)
 		return nil
 	}
-	if err := v.types().Scan(v.oid(), int16(v.Format), v.Data, dst); err != nil {
+	if err := v.session.Types().Scan(v.oid(), int16(v.Format), v.Data, dst); err != nil {
 		return v.invalid(err)
 	}
 	return nil
@@ -86,7 +95,10 @@ func (v Value) Any() (any, error) {
 	if v.Data == nil {
 		return nil, nil
 	}
-	m := v.types()
+	if err := v.check(); err != nil {
+		return nil, err
+	}
+	m := v.session.Types()
 	t, ok := m.TypeForOID(v.oid())
 	if !ok {
 		if v.Format == wire.Text {
@@ -101,6 +113,14 @@ func (v Value) Any() (any, error) {
 	return out, nil
 }
 
+// check refuses text that is none in UTF-8.
+func (v Value) check() error {
+	if v.Format == wire.Text || v.Type != 0 && isText(v.Type) {
+		return checkText(v.Data)
+	}
+	return nil
+}
+
 func (v Value) oid() uint32 {
 	if v.Type == 0 {
 		return pgtype.TextOID
@@ -108,16 +128,49 @@ func (v Value) oid() uint32 {
 	return v.Type
 }
 
+// invalid says what PostgreSQL's input functions say.
 func (v Value) invalid(err error) error {
-	code := wire.CodeInvalidTextRepresentation
 	if v.Format == wire.Binary {
-		code = wire.CodeInvalidBinaryRepresentation
+		return wire.Errorf(wire.CodeInvalidBinaryRepresentation, "value %d: %w", v.index+1, err)
 	}
-	return wire.Errorf(code, "value %d: %w", v.index+1, err)
+	name := v.typeName()
+	if errors.Is(err, strconv.ErrRange) {
+		return wire.Errorf(wire.CodeNumericValueOutOfRange, "value \"%s\" is out of range for type %s", v.Data, name)
+	}
+	code := wire.CodeInvalidTextRepresentation
+	switch v.Type {
+	case pgtype.DateOID, pgtype.TimeOID, pgtype.TimestampOID, pgtype.TimestamptzOID, pgtype.IntervalOID:
+		code = wire.CodeInvalidDatetimeFormat
+	}
+	return wire.Errorf(code, "invalid input syntax for type %s: \"%s\"", name, v.Data)
+}
+
+// typeName names the value's type as PostgreSQL's messages do.
+func (v Value) typeName() string {
+	switch v.Type {
+	case pgtype.Int2OID:
+		return "smallint"
+	case pgtype.Int4OID:
+		return "integer"
+	case pgtype.Int8OID:
+		return "bigint"
+	case pgtype.Float4OID:
+		return "real"
+	case pgtype.Float8OID:
+		return "double precision"
+	case pgtype.BoolOID:
+		return "boolean"
+	case pgtype.TimestamptzOID:
+		return "timestamp with time zone"
+	}
+	if t, ok := v.session.Types().TypeForOID(v.oid()); ok {
+		return t.Name
+	}
+	return strconv.FormatUint(uint64(v.Type), 10)
 }
 
 // args makes Values of a Bind's parameters, in memory of their own.
-func args(raw [][]byte, formats []wire.Format, types []uint32, m func() *pgtype.Map) ([]Value, error) {
+func args(raw [][]byte, formats []wire.Format, types []uint32, s *Session) ([]Value, error) {
 	if len(raw) == 0 {
 		return nil, nil
 	}
@@ -128,7 +181,7 @@ func args(raw [][]byte, formats []wire.Format, types []uint32, m func() *pgtype.
 	mem := make([]byte, 0, size)
 	out := make([]Value, len(raw))
 	for i, p := range raw {
-		out[i] = Value{Type: types[i], Format: wire.FormatAt(formats, i), index: i, types: m}
+		out[i] = Value{Type: types[i], Format: wire.FormatAt(formats, i), index: i, session: s}
 		if err := checkFormat(out[i].Format); err != nil {
 			return nil, err
 		}
@@ -136,6 +189,9 @@ func args(raw [][]byte, formats []wire.Format, types []uint32, m func() *pgtype.
 			at := len(mem)
 			mem = append(mem, p...)
 			out[i].Data = mem[at:len(mem):len(mem)]
+			if err := out[i].check(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return out, nil
@@ -156,7 +212,7 @@ func NewQuery(parent *Query, sql string, args ...Value) *Query {
 
 // TextValue makes a text argument.
 func (s *Session) TextValue(typ uint32, text string) Value {
-	return Value{Type: typ, Data: []byte(text), types: s.Types}
+	return Value{Type: typ, Data: []byte(text), session: s}
 }
 
 func (v Value) GoString() string { return fmt.Sprintf("Value{%d, %s, %q}", v.Type, v.Format, v.Data) }

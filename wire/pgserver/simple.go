@@ -12,6 +12,9 @@ func (c *conn) simple(sql string, err error) error {
 	// A simple query ends the unnamed statement and portal, whatever comes of it.
 	c.closeStatement("")
 	c.dropPortal("")
+	if err == nil {
+		err = checkText(sql)
+	}
 	if err != nil {
 		return err
 	}
@@ -100,7 +103,7 @@ func (c *conn) function(m *wire.FunctionCall, err error) error {
 	if err := checkFormat(m.ResultFormat); err != nil {
 		return err
 	}
-	values, err := args(m.Args, m.ArgFormats, make([]uint32, len(m.Args)), c.sess.Types)
+	values, err := args(m.Args, m.ArgFormats, make([]uint32, len(m.Args)), c.sess)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -138,7 +139,7 @@ func (c *conn) opening(ctx context.Context) (*wire.StartupMessage, error) {
 				return nil, unsupportedProtocol("GSSENCRequest")
 			}
 			askedGSS = true
-			if err := c.answer(wire.NotAccepted); err != nil {
+			if err := c.decline(c.r.Buffered() > 0, "GSSAPI encryption"); err != nil {
 				return nil, err
 			}
 		case *wire.StartupMessage:
@@ -152,6 +153,9 @@ func (c *conn) checkStartup(m *wire.StartupMessage) (*wire.StartupMessage, error
 	if m.Version.Major() == 3 {
 		if m.User() == "" {
 			return nil, &wire.Error{Code: wire.CodeInvalidAuthorization, Message: "no PostgreSQL user name specified in startup packet"}
+		}
+		if err := checkReplication(m); err != nil {
+			return nil, err
 		}
 		for _, p := range m.Params {
 			if !utf8.ValidString(p.Name) || !utf8.ValidString(p.Value) {
@@ -168,6 +172,19 @@ func (c *conn) checkStartup(m *wire.StartupMessage) (*wire.StartupMessage, error
 	return m, nil
 }
 
+// checkReplication demands a Boolean or "database" (ProcessStartupPacket): a client that asks
+// for a kind of session that there is not must not get another one.
+func checkReplication(m *wire.StartupMessage) error {
+	v, _ := m.Get("replication")
+	if _, ok := parseBool(v); ok || v == "" || v == "database" {
+		return nil
+	}
+	return &wire.Error{
+		Code: wire.CodeInvalidParameterValue, Message: fmt.Sprintf("invalid value for parameter %q: %q", "replication", v),
+		Hint: `Valid values are: "false", 0, "true", 1, "database".`,
+	}
+}
+
 func unsupportedProtocol(name string) *wire.Error {
 	return &wire.Error{Code: wire.CodeFeatureNotSupported, Message: "unsupported frontend protocol: a second " + name}
 }
@@ -182,10 +199,10 @@ func (c *conn) answer(b byte) error {
 // there gets an error where only the two ends of the TLS connection see it, and nothing of it
 // is ever taken for a message (CVE-2021-23214).
 func (c *conn) upgrade(ctx context.Context) error {
-	if c.srv.tls == nil || isUnix(c.raw) {
-		return c.answer(wire.NotAccepted)
-	}
 	injected := c.r.Buffered() > 0
+	if c.srv.tls == nil || isUnix(c.raw) {
+		return c.decline(injected, "SSL")
+	}
 	c.r.Detach()
 	if err := c.answer(wire.SSLAccepted); err != nil {
 		return err
@@ -194,12 +211,28 @@ func (c *conn) upgrade(ctx context.Context) error {
 		return err
 	}
 	if injected {
-		return &wire.Error{
-			Code: wire.CodeProtocolViolation, Message: "received unencrypted data after SSL request",
-			Detail: "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
-		}
+		return unencrypted("SSL")
 	}
 	return nil
+}
+
+// decline answers that there will be no encryption. A client that did not wait for the answer
+// is as wrong as one that is told yes.
+func (c *conn) decline(injected bool, what string) error {
+	if err := c.answer(wire.NotAccepted); err != nil {
+		return err
+	}
+	if injected {
+		return unencrypted(what)
+	}
+	return nil
+}
+
+func unencrypted(what string) *wire.Error {
+	return &wire.Error{
+		Code: wire.CodeProtocolViolation, Message: "received unencrypted data after " + what + " request",
+		Detail: "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
+	}
 }
 
 // directTLS begins TLS at once. The protocol name is demanded, so that no other TLS client can

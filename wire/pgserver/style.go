@@ -115,6 +115,10 @@ func (s *Session) styles() *style {
 	return &s.style
 }
 
+// Location returns the session's time zone: text of a timestamp with time zone that names none
+// is meant in it, and such values are written in it.
+func (s *Session) Location() *time.Location { return s.styles().zone }
+
 // fixedZone reads what loadZone makes of an offset: "<+02>-02".
 func fixedZone(text string) (*time.Location, bool) {
 	name, _, ok := strings.Cut(strings.TrimPrefix(text, "<"), ">")
