@@ -4,6 +4,7 @@ import (
 	"database/sql/driver"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -179,12 +180,23 @@ func toFloat(typ string) func([]driver.Value) (driver.Value, error) {
 			return float64(x), nil
 		}
 		f, err := strconv.ParseFloat(strings.TrimSpace(textOf(args[0])), 64)
-		if err != nil {
+		switch {
+		case errors.Is(err, strconv.ErrRange):
+			return nil, stateError("22003", "\"%s\" is out of range for type %s", textOf(args[0]), typ)
+		case err != nil:
 			return nil, badInput(typ, args[0])
+		case math.IsNaN(f):
+			return nil, errNaN
 		}
 		return f, nil
 	}
 }
+
+// errNaN refuses what SQLite would silently store as NULL.
+var errNaN = stateError("22003", "this is SQLite: its numbers cannot hold NaN")
+
+// special are numeric's values that are no numbers.
+var special = regexp.MustCompile(`(?i)^([+-]?inf(inity)?|nan)$`)
 
 var decimal = regexp.MustCompile(`^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?$`)
 
@@ -194,6 +206,9 @@ func toNumeric(args []driver.Value) (driver.Value, error) {
 	r, ok := new(big.Rat), decimal.MatchString(text)
 	if ok {
 		_, ok = r.SetString(text)
+	}
+	if special.MatchString(text) {
+		return nil, stateError("22003", "this is SQLite: its numbers cannot hold %s", text)
 	}
 	if !ok {
 		return nil, badInput("numeric", args[0])
@@ -303,6 +318,10 @@ func toBytea(args []driver.Value) (driver.Value, error) {
 
 func toTime(typ, format string) func([]driver.Value) (driver.Value, error) {
 	return func(args []driver.Value) (driver.Value, error) {
+		zone := time.UTC
+		if len(args) > 1 {
+			zone = zoneOf(textOf(args[1]))
+		}
 		at, ok := args[0].(time.Time)
 		text := strings.TrimSpace(textOf(args[0]))
 		for _, layout := range []string{
@@ -312,7 +331,7 @@ func toTime(typ, format string) func([]driver.Value) (driver.Value, error) {
 			if ok {
 				break
 			}
-			t, err := time.Parse(layout, text)
+			t, err := time.ParseInLocation(layout, text, zone)
 			if ok = err == nil && (typ == "time" || strings.HasPrefix(layout, "2006")); ok {
 				at = t
 			}
@@ -325,4 +344,15 @@ func toTime(typ, format string) func([]driver.Value) (driver.Value, error) {
 		}
 		return at.Format(format), nil
 	}
+}
+
+// zoneOf is the way back from zoneName.
+func zoneOf(name string) *time.Location {
+	if zone, err := time.LoadLocation(name); err == nil {
+		return zone
+	}
+	if t, err := time.Parse("-07:00", name); err == nil {
+		return t.Location()
+	}
+	return time.UTC
 }

@@ -84,7 +84,7 @@ func (h *handler) answer(ctx context.Context, s *pgserver.Session, text string, 
 	if c.relations, err = h.snapshot(ctx, s); err != nil {
 		return nil, err
 	}
-	if text, err = translate(keyPositions(text), s.User()); err != nil {
+	if text, err = translate(keyPositions(text), s.User(), zoneName(s.Location())); err != nil {
 		return nil, err
 	}
 	d := &sqlite.Driver{}

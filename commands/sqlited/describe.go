@@ -2,6 +2,7 @@ package sqlited
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -18,13 +19,13 @@ func (h *handler) describe(ctx context.Context, s *pgserver.Session, sql string,
 		return nil
 	}
 	items := sh.selectList()
-	if len(items) != len(columns) {
-		return nil // with a star
+	if items = unstar(items, len(columns)); items == nil {
+		return nil
 	}
 	var known []tableColumn
 	var err error
 	for i, it := range items {
-		plain := sh.dotted(it.from, it.to)
+		plain := it.star || sh.dotted(it.from, it.to)
 		if plain && sh.returning() == 0 {
 			continue // SQLite has told its type
 		}
@@ -49,6 +50,24 @@ func (h *handler) describe(ctx context.Context, s *pgserver.Session, sql string,
 		}
 	}
 	return nil
+}
+
+// unstar puts as many items in place of a star as it stands for; nil if that is not clear.
+func unstar(items []item, columns int) []item {
+	at, stars := 0, 0
+	for i, it := range items {
+		if it.star {
+			at, stars = i, stars+1
+		}
+	}
+	width := columns - len(items) + 1
+	switch {
+	case len(items) == columns: // then each star is one column
+		return items
+	case stars != 1 || width < 1:
+		return nil
+	}
+	return slices.Concat(items[:at], slices.Repeat(items[at:at+1], width), items[at+1:])
 }
 
 // expressionType infers the type of the expression that tokens from to to are; 0 is unknown.

@@ -34,12 +34,12 @@ func (h *handler) prepare(ctx context.Context, s *pgserver.Session, text string)
 	}
 	if _, isCopy, err := pgserver.ParseCopy(text); isCopy {
 		if err == nil && ok && sh.is(1, "(") && sh.pairs[1] > 0 { // COPY (SELECT …) TO
-			translated, err = translate(sh.text(2, sh.pairs[1]), s.User())
+			translated, err = translate(sh.text(2, sh.pairs[1]), s.User(), zoneName(s.Location()))
 			return "COPY (" + translated + " " + sh.text(sh.pairs[1], len(sh.tokens)), false, err
 		}
 		return text, false, err
 	}
-	if translated, err = translate(text, s.User()); err != nil {
+	if translated, err = translate(text, s.User(), zoneName(s.Location())); err != nil {
 		return "", false, err
 	}
 	translated, err = h.expandReturning(ctx, s, translated)

@@ -86,6 +86,17 @@ const ServerVersion = "15.0 (pgx-dev, SQLite)"
 // ownState finds the SQLSTATE in an error of one of our functions; see stateError.
 var ownState = regexp.MustCompile(`^SQLSTATE ([0-9A-Z]{5}): (?s)(.*)$`)
 
+// ownError is an error of one of our functions with the SQLSTATE that is in its text.
+func ownError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if m := ownState.FindStringSubmatch(err.Error()); m != nil {
+		return wire.Errorf(wire.Code(m[1]), "%s", m[2])
+	}
+	return err
+}
+
 // sqliteError gives SQLite's errors the SQLSTATE that PostgreSQL has for them.
 func sqliteError(err error) error {
 	var e *sqlite.Error
@@ -93,8 +104,8 @@ func sqliteError(err error) error {
 		return err
 	}
 	msg := strings.TrimPrefix(strings.TrimSuffix(e.Error(), fmt.Sprintf(" (%d)", e.Code())), "SQL logic error: ")
-	if m := ownState.FindStringSubmatch(msg); m != nil {
-		return wire.Errorf(wire.Code(m[1]), "%s", m[2])
+	if own := ownError(errors.New(msg)); wire.AsError(own).Code != wire.CodeInternalError {
+		return own
 	}
 	code := wire.CodeInternalError
 	switch e.Code() { // https://www.sqlite.org/rescode.html
@@ -130,6 +141,8 @@ func sqliteError(err error) error {
 			code = wire.CodeUndefinedFunction
 		case strings.Contains(msg, "already exists"):
 			code = wire.CodeDuplicateTable
+		case strings.Contains(msg, "overflow"):
+			code = wire.CodeNumericValueOutOfRange
 		default:
 			code = wire.CodeSyntaxError
 		}

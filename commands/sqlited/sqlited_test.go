@@ -190,7 +190,7 @@ func TestTranslate(t *testing.T) {
 		"select 't'::regclass, c.oid::pg_catalog.regclass":                                       "select pg_to_regclass('t'), pg_regclass(c.oid)",
 		"insert into t values ($1, 2) on conflict do nothing returning \"A\".b":                  "insert into t values ($1, 2) on conflict do nothing returning \"A\".b",
 	} {
-		got, err := translate(sql, "o'x")
+		got, err := translate(sql, "o'x", "UTC")
 		squeeze := func(s string) string {
 			s = strings.Join(strings.Fields(s), " ")
 			for _, c := range []string{" (", "( ", " )", " ,", ", "} {
@@ -203,7 +203,7 @@ func TestTranslate(t *testing.T) {
 		}
 	}
 	for _, sql := range []string{"select `a`", "select [a]", "select ]", "select (1", "select 'a", "select 1; attach 'x' as y", "select B'01'", "select '1'::nonsense", "select ::int", "select @a"} {
-		if got, err := translate(sql, "u"); err == nil && sql != "select (1" {
+		if got, err := translate(sql, "u", "UTC"); err == nil && sql != "select (1" {
 			t.Errorf("%s became %s", sql, got)
 		}
 	}
@@ -227,7 +227,7 @@ func FuzzTranslate(f *testing.F) {
 					}
 				}
 			}
-			out, err := translate(text, "u")
+			out, err := translate(text, "u", "UTC")
 			if err != nil {
 				continue
 			}

@@ -1,6 +1,7 @@
 package sqlited
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -48,38 +49,151 @@ func ask(t *testing.T, conn *pgx.Conn, sql string) string {
 func TestCasts(t *testing.T) {
 	conn := connect(t, start(t, Memory, Options{}))
 	for sql, want := range map[string]string{
-		"select '12'::int":                                     "int4 int4\n12",
-		"select ' 12 '::int8 as n":                             "n int8\n12",
-		"select '12x'::int":                                    "22P02",
-		"select ''::int":                                       "22P02",
-		"select 32768::int2":                                   "22003",
-		"select '99999999999999999999'::bigint":                "22003",
-		"select 2.5::int, 3.5::int":                            "int4 int4,int4 int4\n2|4",
-		"select '1.5'::float8":                                 "float8 float8\n1.5",
-		"select '1.25'::numeric(10,1)":                         "numeric numeric\n1.3",
-		"select '123.4'::numeric(3,1)":                         "22003",
-		"select '0.1234567890123456789'::numeric":              "22003", // not as another number
-		"select 'yes'::bool, 'of'::boolean":                    "bool bool,bool bool\nt|f",
-		"select 'maybe'::bool":                                 "22P02",
-		"select 5::text || 'x'":                                "?column? text\n5x",
-		"select 'abcdef'::varchar(3)":                          "varchar varchar\nabc",
-		"select '2024-02-30'::date":                            "22007",
-		"select '2024-02-29T13:14:15'::timestamp":              "timestamp timestamp\n2024-02-29 13:14:15",
-		"select '2024-02-29 13:00:00+02'::timestamptz":         "timestamptz timestamptz\n2024-02-29 11:00:00+00",
-		`select '{"a": 1}'::jsonb, '[1'::json`:                 "22P02",
-		"select 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'::uuid":  "uuid uuid\na0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
-		`select '\x00ff'::bytea`:                               "bytea bytea\n\\x00ff",
-		"select null::int":                                     "null int4\nNULL",
-		"select '1'::nonsense":                                 "42704",
-		"select count(*), exists(select 1)":                    "count int8,exists bool\n1|t",
-		"select 2 = any('{1,2}'), 'x' <> all (array['x','y'])": "?column? bool,?column? bool\nt|f",
-		"select 'abc' ~ '^a', 'abc' !~* 'B'":                   "?column? bool,?column? bool\nt|f",
-		"select 'a' ~ '('":                                     "2201B",
-		"select (array['a','b'])[2]":                           "pg_element text\nb",
+		"select '12'::int":                        "int4 int4\n12",
+		"select ' 12 '::int8 as n":                "n int8\n12",
+		"select '12x'::int":                       "22P02",
+		"select ''::int":                          "22P02",
+		"select 32768::int2":                      "22003",
+		"select '99999999999999999999'::bigint":   "22003",
+		"select 2.5::int, 3.5::int":               "int4 int4,int4 int4\n2|4",
+		"select '1.5'::float8":                    "float8 float8\n1.5",
+		"select '1.25'::numeric(10,1)":            "numeric numeric\n1.3",
+		"select '123.4'::numeric(3,1)":            "22003",
+		"select '0.1234567890123456789'::numeric": "22003", // not as another number
+		"select 'NaN'::float8":                    "22003", // SQLite would make NULL of it
+		"select 'NaN'::numeric":                   "22003",
+		"select '1e400'::float8":                  "22003",
+		"select $1":                               "42P02",
+		"select 9223372036854775807 + sum(x) from (select 9223372036854775807 x union all select 1)": "22003",
+		"select 'a' || char(0)":      "22021",
+		"select cast(x'ff' as text)": "22021",
+		"set timezone = 'Asia/Kolkata'; select '2024-07-01 12:00'::timestamptz; reset timezone": "\ntimestamptz timestamptz\n2024-07-01 12:00:00+05:30\n",
+		"set timezone = '-3'; select '2024-07-01 12:00'::timestamptz; reset timezone":           "\ntimestamptz timestamptz\n2024-07-01 12:00:00-03\n",
+		"select 'yes'::bool, 'of'::boolean":                                                     "bool bool,bool bool\nt|f",
+		"select 'maybe'::bool":                                                                  "22P02",
+		"select 5::text || 'x'":                                                                 "?column? text\n5x",
+		"select 'abcdef'::varchar(3)":                                                           "varchar varchar\nabc",
+		"select '2024-02-30'::date":                                                             "22007",
+		"select '2024-02-29T13:14:15'::timestamp":                                               "timestamp timestamp\n2024-02-29 13:14:15",
+		"select '2024-02-29 13:00:00+02'::timestamptz":                                          "timestamptz timestamptz\n2024-02-29 11:00:00+00",
+		`select '{"a": 1}'::jsonb, '[1'::json`:                                                  "22P02",
+		"select 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'::uuid":                                   "uuid uuid\na0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+		`select '\x00ff'::bytea`:                                                                "bytea bytea\n\\x00ff",
+		"select null::int":                                                                      "null int4\nNULL",
+		"select '1'::nonsense":                                                                  "42704",
+		"select count(*), exists(select 1)":                                                     "count int8,exists bool\n1|t",
+		"select 2 = any('{1,2}'), 'x' <> all (array['x','y'])":                                  "?column? bool,?column? bool\nt|f",
+		"select 'abc' ~ '^a', 'abc' !~* 'B'":                                                    "?column? bool,?column? bool\nt|f",
+		"select 'a' ~ '('":                                                                      "2201B",
+		"select (array['a','b'])[2]":                                                            "pg_element text\nb",
 	} {
 		if got := ask(t, conn, sql); got != want {
 			t.Errorf("%s\n got %s\nwant %s", sql, got, want)
 		}
+	}
+}
+
+// TestStars: the columns that a star stands for keep their names.
+func TestStars(t *testing.T) {
+	conn := connect(t, start(t, Memory, Options{}))
+	if _, err := conn.Exec(t.Context(), "create table one (only_one int); insert into one values (7); create table two (a int, b text); insert into two values (1, 'b')"); err != nil {
+		t.Fatal(err)
+	}
+	for sql, want := range map[string]string{
+		"select * from one":                 "only_one int8\n7",
+		"select one.* from one":             "only_one int8\n7",
+		"select *, count(*) from one":       "only_one int8,count int8\n7|1",
+		"select 1+1, *, 'x' from two":       "?column? int8,a int8,b text,?column? text\n2|1|b|x",
+		"select o.*, t.* from one o, two t": "only_one int8,a int8,b text\n7|1|b",
+	} {
+		if got := ask(t, conn, sql); got != want {
+			t.Errorf("%s\n got %s\nwant %s", sql, got, want)
+		}
+	}
+}
+
+// TestValues: a parameter or a value of COPY comes back as it was sent, whatever the formats, or
+// is refused: never as another value.
+func TestValues(t *testing.T) {
+	conn := connect(t, start(t, Memory, Options{}))
+	if _, err := conn.Exec(t.Context(), "create table v (n numeric, f double precision, b bytea, d date, ts timestamp, tz timestamptz, u uuid, tm time, j jsonb)"); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct{ column, typ, value, want string }{
+		{"n", "numeric", "12345.678", "12345.678"},
+		{"n", "numeric", "12345678901234567890.123", "22003"},
+		{"n", "numeric", strings.Repeat("9", 1000), "22003"},
+		{"n", "numeric", "NaN", "22003"},
+		{"f", "float8", "NaN", "22003"},
+		{"f", "float8", "-Infinity", "-Infinity"},
+		{"f", "float8", "0.30000000000000004", "0.30000000000000004"},
+		{"b", "bytea", `\x`, `\x`},
+		{"b", "bytea", `\x00ff`, `\x00ff`},
+		{"d", "date", "infinity", "infinity"},
+		{"d", "date", "0001-01-01", "0001-01-01"},
+		{"ts", "timestamp", "9999-12-31 23:59:59.999999", "9999-12-31 23:59:59.999999"},
+		{"tz", "timestamptz", "2024-01-01 05:30:00+05:30", "2024-01-01 00:00:00+00"},
+		{"u", "uuid", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
+		{"tm", "time", "23:59:59.999999", "23:59:59.999999"},
+		{"j", "jsonb", `{"a":[1,null]}`, `{"a":[1,null]}`},
+	}
+	m := conn.TypeMap()
+	for _, tt := range tests {
+		typ, _ := m.TypeForName(tt.typ)
+		value, err := typ.Codec.DecodeValue(m, typ.OID, pgx.TextFormatCode, []byte(tt.value))
+		if err != nil {
+			t.Fatal(err)
+		}
+		binary := []byte{0x7f, 0xff, 0xff, 0xff} // infinity, which pgx decodes to no date
+		if tt.value != "infinity" {
+			if binary, err = m.Encode(typ.OID, pgx.BinaryFormatCode, value, []byte{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for in, data := range [][]byte{[]byte(tt.value), binary} {
+			_, err := conn.Exec(t.Context(), "delete from v")
+			if err != nil {
+				t.Fatal(err)
+			}
+			res := conn.PgConn().ExecParams(t.Context(), "insert into v ("+tt.column+") values ($1)", [][]byte{data}, []uint32{typ.OID}, []int16{int16(in)}, nil).Read()
+			if e, ok := errors.AsType[*pgconn.PgError](res.Err); ok {
+				if e.Code != tt.want {
+					t.Errorf("%s %.40s, format %d: %v, want %s", tt.typ, tt.value, in, e, tt.want)
+				}
+				continue
+			}
+			for out := range int16(2) {
+				res := conn.PgConn().ExecParams(t.Context(), "select "+tt.column+" from v", nil, nil, nil, []int16{out}).Read()
+				if res.Err != nil {
+					t.Errorf("%s %.40s, formats %d and %d: %v", tt.typ, tt.value, in, out, res.Err)
+					continue
+				}
+				got := string(res.Rows[0][0])
+				if out == pgx.BinaryFormatCode && bytes.Equal(res.Rows[0][0], binary) {
+					continue
+				}
+				if out == pgx.BinaryFormatCode && res.Rows[0][0] != nil {
+					back, err := typ.Codec.DecodeValue(m, typ.OID, out, res.Rows[0][0])
+					if err != nil {
+						t.Fatal(err)
+					}
+					text, err := m.Encode(typ.OID, pgx.TextFormatCode, back, []byte{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got = string(text); tt.typ == "timestamptz" || tt.typ == "jsonb" {
+						continue // written in other words
+					}
+				}
+				if got != tt.want {
+					t.Errorf("%s %.40s, formats %d and %d: got %s, want %s", tt.typ, tt.value, in, out, got, tt.want)
+				}
+			}
+		}
+	}
+	_, err := conn.PgConn().CopyFrom(t.Context(), strings.NewReader("1\t2.5\n2\tx\n"), "copy v (n, f) from stdin")
+	if e, ok := errors.AsType[*pgconn.PgError](err); !ok || e.Code != "22P02" || e.Message != `invalid input syntax for type double precision: "x"` || e.Where != "COPY v, row 2, column f" {
+		t.Errorf("COPY of a bad number: %#v", err)
 	}
 }
 

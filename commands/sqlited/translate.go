@@ -27,6 +27,7 @@ type translator struct {
 	tokens  []lex.Token
 	at      int
 	user    string
+	zone    string   // in which timestamps are meant that name none
 	out     []string // pieces, with the blanks before them
 	primary int      // where the operand begins that the last piece ends; -1: it ends none
 	dotted  int      // the operand that a dot continues
@@ -52,13 +53,13 @@ func syntaxError(format string, args ...any) error {
 	return wire.Errorf(wire.CodeSyntaxError, format, args...)
 }
 
-// translate rewrites a statement for a session of a role.
-func translate(sql, user string) (string, error) {
+// translate rewrites a statement for a session of a role in a time zone.
+func translate(sql, user, zone string) (string, error) {
 	var s lex.Scanner
 	if err := s.Scan(sql); err != nil {
 		return "", syntaxError("%v", err)
 	}
-	t := &translator{sql: sql, tokens: s.Tokens, user: user, primary: -1, dotted: -1}
+	t := &translator{sql: sql, tokens: s.Tokens, user: user, zone: zone, primary: -1, dotted: -1}
 	for t.at < len(t.tokens) {
 		if err := t.step(); err != nil {
 			return "", err
@@ -357,6 +358,9 @@ func (t *translator) cast() error {
 	name, args, err := t.typeName()
 	if err != nil {
 		return err
+	}
+	if name == "timestamptz" && t.zone != "UTC" {
+		operand += "," + quoteString(t.zone)
 	}
 	call, err := castCall(name, operand, args)
 	if err != nil {
