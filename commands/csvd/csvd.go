@@ -57,15 +57,21 @@ func Load(ctx context.Context, db *sql.DB, path, table string) (Table, error) {
 }
 
 func load(ctx context.Context, db *sql.DB, r io.Reader, table string) (Table, error) {
-	in := newReader(r)
-	header, err := in.Read()
+	in, err := newReader(r)
+	if err != nil {
+		return Table{}, err
+	}
+	header, err := in.read()
 	if errors.Is(err, io.EOF) {
 		return Table{}, errors.New("the file is empty: its first line should have the columns' names")
 	}
 	if err != nil {
 		return Table{}, err
 	}
-	t := Table{Name: table, Columns: columnNames(header)}
+	t := Table{Name: table}
+	if t.Columns, err = columnNames(header); err != nil {
+		return Table{}, err
+	}
 	ahead, err := sniff(in, &t)
 	if err != nil {
 		return Table{}, err
@@ -93,15 +99,14 @@ func load(ctx context.Context, db *sql.DB, r io.Reader, table string) (Table, er
 		var record []string
 		if len(ahead) > 0 {
 			record, ahead = ahead[0], ahead[1:]
-		} else if record, err = in.Read(); errors.Is(err, io.EOF) {
+		} else if record, err = in.read(); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			return Table{}, err
 		}
 		for i, text := range record {
 			if values[i], err = convert(t.Types[i], text); err != nil {
-				line, _ := in.FieldPos(0)
-				return Table{}, fmt.Errorf("line %d or before, column %s: %w", line, t.Columns[i], err)
+				return Table{}, fmt.Errorf("line %d or before, column %s: %w", in.line(), t.Columns[i], err)
 			}
 		}
 		if _, err := insert.ExecContext(ctx, values...); err != nil {

@@ -2,6 +2,7 @@ package csvd
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -12,7 +13,13 @@ func TestLoad(t *testing.T) {
 	tests := []struct{ name, text, columns, err string }{
 		{"types", "a,b,c,d,e,f,g\n1,1.5,t,2024-02-29,2024-02-29 10:00,x,\n-2,2,no,,2024-01-01,007,\n", "a bigint, b double precision, c boolean, d date, e timestamp, f text, g text", ""},
 		{"leading zeros", "a,b,c\n01,0.5,0\n", "a text, b double precision, c bigint", ""},
-		{"too large for bigint", "a\n9223372036854775808\n", "a double precision", ""},
+		{"too large for bigint", "a,b,c,d\n9223372036854775809,123456789012345678901234567890,1e300,10000000000000000000000\n", "a text, b text, c double precision, d double precision", ""},
+		{"too long for double", "a,b\n9007199254740993,1\n1.5,0.1234567890123456789\n", "a text, b double precision", ""},
+		{"separators in quotes", "\"a,b,c\";d\n1;2\n", "a,b,c bigint, d bigint", ""},
+		{"carriage returns alone", "a\r1\r2\r", "", "its lines end with carriage returns alone"},
+		{"UTF-16", "\xff\xfea\x00\n\x00", "", "UTF-16"},
+		{"a name that is not UTF-8", "a,\xff\n", "", "the name of column 2: \"\\xff\" is not UTF-8"},
+		{"a zero byte", "a\nx\x00\n", "", "has a zero byte"},
 		{"names", "\ufeffid, ID ,,id\n1,2,3,4\n", "id bigint, ID_2 bigint, column3 bigint, id_3 bigint", ""},
 		{"semicolons", "a;b\n1,5;x\n", "a text, b text", ""},
 		{"tabs and quotes", "a\tb\n\"x\ty\"\t\"line\nbreak\"\n", "a text, b text", ""},
@@ -61,6 +68,33 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// Empty lines are rows where there is one column, as COPY writes NULLs.
+func TestEmptyLines(t *testing.T) {
+	for text, want := range map[string]string{
+		"a\n1\n\n3\n": "1,,3", "a\n\n\n1\n": ",,1", "a\n1\n\n": "1,", "a\n1": "1", "a\r\n\"x\r\ny\"\r\n\r\nz\r\n": "x\ny,,z", "\na\n1\n": "1",
+		"a,b\n\n1,2\n\n": "1 2",
+	} {
+		in, err := newReader(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for {
+			record, err := in.read()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, strings.Join(record, " "))
+		}
+		if got := strings.Join(got[1:], ","); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestTableName(t *testing.T) {
 	for path, want := range map[string]string{
 		"a/Sales-2024.csv": "sales_2024", "x": "x", "2024.csv": "t_2024", ".csv": "t_", "sqlite_x.csv": "t_sqlite_x", "é ü.tsv": "é_ü",
@@ -86,12 +120,18 @@ func FuzzSniff(f *testing.F) {
 	f.Add("a,b\n1,2\n")
 	f.Add("\ufeffa;\"b\"\n;\n2024-02-29;1e5\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		in := newReader(strings.NewReader(text))
-		header, err := in.Read()
+		in, err := newReader(strings.NewReader(text))
 		if err != nil {
 			return
 		}
-		table := Table{Columns: columnNames(header)}
+		header, err := in.read()
+		if err != nil {
+			return
+		}
+		table := Table{}
+		if table.Columns, err = columnNames(header); err != nil {
+			return
+		}
 		rows, err := sniff(in, &table)
 		if err != nil {
 			return

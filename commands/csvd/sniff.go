@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -13,34 +14,61 @@ import (
 	"unicode/utf8"
 )
 
-// newReader reads records with the separator that the first line suggests. Quotes inside
-// of fields that have none around them are taken as they are.
-func newReader(r io.Reader) *csv.Reader {
+// newReader reads records with the separator that the first line suggests. Files that would be
+// read as something else than they are, are refused.
+func newReader(r io.Reader) (*records, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
-	start, _ := b.Peek(64 << 10) // a read error comes again with the first record
-	if strings.HasPrefix(string(start), "\ufeff") {
+	peeked, _ := b.Peek(64 << 10) // a read error comes again with the first record
+	start := string(peeked)
+	switch {
+	case strings.HasPrefix(start, "\xff\xfe"), strings.HasPrefix(start, "\xfe\xff"):
+		return nil, errors.New("the file is UTF-16; convert it to UTF-8")
+	case strings.HasPrefix(start, "\ufeff"):
 		_, _ = b.Discard(len("\ufeff")) // it has been peeked at
 		start = start[len("\ufeff"):]
 	}
-	line, _, _ := strings.Cut(string(start), "\n")
-	in := csv.NewReader(b)
-	in.ReuseRecord = false
-	most := 0
-	for _, c := range []rune{',', ';', '\t'} {
-		if n := strings.Count(line, string(c)); n > most {
-			in.Comma, most = c, n
+	if strings.Contains(start, "\r") && !strings.Contains(start, "\n") {
+		return nil, errors.New("its lines end with carriage returns alone; convert them to newlines")
+	}
+	lines := &lineCounter{r: b}
+	in := csv.NewReader(lines)
+	in.Comma = separator(start)
+	return &records{in: in, lines: lines}, nil
+}
+
+// separator is what the first line has most of outside of quotes: a comma, unless there are more
+// semicolons or tabs.
+func separator(start string) rune {
+	counts := map[rune]int{}
+	quoted := false
+	for _, c := range start {
+		if c == '\n' && !quoted {
+			break
+		}
+		if c == '"' {
+			quoted = !quoted
+		} else if !quoted {
+			counts[c]++
 		}
 	}
-	return in
+	best := ','
+	for _, c := range []rune{';', '\t'} {
+		if counts[c] > counts[best] {
+			best = c
+		}
+	}
+	return best
 }
 
 // columnNames makes names of the header: trimmed, never empty, each of them once.
-func columnNames(header []string) []string {
+func columnNames(header []string) ([]string, error) {
 	seen := map[string]bool{}
 	names := make([]string, len(header))
 	for i, name := range header {
-		name = strings.ToValidUTF8(strings.TrimSpace(strings.ReplaceAll(name, "\x00", "")), "?")
-		if name == "" {
+		if err := checkText(name); err != nil {
+			return nil, fmt.Errorf("the name of column %d: %w", i+1, err)
+		}
+		if name = strings.TrimSpace(name); name == "" {
 			name = "column" + strconv.Itoa(i+1)
 		}
 		unique := name
@@ -50,10 +78,19 @@ func columnNames(header []string) []string {
 		seen[strings.ToLower(unique)] = true
 		names[i] = unique
 	}
-	return names
+	return names, nil
 }
 
-// The types that columns may have, narrowest first; each value narrows what is possible.
+func checkText(text string) error {
+	switch {
+	case !utf8.ValidString(text):
+		return fmt.Errorf("%.40q is not UTF-8", text)
+	case strings.ContainsRune(text, 0):
+		return fmt.Errorf("%.40q has a zero byte, which no text in PostgreSQL has", text)
+	}
+	return nil
+}
+
 var numeral = regexp.MustCompile(`^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?$`)
 
 // fits reports whether a text is a value of a type.
@@ -71,10 +108,14 @@ func fits(typ, text string) bool {
 		return err == nil && (len(digits) < 2 || digits[0] != '0')
 	case "double precision":
 		digits := strings.TrimLeft(text, "+-")
-		if _, err := strconv.ParseFloat(text, 64); err != nil {
-			return false // out of range
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil || !numeral.MatchString(text) {
+			return false // out of range, for one
 		}
-		return numeral.MatchString(text) && (len(digits) < 2 || digits[0] != '0' || digits[1] == '.')
+		if !strings.ContainsAny(digits, ".eE") && len(digits) > 15 && strconv.FormatFloat(math.Abs(f), 'f', -1, 64) != digits {
+			return false // a number of so many digits is a key: another one near it will not do
+		}
+		return len(digits) < 2 || digits[0] != '0' || digits[1] == '.'
 	case "date":
 		_, err := time.Parse(time.DateOnly, text)
 		return err == nil
@@ -95,7 +136,7 @@ func parseTime(text string) (time.Time, bool) {
 }
 
 // sniff finds the columns' types from the first rows, which it returns.
-func sniff(in *csv.Reader, t *Table) ([][]string, error) {
+func sniff(in *records, t *Table) ([][]string, error) {
 	order := []string{"boolean", "bigint", "double precision", "date", "timestamp", "text"}
 	possible := make([]map[string]bool, len(t.Columns))
 	some := make([]bool, len(t.Columns))
@@ -107,7 +148,7 @@ func sniff(in *csv.Reader, t *Table) ([][]string, error) {
 	}
 	var rows [][]string
 	for len(rows) < SniffRows {
-		record, err := in.Read()
+		record, err := in.read()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -160,9 +201,7 @@ func convert(typ, text string) (any, error) {
 		ts, _ := parseTime(text)
 		return ts.Format("2006-01-02 15:04:05.999999999"), nil
 	case "text":
-		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-			return nil, fmt.Errorf("%.40q is not UTF-8", text)
-		}
+		return text, checkText(text)
 	}
 	return text, nil
 }

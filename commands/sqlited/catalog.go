@@ -47,7 +47,7 @@ func (s shape) asksCatalog() bool {
 		}
 		switch {
 		case name == "from" && !s.is(i-1, "distinct"):
-			from = true
+			from = from || !s.is(i+1, "(") || !s.is(i+2, "values") // as psql's \gdesc asks
 		case name == "information_schema" && s.is(i+1, "."):
 			if !s.is(i+3, "(") {
 				return true
@@ -209,9 +209,7 @@ func (c *catalog) readResult(rows *sql.Rows, text string) (*result, error) {
 	}
 	var items []item
 	if sh, ok := shapeOf(text); ok {
-		if items = sh.selectList(); len(items) != len(types) {
-			items = nil // with a star
-		}
+		items = unstar(sh.selectList(), len(types))
 		sh.describeResult(items, r.columns)
 	}
 	for rows.Next() {
@@ -278,6 +276,9 @@ func catalogValue(oid uint32, v any) any {
 // describeResult names columns as PostgreSQL does, and gives conditions the type boolean.
 func (s shape) describeResult(items []item, columns []pgserver.Column) {
 	for i, it := range items {
+		if it.star {
+			continue
+		}
 		if it.function != "" {
 			name, oid := s.figure(it.from, it.to)
 			if oid != 0 {

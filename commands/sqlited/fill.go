@@ -12,14 +12,15 @@ import (
 
 // OIDs of what is there without anybody making it.
 const (
-	ownerOID    = 10 // BOOTSTRAP_SUPERUSERID
-	catalogNsp  = 11 // PG_CATALOG_NAMESPACE
-	publicNsp   = 2200
-	infoNsp     = 13000
-	databaseOID = 5 // PostgresDbOid
-	heapOID     = 2
-	btreeOID    = 403
-	collation   = 100 // DEFAULT_COLLATION_OID
+	ownerOID      = 10 // BOOTSTRAP_SUPERUSERID
+	catalogNsp    = 11 // PG_CATALOG_NAMESPACE
+	publicNsp     = 2200
+	infoNsp       = 13000
+	databaseOID   = 5    // PostgresDbOid
+	tablespaceOID = 1663 // DEFAULTTABLESPACE_OID
+	heapOID       = 2
+	btreeOID      = 403
+	collation     = 100 // DEFAULT_COLLATION_OID
 )
 
 // A filler inserts rows, and keeps the first error.
@@ -73,10 +74,11 @@ func (c *catalog) fillFixed(f *filler) {
 		f.row("information_schema.schemata", "catalog_name, schema_name, schema_owner", c.database, name, c.user)
 	}
 	f.row("pg_database", "oid, datname, datdba, encoding, datlocprovider, datistemplate, datallowconn, datconnlimit, dattablespace, datcollate, datctype",
-		databaseOID, c.database, ownerOID, 6, "c", 0, 1, -1, 1663, "C", "C")
+		databaseOID, c.database, ownerOID, 6, "c", 0, 1, -1, tablespaceOID, "C", "C")
 	f.row("pg_roles", "oid, rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls, rolconnlimit",
 		ownerOID, c.user, 1, 1, 1, 1, 1, 0, 1, -1)
 	f.row("pg_user", "usename, usesysid, usecreatedb, usesuper, userepl, usebypassrls", c.user, ownerOID, 1, 1, 0, 1)
+	f.row("pg_tablespace", "oid, spcname, spcowner", tablespaceOID, "pg_default", ownerOID)
 	f.row("pg_am", "oid, amname, amtype", heapOID, "heap", "t")
 	f.row("pg_am", "oid, amname, amtype", btreeOID, "btree", "i")
 	f.row("pg_collation", "oid, collname, collnamespace, collprovider", collation, "default", catalogNsp, "d")

@@ -188,6 +188,8 @@ func TestTranslate(t *testing.T) {
 		"select array[1,2], (f(x))[1], array(select a from t)":                                   "select pg_array(1,2), pg_element((f(x)),1), (WITH pg_rows(c) AS ( select a from t) SELECT pg_from_json(json_group_array(c)) FROM pg_rows)",
 		"select E'a\\n\\'b', $$it's$$, x'00'":                                                    "select 'a\n''b', 'it''s', x'00'",
 		"select 't'::regclass, c.oid::pg_catalog.regclass":                                       "select pg_to_regclass('t'), pg_regclass(c.oid)",
+		"select * from (values (1, (2))) as s(a, \"B\") where a > 0":                             "select * from (WITH s(a, \"B\") AS (values (1,(2))) SELECT * FROM s) as s where a > 0",
+		"select x from pg_catalog.unnest(t.c) x":                                                 "select x from (SELECT value AS x FROM json_each(pg_elements(t.c))) x",
 		"insert into t values ($1, 2) on conflict do nothing returning \"A\".b":                  "insert into t values ($1, 2) on conflict do nothing returning \"A\".b",
 	} {
 		got, err := translate(sql, "o'x", "UTC")

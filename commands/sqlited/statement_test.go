@@ -85,6 +85,8 @@ func TestCasts(t *testing.T) {
 		"select 2 = any('{1,2}'), 'x' <> all (array['x','y'])":                                  "?column? bool,?column? bool\nt|f",
 		"select 'abc' ~ '^a', 'abc' !~* 'B'":                                                    "?column? bool,?column? bool\nt|f",
 		"select 'a' ~ '('":                                                                      "2201B",
+		"select * from unnest('{a,NULL}'::text[])":                                              "unnest text\na\nNULL",
+		"select a + b from (values (1, 2), (3, 4)) v(a, b)":                                     "?column? int8\n3\n7",
 		"select (array['a','b'])[2]":                                                            "pg_element text\nb",
 	} {
 		if got := ask(t, conn, sql); got != want {
@@ -204,10 +206,13 @@ func TestCatalog(t *testing.T) {
 		t.Fatal(err)
 	}
 	for sql, want := range map[string]string{
-		"select count(*) from pg_class where relkind = 'r'":                                                                      "count int8\n2",
-		"select count(*) from pg_catalog.pg_trigger":                                                                             "count int8\n0",
-		"select 'author'::regclass::oid = c.oid as same, c.relname from pg_class c where c.oid = 'public.author'::regclass":      "same bool,relname name\nt|author",
-		`select attname, atttypid::regtype from pg_attribute where attrelid = '"Book"'::regclass and attnum > 2 order by attnum`: "attname name,atttypid text\nauthor|bigint\nprice|numeric",
+		"select count(*) from pg_class where relkind = 'r'": "count int8\n2",
+		"select name, pg_catalog.format_type(tp, tpm) from (values ('a', '20'::pg_catalog.oid, -1), ('b', '1700'::pg_catalog.oid, 655366)) s(name, tp, tpm)": "name text,format_type text\na|bigint\nb|numeric(10,2)",
+		"select d.datname, t.spcname from pg_database d join pg_tablespace t on d.dattablespace = t.oid":                                                     "datname name,spcname name\nshop|pg_default",
+		"select * from (select relname from pg_class where relkind = 'v') x":                                                                                 "relname name\ncheap",
+		"select count(*) from pg_catalog.pg_trigger":                                                                                                         "count int8\n0",
+		"select 'author'::regclass::oid = c.oid as same, c.relname from pg_class c where c.oid = 'public.author'::regclass":                                  "same bool,relname name\nt|author",
+		`select attname, atttypid::regtype from pg_attribute where attrelid = '"Book"'::regclass and attnum > 2 order by attnum`:                             "attname name,atttypid text\nauthor|bigint\nprice|numeric",
 		"select 'nope'::regclass":                           "42P01",
 		"select to_regclass('nope'), to_regclass('author')": "to_regclass text,to_regclass text\nNULL|author",
 		"select table_name, table_type from information_schema.tables where table_schema = 'public' order by 1":                                                                                                    "table_name name,table_type text\nBook|BASE TABLE\nauthor|BASE TABLE\ncheap|VIEW",

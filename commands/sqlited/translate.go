@@ -27,12 +27,13 @@ type translator struct {
 	tokens  []lex.Token
 	at      int
 	user    string
-	zone    string   // in which timestamps are meant that name none
-	out     []string // pieces, with the blanks before them
-	primary int      // where the operand begins that the last piece ends; -1: it ends none
-	dotted  int      // the operand that a dot continues
-	groups  []group  // open brackets, and CASE
-	casts   int      // how many casts in a row the last piece is
+	zone    string      // in which timestamps are meant that name none
+	out     []string    // pieces, with the blanks before them
+	primary int         // where the operand begins that the last piece ends; -1: it ends none
+	dotted  int         // the operand that a dot continues
+	groups  []group     // open brackets, and CASE
+	casts   int         // how many casts in a row the last piece is
+	skips   map[int]int // lists that have been written already: where they begin and end
 }
 
 // maxDepth bounds brackets in brackets and casts of casts: what is inside is written again
@@ -97,6 +98,10 @@ func (t *translator) step() error {
 	tok := t.tokens[t.at]
 	text := tok.Text(t.sql)
 	defer func() { t.at++ }()
+	if end, ok := t.skips[t.at]; ok {
+		t.at = end
+		return nil
+	}
 	switch tok.Kind {
 	case lex.String:
 		value, ok := tok.AppendValue(nil, t.sql)
@@ -181,6 +186,10 @@ func (t *translator) word(tok lex.Token, text string) error {
 	case "array":
 		if t.is(1, "[") || t.is(1, "(") && t.is(2, "select") {
 			return t.array()
+		}
+	case "unnest":
+		if t.unnest() {
+			return nil
 		}
 	case "operator":
 		if t.is(1, "(") {
@@ -306,6 +315,9 @@ func (t *translator) quantified(op string) error {
 func (t *translator) punct(text string) error {
 	switch text {
 	case "(":
+		if t.namedColumns() {
+			return nil
+		}
 		start := len(t.out)
 		if t.primary >= 0 {
 			start = t.primary // a function's name

@@ -154,11 +154,19 @@ func TestRowErrors(t *testing.T) {
 // NULL has many forms in Go; all of them are one on the wire, in both formats.
 func TestNulls(t *testing.T) {
 	values := []any{
-		nil, (*string)(nil), (*int64)(nil), (*float64)(nil), []byte(nil), []string(nil), pgtype.Text{}, pgtype.Int8{}, pgtype.Timestamptz{},
-		pgtype.Numeric{}, sql.NullString{}, sql.Null[int64]{}, map[string]any(nil),
+		nil, (*string)(nil), (*int64)(nil), (*float64)(nil), []byte(nil), []string(nil),
+		pgtype.Text{},
+		pgtype.Int8{},
+		pgtype.Timestamptz{},
+		pgtype.Numeric{},
+		sql.NullString{},
+		sql.Null[int64]{},
+		map[string]any(nil),
 	}
 	columns := []pgserver.Column{
-		pgserver.Text("a"), pgserver.Text("b"), pgserver.Int8("c"), pgserver.Float8("d"), pgserver.Bytea("e"), {Name: "f", Type: pgtype.TextArrayOID}, pgserver.Text("g"),
+		pgserver.Text("a"), pgserver.Text("b"), pgserver.Int8("c"), pgserver.Float8("d"), pgserver.Bytea("e"),
+		{Name: "f", Type: pgtype.TextArrayOID},
+		pgserver.Text("g"),
 		pgserver.Int8("h"), pgserver.Timestamptz("i"), pgserver.Numeric("j"), pgserver.Text("k"), pgserver.Int8("l"), pgserver.JSON("m"),
 	}
 	conn := connect(t, start(t, &pgserver.Server{Handler: pgserver.HandlerFunc(func(w pgserver.ResponseWriter, _ *pgserver.Query) error {
