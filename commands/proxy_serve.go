@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/admin"
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/fleet"
+	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/socket"
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
@@ -189,6 +191,12 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 	defer func() { err = errors.Join(err, s.sockets.close()) }()
 	cfg := s.config.Load()
 	members := fleet.New(s.source, env.Log)
+	if members.Loops, err = proxyLoops(&cfg.General); err != nil {
+		return err
+	}
+	if members.Loops != nil {
+		defer members.Loops.Close() // the last one to go
+	}
 	if s.login != nil {
 		s.login.Fleet = members
 	}
@@ -223,7 +231,7 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		DropClients: g.ClientConnectionRecovery == conf.Drop, IgnoreStartup: cfg.PgBouncer.IgnoreStartupParameters, NameHosts: cfg.PgBouncer.ApplicationNameAddHost,
 		MaxClients: cfg.PgBouncer.MaxClientConn, ClientLimits: func(c proxy.Client) (int, int) { return fleet.ClientLimits(s.config.Load(), c) },
 		Log: env.Log, LogConnections: g.LogConnections, LogDisconnections: g.LogDisconnections,
-		CancelElsewhere: s.sockets.cancelElsewhere,
+		CancelElsewhere: s.sockets.cancelElsewhere, Loops: members.Loops,
 	}
 	if g.QuerySizeLimitAction == conf.SizeBlock {
 		pc.MaxMessage = g.QuerySizeLimit
@@ -338,6 +346,24 @@ func (s *proxyServing) tuned(env *Env) []net.Listener {
 		})
 	}
 	return out
+}
+
+// proxyLoops starts what drives the connections; it is nil where goroutines do.
+func proxyLoops(g *conf.General) (*loop.Group, error) {
+	if g.Transport == conf.TransportGoroutine {
+		return nil, nil
+	}
+	// The rest of the program needs a processor too.
+	loops, err := loop.New(max(1, min(g.Workers, runtime.GOMAXPROCS(0)-1)))
+	switch {
+	case err == nil:
+		return loops, nil
+	case g.Transport == conf.TransportAuto && errors.Is(err, loop.ErrUnsupported):
+		return nil, nil
+	case errors.Is(err, loop.ErrUnsupported):
+		return nil, &ExitError{Code: ExitUsage, Err: errors.New("general.transport: this system has no epoll; use auto")}
+	}
+	return nil, err
 }
 
 // again reads the configuration again. One with a mistake changes nothing.

@@ -34,7 +34,7 @@ func loadProxy(t *testing.T, o ProxyOptions, env map[string]string) (*Proxy, err
 var ours = map[string]bool{
 	"Config.PgBouncer": true, "Database.ReservePoolSize": true, "Database.MaxDBConnections": true, "Database.AuthUser": true,
 	"Database.ConnectQuery": true, "Database.Parameters": true, "User.ReservePoolSize": true, "User.MaxUserConnections": true,
-	"User.MaxUserClientConnections": true, "ShardedTable.Columns": true, "Plugin.Path": true,
+	"User.MaxUserClientConnections": true, "General.Transport": true, "ShardedTable.Columns": true, "Plugin.Path": true,
 	"Mapping.Start": true, "Mapping.End": true, // [[sharded_mappings]] has them in the file
 }
 

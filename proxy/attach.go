@@ -21,6 +21,10 @@ type need struct {
 // them. It is called with the lock held, which it gives up while it waits.
 func (s *session) attach(n need) error {
 	for s.delivering && s.restful() {
+		if s.lc != nil {
+			s.stalled = forRelease
+			return errStalled
+		}
 		s.delivered.Wait() // it is being given back, and others wait for it
 	}
 	if s.over {
@@ -28,26 +32,24 @@ func (s *session) attach(n need) error {
 	}
 	if c := s.server; c != nil {
 		if s.resync && s.queue.len() == 0 && c.Status == wire.TxIdle {
-			// What RESET went back to is the connection's start, not the client's.
-			unknown := c.Unknown
-			c.Unknown = false
-			s.server = nil // nobody else may look at it meanwhile
-			if err := s.adapt(c, true); err != nil {
-				s.pinned, s.over = "", true
-				return err // what the session had on the connection is gone
+			if s.lc != nil {
+				return s.restartLater(c)
 			}
-			c.Unknown = unknown
-			c.Attach(s)
-			s.server = c
+			return s.restart(c)
 		}
 		return nil
 	}
 	role := s.role(n)
+	if s.lc != nil {
+		return s.attachEvented(role)
+	}
 	if c := s.quick(role); c != nil {
-		c.Attach(s)
-		s.server = c
-		s.stats.transactions.Add(1)
-		return nil
+		if c.Attach(s) {
+			s.server = c
+			s.stats.transactions.Add(1)
+			return nil
+		}
+		c.Release()
 	}
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	s.waiting = cancel
@@ -70,7 +72,10 @@ func (s *session) attach(n need) error {
 		c.Release()
 		return errShutdown
 	}
-	c.Attach(s)
+	if !c.Attach(s) {
+		c.Release()
+		return wire.Errorf(wire.CodeConnectionFailure, "the server connection has ended: %s", c.Why())
+	}
 	s.server = c
 	s.stats.transactions.Add(1)
 	return nil
@@ -107,6 +112,26 @@ func (s *session) unserved(err error) error {
 	return &e
 }
 
+// restart sets the parameters of the session's own connection anew: what RESET went back to is
+// the connection's start, not the client's.
+func (s *session) restart(c *pool.Conn) error {
+	unknown := c.Unknown
+	c.Unknown = false
+	s.server = nil // nobody else may look at it meanwhile
+	if err := s.adapt(c, true); err != nil {
+		s.pinned, s.over = "", true
+		return err // what the session had on the connection is gone
+	}
+	c.Unknown = unknown
+	if !c.Attach(s) {
+		s.pinned, s.over = "", true
+		c.Release()
+		return wire.Errorf(wire.CodeConnectionFailure, "the server connection of this session has ended: %s", c.Why())
+	}
+	s.server = c
+	return nil
+}
+
 // quick returns a connection if there is one at once that is as the client wants it: nearly
 // always, if the pool is large enough.
 func (s *session) quick(role route.Role) *pool.Conn {
@@ -122,20 +147,32 @@ func (s *session) quick(role route.Role) *pool.Conn {
 	if c == nil {
 		return nil
 	}
-	if c.Unknown || !c.Have.Same(s.want) || !c.Reported.Same(s.reported) {
+	if !s.fits(c) {
 		c.Release() // who wants it otherwise has to wait for the server anyway
 		return nil
 	}
 	return c
 }
 
+// fits says that a connection is as the client wants it.
+func (s *session) fits(c *pool.Conn) bool {
+	return !c.Unknown && c.Have.Same(s.want) && c.Reported.Same(s.reported)
+}
+
 func (s *session) checkout(ctx context.Context, role route.Role) (*pool.Conn, error) {
+	return s.checkoutAfter(ctx, role, nil, nil)
+}
+
+// checkoutAfter is checkout after an attempt at the pool p that has failed, unless that is nil.
+func (s *session) checkoutAfter(ctx context.Context, role route.Role, p *pool.Pool, err error) (*pool.Conn, error) {
 	for attempt := 0; ; attempt++ {
-		p, err := s.db.Servers.Pick(ctx, role)
-		if err != nil {
-			return nil, err
+		var c *pool.Conn
+		if p == nil || attempt > 0 {
+			if p, err = s.db.Servers.Pick(ctx, role); err != nil {
+				return nil, err
+			}
+			c, err = p.Get(ctx)
 		}
-		c, err := p.Get(ctx)
 		if err == nil || ctx.Err() != nil || attempt == maxAttempts {
 			return c, err
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/proxy"
+	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 )
 
@@ -52,9 +53,15 @@ func benchProcess(role, socket string) error {
 	if role == "relay" {
 		return relay(ln, dial)
 	}
-	p := pool.New(&pool.Backend{Name: "bench", Dial: dial, Login: pool.Credentials{User: "postgres", Database: "postgres"}}, pool.Config{Size: benchPool, CheckoutTimeout: -1}, nil)
+	var loops *loop.Group
+	if role == "proxy" {
+		if loops, err = loop.New(0); err != nil {
+			return err
+		}
+	}
+	p := pool.New(&pool.Backend{Name: "bench", Dial: dial, Login: pool.Credentials{User: "postgres", Database: "postgres"}}, pool.Config{Size: benchPool, CheckoutTimeout: -1, Loops: loops}, nil)
 	db := &proxy.Database{Name: "postgres", Servers: proxy.One{Pool: p}}
-	px, err := proxy.New(proxy.Config{Lookup: func(context.Context, proxy.Client) (*proxy.Database, error) { return db, nil }})
+	px, err := proxy.New(proxy.Config{Loops: loops, Lookup: func(context.Context, proxy.Client) (*proxy.Database, error) { return db, nil }})
 	if err != nil {
 		return err
 	}
@@ -312,7 +319,7 @@ func BenchmarkProxy(b *testing.B) {
 		cmd.Env = append(os.Environ(), benchRole+"="+role)
 		return startTarget(b, role, cmd)
 	}
-	targets := []target{{name: "direct", port: tcp}, process("relay"), startPgBouncer(b, srv), process("proxy")}
+	targets := []target{{name: "direct", port: tcp}, process("relay"), startPgBouncer(b, srv), process("portable"), process("proxy")}
 	version, _ := exec.Command(program(b, "pgbouncer", "PGBOUNCER", ""), "--version").Output()
 	b.Logf("%s", version)
 	old := strings.Contains(string(version), "PgBouncer 1.1") || strings.Contains(string(version), "PgBouncer 1.20")

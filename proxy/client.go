@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"time"
 
@@ -50,6 +51,9 @@ func (s *session) clientBytes(b []byte) (consumed int, err error) {
 	if err == nil && s.mayRelease() {
 		s.release()
 	}
+	if s.lc != nil && s.server == nil && s.stalled == flowing && s.lc.Pending() > 0 {
+		s.stalled = forClient
+	}
 	return consumed, err
 }
 
@@ -87,6 +91,10 @@ func (s *session) flush() {
 	}
 	if c == nil {
 		return // it is lost, and the client knows
+	}
+	if s.lc != nil {
+		s.flushEvented(c, out)
+		return
 	}
 	s.writing = true
 	s.mu.Unlock()
@@ -222,6 +230,9 @@ func (s *session) refuse(err error) error {
 // refusal tells the client of an error that came before a server was involved. Errors that end
 // the session are returned.
 func (s *session) refusal(err error) error {
+	if errors.Is(err, errStalled) {
+		return err
+	}
 	e := wire.AsError(err)
 	if e.Severity == wire.SeverityFatal || s.over || s.server != nil {
 		return err

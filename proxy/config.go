@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/scatter"
@@ -69,6 +70,9 @@ type Config struct {
 	// Statements is how many prepared statements are remembered that no client uses. Default:
 	// 10,000.
 	Statements int
+	// Loops drive the sessions that they can, and must be closed after the proxy. Nil: each
+	// session has a goroutine.
+	Loops *loop.Group
 	// Log gets what goes wrong; nil discards it.
 	Log *slog.Logger
 	// CancelElsewhere gets the cancel requests that are for none of the clients here. Nil drops

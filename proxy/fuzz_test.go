@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy"
+	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
-// pipes is a listener whose connections are made by dial.
+// pipes is a listener whose connections are offered to it.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -23,8 +24,8 @@ type pipes struct {
 
 func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
 
-func (p *pipes) dial() net.Conn {
-	a, b := net.Pipe()
+// offer has one end accepted, and returns the other.
+func (p *pipes) offer(a, b net.Conn) net.Conn {
 	select {
 	case p.conns <- a:
 	case <-p.done:
@@ -113,22 +114,35 @@ func fakeServer(nc net.Conn, says []byte, scripted bool) {
 	}
 }
 
-// fuzzed runs a session between what a client and a server say, to its end.
+// fuzzed runs a session between what a client and a server say, to its end, over each
+// transport.
 func fuzzed(t *testing.T, client, server []byte, scripted bool) {
+	fuzzedOver(t, nil, client, server, scripted)
+	if loops, err := loop.New(1); err == nil {
+		defer loops.Close()
+		fuzzedOver(t, loops, client, server, scripted)
+	}
+}
+
+func fuzzedOver(t *testing.T, loops *loop.Group, client, server []byte, scripted bool) {
+	ends := net.Pipe
+	if loops != nil {
+		ends = func() (net.Conn, net.Conn) { return pair(t) }
+	}
 	p := pool.New(&pool.Backend{Name: "fake", Dial: func(context.Context) (net.Conn, error) {
-		a, b := net.Pipe()
+		a, b := ends()
 		go fakeServer(b, server, scripted)
 		return a, nil
-	}, Login: pool.Credentials{User: "u", Database: "d"}}, pool.Config{Size: 1, CleanTimeout: 50 * time.Millisecond, CheckoutTimeout: time.Second, Statements: 2}, nil)
+	}, Login: pool.Credentials{User: "u", Database: "d"}}, pool.Config{Size: 1, CleanTimeout: 50 * time.Millisecond, CheckoutTimeout: time.Second, Statements: 2, Loops: loops}, nil)
 	db := &proxy.Database{Name: "d", Servers: proxy.One{Pool: p}}
-	px, err := proxy.New(proxy.Config{Lookup: func(context.Context, proxy.Client) (*proxy.Database, error) { return db, nil }})
+	px, err := proxy.New(proxy.Config{Loops: loops, Lookup: func(context.Context, proxy.Client) (*proxy.Database, error) { return db, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ln := newPipes()
 	done := make(chan error, 1)
 	go func() { done <- px.Serve(context.Background(), ln) }()
-	nc := ln.dial()
+	nc := ln.offer(ends())
 	drained := make(chan struct{})
 	out, _ := wire.Append(nil, &wire.StartupMessage{Version: wire.Version30, Params: []wire.Param{{Name: "user", Value: "u"}}})
 	go func() {

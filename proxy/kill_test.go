@@ -64,7 +64,9 @@ func readies(t testing.TB, nc net.Conn, n int) (types string) {
 
 // TestClientKilled cuts a client off at every message of what it says, and in the middle of
 // each, and then looks whether anything is left of it.
-func TestClientKilled(t *testing.T) {
+func TestClientKilled(t *testing.T) { transports(t, testClientKilled) }
+
+func testClientKilled(t *testing.T) {
 	srv := startServer(t, engines.Spec{})
 	setup := newBench(t, srv, proxy.Transaction, pool.Config{Size: 1}, nil).connect("")
 	simple(t, setup, "CREATE TABLE killed (a int)")
@@ -137,7 +139,9 @@ func TestClientKilled(t *testing.T) {
 }
 
 // TestServerKilled ends server connections, the server itself and freezes it.
-func TestServerKilled(t *testing.T) {
+func TestServerKilled(t *testing.T) { transports(t, testServerKilled) }
+
+func testServerKilled(t *testing.T) {
 	srv := startServer(t, engines.Spec{})
 	b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 3, CleanTimeout: 200 * time.Millisecond, ConnectTimeout: 2 * time.Second}, func(c *proxy.Config, _ *proxy.Database) {
 		c.QueryTimeout = 300 * time.Millisecond
@@ -216,7 +220,9 @@ func TestServerKilled(t *testing.T) {
 }
 
 // TestTimeouts checks the clients' own.
-func TestTimeouts(t *testing.T) {
+func TestTimeouts(t *testing.T) { transports(t, testTimeouts) }
+
+func testTimeouts(t *testing.T) {
 	srv := startServer(t, engines.Spec{})
 	b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 2}, func(c *proxy.Config, _ *proxy.Database) {
 		c.IdleTimeout, c.IdleInTransactionTimeout = 300*time.Millisecond, 100*time.Millisecond
@@ -264,7 +270,9 @@ func TestTimeouts(t *testing.T) {
 }
 
 // TestBadClients sends what is no protocol.
-func TestBadClients(t *testing.T) {
+func TestBadClients(t *testing.T) { transports(t, testBadClients) }
+
+func testBadClients(t *testing.T) {
 	srv := startServer(t, engines.Spec{})
 	b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 1}, func(c *proxy.Config, _ *proxy.Database) { c.MaxMessage = 10_000 })
 	good := b.connect("")
@@ -297,7 +305,9 @@ func TestBadClients(t *testing.T) {
 }
 
 // TestSlowReader lets one client not read what it asked for: others are not held up.
-func TestSlowReader(t *testing.T) {
+func TestSlowReader(t *testing.T) { transports(t, testSlowReader) }
+
+func testSlowReader(t *testing.T) {
 	srv := startServer(t, engines.Spec{})
 	b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 2}, nil)
 	slow := b.raw()
@@ -333,7 +343,9 @@ func TestSlowReader(t *testing.T) {
 
 // TestNothingLeaks lets many clients do all kinds of things at once, each with values of its
 // own: what any of them sees must be its own.
-func TestNothingLeaks(t *testing.T) {
+func TestNothingLeaks(t *testing.T) { transports(t, testNothingLeaks) }
+
+func testNothingLeaks(t *testing.T) {
 	srv := startServer(t, engines.Spec{})
 	b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 4, Statements: 5, CheckoutTimeout: 60 * time.Second}, nil)
 	clients, rounds := 16, 60

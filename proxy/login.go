@@ -3,8 +3,6 @@ package proxy
 import (
 	"context"
 	"crypto/rand"
-	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"slices"
@@ -68,6 +66,13 @@ func (p *Proxy) serve(ctx context.Context, t *pgserver.Takeover) error {
 	s.key = make([]byte, n)
 	_, _ = rand.Read(s.key)
 	err := s.login(t)
+	if err == nil && s.lc != nil {
+		if p.cfg.LogConnections {
+			s.log().Info("client connected")
+		}
+		s.begin(t.Received)
+		return nil
+	}
 	if err == nil {
 		if p.cfg.LogConnections {
 			s.log().Info("client connected")
@@ -80,21 +85,7 @@ func (p *Proxy) serve(ctx context.Context, t *pgserver.Takeover) error {
 			err = s.run(t.Received)
 		}
 	}
-	if s.id != 0 {
-		p.remove(s)
-	}
-	p.dismiss(s)
-	if e, ok := errors.AsType[*wire.Error](err); ok && !s.isOver() {
-		s.goodbye(e)
-	}
-	s.leave()
-	if p.cfg.LogDisconnections {
-		s.log().Info("client disconnected", "queries", s.stats.queries.Load(), "transactions", s.stats.transactions.Load(), "after", time.Since(s.since), "reason", err)
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, errGoodbye) {
-		return nil
-	}
-	return err
+	return s.depart(err)
 }
 
 func (s *session) isOver() bool {
@@ -144,6 +135,7 @@ func (s *session) login(t *pgserver.Takeover) error {
 		return refuse(err)
 	}
 	s.want = s.startup
+	s.adopt(t)
 	pid := uint32(0)
 	if s.replication() == "" {
 		if pid, err = s.early(); err == nil && pid == 0 {

@@ -26,7 +26,9 @@ func state(err error) string {
 }
 
 // TestOptions tries what a configuration may say about clients.
-func TestOptions(t *testing.T) {
+func TestOptions(t *testing.T) { transports(t, testOptions) }
+
+func testOptions(t *testing.T) {
 	srv := startServer(t, engines.Spec{})
 
 	t.Run("a transaction that lasts too long", func(t *testing.T) {

@@ -23,7 +23,9 @@ type Proxy struct {
 	statements *cache
 	closing    atomic.Bool
 	buffers    buffers
-	stop       chan struct{} // closed when the watcher must end
+	stop       chan struct{}   // closed when the watcher must end
+	ctx        context.Context // of evented sessions
+	cancelAll  context.CancelCauseFunc
 	once       sync.Once
 	wg         sync.WaitGroup
 
@@ -48,6 +50,7 @@ func New(cfg Config) (*Proxy, error) {
 		cfg.Statements = 10_000
 	}
 	p := &Proxy{cfg: cfg, log: cfg.Log, statements: newCache(cfg.Statements), stop: make(chan struct{}), sessions: map[uint32]*session{}}
+	p.ctx, p.cancelAll = context.WithCancelCause(context.Background())
 	var seed [4]byte
 	_, _ = rand.Read(seed[:])
 	p.last = binary.BigEndian.Uint32(seed[:]) >> 2
@@ -100,7 +103,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.closing.Store(true)
 	for _, s := range p.all() {
 		s.mu.Lock()
-		idle := s.waiting == nil && s.queue.len() == 0 && !s.delivering && !s.unsynced && (s.server == nil || s.server.Status == wire.TxIdle) && !s.holds && !(s.sharded != nil && s.delivering)
+		idle := s.waiting == nil && s.stalled == flowing && s.queue.len() == 0 && !s.delivering && !s.unsynced && (s.server == nil || s.server.Status == wire.TxIdle) && !s.holds && !(s.sharded != nil && s.delivering)
 		s.mu.Unlock()
 		if idle {
 			s.kill(errShutdown)
@@ -108,11 +111,13 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	}
 	err := p.front.Shutdown(ctx)
 	if err != nil {
+		p.cancelAll(errShutdown)
 		for _, s := range p.all() {
 			s.kill(errShutdown)
 		}
 		_ = p.front.Close()
 	}
+	p.cancelAll(errShutdown)
 	p.once.Do(func() { close(p.stop) })
 	p.wg.Wait()
 	return err
@@ -212,7 +217,7 @@ func (s *session) overdue(now time.Time) {
 		s.overdueSharded(now)
 		return
 	}
-	resting := s.queue.len() == 0 && !s.delivering && s.waiting == nil
+	resting := s.queue.len() == 0 && !s.delivering && s.waiting == nil && s.stalled == flowing
 	switch c := s.server; {
 	case !s.begun.IsZero() && over(cfg.TransactionTimeout, s.begun):
 		why = errTransactionTimeout

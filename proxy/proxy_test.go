@@ -44,6 +44,8 @@ func newBench(t testing.TB, srv engines.Server, mode proxy.Mode, poolConfig pool
 	t.Helper()
 	before := runtime.NumGoroutine()
 	b := &bench{t: t, srv: srv}
+	loops := newLoops(t, 1)
+	poolConfig.Loops = loops
 	backend := &pool.Backend{ID: "a", Name: "a", Dial: srv.Dial, Login: pool.Credentials{User: srv.Info().User, Database: "postgres"}}
 	b.pool = pool.New(backend, poolConfig, nil)
 	db := &proxy.Database{Name: "postgres", Mode: mode, Servers: proxy.One{Pool: b.pool}}
@@ -51,6 +53,7 @@ func newBench(t testing.TB, srv engines.Server, mode proxy.Mode, poolConfig pool
 		Lookup: func(context.Context, proxy.Client) (*proxy.Database, error) { return db, nil },
 		Log:    slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
+	cfg.Loops = loops
 	if change != nil {
 		change(&cfg, db)
 	}
@@ -73,6 +76,9 @@ func newBench(t testing.TB, srv engines.Server, mode proxy.Mode, poolConfig pool
 			t.Errorf("Serve: %v", err)
 		}
 		b.pool.Close(ctx)
+		if loops != nil {
+			loops.Close()
+		}
 		if s := b.pool.Stats(); s.Active+s.Idle+s.Waiting != 0 {
 			t.Errorf("what is left of the pool: %+v", s)
 		}
@@ -160,7 +166,9 @@ func eventually(t testing.TB, what string, f func() bool) {
 	}
 }
 
-func TestTransactionMode(t *testing.T) {
+func TestTransactionMode(t *testing.T) { transports(t, testTransactionMode) }
+
+func testTransactionMode(t *testing.T) {
 	srv := startServer(t, engines.Spec{})
 
 	t.Run("many share few", func(t *testing.T) {

@@ -53,7 +53,9 @@ func certificate(t *testing.T) (certPEM, keyPEM []byte, roots *x509.CertPool) {
 }
 
 // TestTLS goes by TLS to the proxy and from there to the server, cancel requests too.
-func TestTLS(t *testing.T) {
+func TestTLS(t *testing.T) { transports(t, testTLS) }
+
+func testTLS(t *testing.T) {
 	certPEM, keyPEM, roots := certificate(t)
 	dir := t.TempDir()
 	for name, data := range map[string][]byte{"cert.pem": certPEM, "key.pem": keyPEM} {
@@ -99,7 +101,7 @@ func TestTLS(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var p *pool.Pool
 			b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 1}, func(c *proxy.Config, db *proxy.Database) {
-				p = pool.New(&pool.Backend{Name: "tls", Dial: dial, TLS: test.tls, Login: pool.Credentials{User: srv.Info().User, Database: "postgres"}}, pool.Config{Size: 1}, nil)
+				p = pool.New(&pool.Backend{Name: "tls", Dial: dial, TLS: test.tls, Login: pool.Credentials{User: srv.Info().User, Database: "postgres"}}, pool.Config{Size: 1, Loops: c.Loops}, nil)
 				db.Servers = proxy.One{Pool: p}
 				c.TLS, c.RequireTLS = &tls.Config{Certificates: []tls.Certificate{own}}, true
 			})
@@ -153,7 +155,9 @@ func TestTLS(t *testing.T) {
 }
 
 // TestProtocol32 logs in by protocol 3.2: the cancel key is long, and works.
-func TestProtocol32(t *testing.T) {
+func TestProtocol32(t *testing.T) { transports(t, testProtocol32) }
+
+func testProtocol32(t *testing.T) {
 	srv := startServer(t, engines.Spec{})
 	b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 1}, nil)
 	nc, err := net.Dial("tcp", b.addr)
@@ -231,7 +235,9 @@ func TestProtocol32(t *testing.T) {
 }
 
 // TestReplication passes a replication connection through.
-func TestReplication(t *testing.T) {
+func TestReplication(t *testing.T) { transports(t, testReplication) }
+
+func testReplication(t *testing.T) {
 	srv := startServer(t, engines.Spec{Params: map[string]string{"wal_level": "logical"}})
 	b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 1}, nil)
 	c := b.connect("replication=database")

@@ -62,6 +62,17 @@ func (s *session) Data(c *pool.Conn, b []byte) (int, error) {
 		_ = s.nc.Close() // the client's goroutine finds out and cleans up
 	}
 	s.mu.Lock()
+	if s.server == c && err == nil && s.slow(c) {
+		s.mu.Unlock()
+		return n, nil // Drained goes on
+	}
+	s.settle(c, err)
+	s.mu.Unlock()
+	return n, err
+}
+
+// settle is done when the client has got what the server has sent. The lock is held.
+func (s *session) settle(c *pool.Conn, err error) {
 	s.delivering = false
 	if s.server == c && err == nil {
 		switch {
@@ -74,8 +85,9 @@ func (s *session) Data(c *pool.Conn, b []byte) (int, error) {
 		}
 	}
 	s.delivered.Broadcast()
-	s.mu.Unlock()
-	return n, err
+	if s.stalled == forRelease {
+		s.lc.Post(s.resume)
+	}
 }
 
 func (s *session) deliver(parts [][]byte) error {

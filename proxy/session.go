@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
+	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/scatter"
 	"github.com/pgx-dev/pgx-dev/proxy/setting"
 	"github.com/pgx-dev/pgx-dev/wire"
+	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
 
 // A session is one client. See the package's comment for who runs what.
@@ -36,6 +39,9 @@ type session struct {
 	stats    stats
 	through  *through // of a client that replicates
 	admitted bool     // it is counted
+
+	lc       *loop.Conn         // of an evented session; nc is it, or TLS over it
+	detached *pgserver.Detached // the same
 
 	// write is held by who writes to the client.
 	write sync.Mutex
@@ -85,6 +91,16 @@ type session struct {
 	begun           time.Time         // the transaction; zero: there is none
 	doing           string            // the beginning of what was asked for last
 	timedOut        bool
+
+	// Of an evented session.
+	stalled   stall
+	behind    bool       // the client has not taken what the server sent; delivering, too
+	behindOut []byte     // for a server connection that no loop drives, while it is written to
+	departed  bool       // its end has begun
+	got       *pool.Conn // what it has waited for
+	gotErr    error
+	gotRole   route.Role
+	waitFrom  time.Time
 
 	sharded *scatter.Session // of a database on several shards
 	open    bool             // of the client's goroutine: sharded holds server connections
@@ -213,8 +229,22 @@ func (s *session) leave() {
 	s.end(errGoodbye)
 	s.mu.Lock()
 	s.over = true
+	if s.behind {
+		s.behind = false // it takes nothing more
+		if s.server != nil && s.server.Evented() {
+			s.delivering = false
+		}
+		s.delivered.Broadcast()
+	}
 	for s.delivering {
 		s.delivered.Wait()
+	}
+	if s.waiting != nil && s.lc != nil {
+		defer s.waiting(errGoodbye)
+	}
+	if s.got != nil {
+		s.got.Release()
+		s.got = nil
 	}
 	c := s.server
 	s.server = nil

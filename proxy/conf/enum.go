@@ -34,6 +34,21 @@ func (m *PoolerMode) UnmarshalText(text []byte) error {
 	return known(m, text, Transaction, Session, Statement)
 }
 
+// A Transport says how connections are driven.
+type Transport string
+
+// The transports.
+const (
+	TransportAuto      Transport = "auto"
+	TransportEpoll     Transport = "epoll"
+	TransportGoroutine Transport = "goroutine"
+)
+
+// UnmarshalText takes the transport's name.
+func (t *Transport) UnmarshalText(text []byte) error {
+	return known(t, text, TransportAuto, TransportEpoll, TransportGoroutine)
+}
+
 // A Role is what a server does in its database.
 type Role string
 

@@ -9,8 +9,13 @@ type General struct {
 	Host string `toml:"host"`
 	// Port is the port to listen on. Default: 6432.
 	Port uint16 `toml:"port"`
-	// Workers is how many threads forward traffic. Default: 2; 0 means one.
+	// Workers is how many threads forward traffic where transport is epoll, but always one
+	// less than there are processors. Default: 2; 0 means one.
 	Workers int `toml:"workers"`
+	// Transport says how connections are driven: epoll (a few threads for all of them, on
+	// Linux), goroutine (one or two for each), or auto, which is epoll where there is that.
+	// Default: auto.
+	Transport Transport `toml:"transport"`
 
 	// DefaultPoolSize is how many connections a pool opens at most. There is a pool for each
 	// user of each server. Default: 10.
@@ -298,7 +303,7 @@ func defaultGeneral() General {
 		min = time.Minute
 	)
 	return General{
-		Host: "127.0.0.1", Port: 6432, Workers: 2,
+		Host: "127.0.0.1", Port: 6432, Workers: 2, Transport: TransportAuto,
 		DefaultPoolSize: 10, MinPoolSize: 1, PoolerMode: Transaction,
 		HealthcheckInterval: 30 * sec, IdleHealthcheckInterval: 30 * sec, IdleHealthcheckDelay: 5 * sec,
 		HealthcheckTimeout: 5 * sec, BanTimeout: 5 * min,

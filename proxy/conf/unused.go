@@ -6,7 +6,7 @@ import "reflect"
 func unused() map[string][]string {
 	return map[string][]string{
 		"general": {
-			"workers", "shutdown_termination_timeout", "prepared_statements_ttl", "prepared_statements_ttl_jitter", "log_min_duration_parse",
+			"shutdown_termination_timeout", "prepared_statements_ttl", "prepared_statements_ttl_jitter", "log_min_duration_parse",
 			"log_query_sample_length", "query_log", "query_log_stdout", "pub_sub_channel_size", "mirror_queue", "mirror_exposure", "dry_run",
 			"expanded_explain", "system_catalogs", "omnisharded_sticky", "load_schema", "canonicalize_type_information",
 			"sharding_lookup_cache_size", "sharding_lookup_timeout", "resharding_copy_format", "resharding_parallel_copies",

@@ -15,6 +15,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy"
 	"github.com/pgx-dev/pgx-dev/proxy/balance"
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
+	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/shards"
@@ -73,6 +74,10 @@ const maxMembers = 4096
 
 // A Fleet has the pools. It is safe for concurrent use. Close closes all of them.
 type Fleet struct {
+	// Loops drive the server connections of databases with one shard. It is set before the
+	// first use. Nil: each connection has a goroutine.
+	Loops *loop.Group
+
 	log    *slog.Logger
 	wg     sync.WaitGroup
 	lookup func(ctx context.Context, host string) ([]string, error)
@@ -267,6 +272,9 @@ func (m *member) servers(shard int) (plan Plan, out []Server, err error) {
 	}
 	for _, s := range plan.Servers {
 		if s.Shard == shard {
+			if plan.Shards <= 1 {
+				s.Pool.Loops = m.fleet.Loops
+			}
 			out = append(out, s)
 		}
 	}

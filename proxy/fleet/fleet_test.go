@@ -19,6 +19,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy"
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/fleet"
+	"github.com/pgx-dev/pgx-dev/proxy/loop"
 )
 
 // serve serves a configuration on a TCP address.
@@ -30,10 +31,13 @@ func serve(t *testing.T, current *atomic.Pointer[conf.Config]) (f *fleet.Fleet, 
 		t.Fatal(err)
 	}
 	f = fleet.New(source, nil)
+	if f.Loops, err = loop.New(2); err != nil && !errors.Is(err, loop.ErrUnsupported) {
+		t.Fatal(err)
+	}
 	auth := fleet.NewAuth(current.Load, false)
 	auth.Keys, auth.Fleet = keys, f
 	px, err := proxy.New(proxy.Config{
-		Lookup: f.Lookup, Auth: auth,
+		Loops: f.Loops, Lookup: f.Lookup, Auth: auth,
 		ClientLimits: func(c proxy.Client) (int, int) { return fleet.ClientLimits(current.Load(), c) },
 	})
 	if err != nil {
@@ -53,6 +57,9 @@ func serve(t *testing.T, current *atomic.Pointer[conf.Config]) (f *fleet.Fleet, 
 			t.Error(err)
 		}
 		f.Close(ctx)
+		if f.Loops != nil {
+			f.Loops.Close()
+		}
 	})
 	return f, ln.Addr().String()
 }

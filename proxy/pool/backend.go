@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/wire/auth"
 )
 
@@ -117,6 +118,9 @@ type Config struct {
 	ResetQuery string
 	// ResetAlways wants it run after each transaction; see [Pool.ResetsAlways].
 	ResetAlways bool
+
+	// Loops drive the connections that they can. Nil: each has a goroutine.
+	Loops *loop.Group
 }
 
 // A Recovery is what is done with a connection that a client has left in the middle of

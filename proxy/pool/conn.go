@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/proxy/setting"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
@@ -53,8 +54,12 @@ type Conn struct {
 	broken atomic.Bool
 	why    atomic.Pointer[string] // it was closed
 
-	mu   sync.Mutex
-	sink Sink // nil while it is idle in the pool
+	lc   *loop.Conn // of a connection that a loop drives; nc is it, or TLS over it
+	rest []byte     // of the loop: what came and was not consumed
+
+	mu    sync.Mutex
+	sink  Sink // nil while it is idle in the pool
+	ended bool // nothing more comes
 
 	// Of the pool, under its lock.
 	idleSince, checked time.Time
@@ -76,11 +81,16 @@ func (c *Conn) Born() time.Time { return c.born }
 // Net returns the network connection, for deadlines and addresses. Do not read from it.
 func (c *Conn) Net() net.Conn { return c.nc }
 
-// Attach makes s the one who gets what the server sends. The connection must be held.
-func (c *Conn) Attach(s Sink) {
+// Attach makes s the one who gets what the server sends. The connection must be held. It
+// returns false if the connection has ended already, of which s is not told then.
+func (c *Conn) Attach(s Sink) bool {
+	if c.lc != nil {
+		return c.attachEvented(s)
+	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.sink = s
-	c.mu.Unlock()
+	return !c.ended
 }
 
 // Write sends bytes, which must be whole messages in the end. An error breaks the connection.

@@ -20,6 +20,7 @@ type Direct struct {
 	err   error // of the connection; set before gone is closed
 
 	lost  sync.Once
+	inbox inbox  // of a connection that a loop drives, instead of chunk and done
 	bytes []byte // what is left of the chunk
 	used  int
 	open  bool // a chunk is being looked at
@@ -30,7 +31,10 @@ type Direct struct {
 // Close ends that.
 func (c *Conn) Direct() *Direct {
 	d := &Direct{conn: c, chunk: make(chan []byte), done: make(chan int), quit: make(chan struct{}), gone: make(chan struct{})}
-	c.Attach(d)
+	d.inbox.more = make(chan struct{}, 1)
+	if !c.Attach(d) {
+		d.Lost(c, errors.New(c.Why()))
+	}
 	return d
 }
 
@@ -48,7 +52,7 @@ func (d *Direct) Buffered() int {
 	if !d.open {
 		return 0
 	}
-	return len(d.bytes)
+	return len(d.bytes) // what is in the inbox beyond that is like what is in the socket
 }
 
 // Receive returns the next message, which is valid until the next call. A ReadyForQuery and a
@@ -60,11 +64,15 @@ func (d *Direct) Receive(ctx context.Context) (typ wire.Type, body []byte, err e
 		} else if ok {
 			return wire.Type(m[0]), m[wire.HeaderLen:], d.note(wire.Type(m[0]), m[wire.HeaderLen:])
 		}
-		if d.open {
+		if d.conn.lc != nil && d.collect() {
+			continue
+		}
+		if d.open && d.conn.lc == nil {
 			d.open = false
 			d.done <- d.used
 		}
 		select {
+		case <-d.inbox.more:
 		case d.bytes = <-d.chunk:
 			d.open, d.used = true, 0
 		case <-d.gone:
@@ -118,6 +126,10 @@ func (d *Direct) note(typ wire.Type, body []byte) error {
 // Close ends the conversation. If the connection is still in use, with something unread, it is
 // broken by that.
 func (d *Direct) Close() {
+	if d.conn.lc != nil {
+		d.closeEvented()
+		return
+	}
 	if d.open {
 		d.open = false
 		d.done <- d.used
@@ -131,7 +143,11 @@ func (d *Direct) Close() {
 }
 
 // Data gives the conversation what has come and waits until it has been looked at.
-func (d *Direct) Data(_ *Conn, b []byte) (int, error) {
+func (d *Direct) Data(c *Conn, b []byte) (int, error) {
+	if c.lc != nil {
+		d.inbox.put(c, b)
+		return len(b), nil
+	}
 	select {
 	case d.chunk <- b:
 		return <-d.done, nil

@@ -100,6 +100,10 @@ type Stats struct {
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.stats()
+}
+
+func (p *Pool) stats() Stats {
 	s := Stats{
 		Size: p.cfg.Size, Idle: len(p.idle), Active: len(p.all) - len(p.idle), Waiting: p.waiting, Connecting: p.dialing,
 		Paused: p.paused, LastError: p.lastErr,

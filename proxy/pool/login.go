@@ -124,7 +124,7 @@ func (l *login) secure(ctx context.Context) error {
 	default:
 		return wire.Errorf(wire.CodeProtocolViolation, "the server answered the request for TLS with %q", answer[0])
 	}
-	tc := tls.Client(l.nc, l.backend.TLS.client())
+	tc := tls.Client(&socket{l.nc}, l.backend.TLS.client())
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("TLS: %w", err)
 	}

@@ -44,7 +44,8 @@ type Pool struct {
 	used    bool // somebody wanted a connection, so that Min holds
 	drained chan struct{}
 	keeper  *time.Timer
-	lastErr error // of the last attempt to connect, nil after one that succeeded
+	expiry  *time.Timer // of who waits without a goroutine
+	lastErr error       // of the last attempt to connect, nil after one that succeeded
 
 	limits   []*Limit
 	wake     chan struct{} // there may be room for a connection
@@ -202,7 +203,7 @@ func (p *Pool) put(c *Conn) {
 	if w := p.first; w != nil && !p.paused {
 		p.dequeue(w)
 		p.lend(c)
-		w.answer <- result{conn: c}
+		p.tell(w, result{conn: c})
 		return
 	}
 	c.idleSince, c.resting = now, true
@@ -254,7 +255,7 @@ func (p *Pool) open() {
 		p.log.Warn("connect to a server", "error", err)
 		if w := p.first; w != nil {
 			p.dequeue(w)
-			w.answer <- result{err: connectError(p.backend.Name, err)}
+			p.tell(w, result{err: connectError(p.backend.Name, err)})
 		}
 		p.schedule()
 		return
@@ -267,7 +268,7 @@ func (p *Pool) open() {
 	if w := p.first; w != nil && !p.paused {
 		p.dequeue(w)
 		p.lend(c)
-		w.answer <- result{conn: c}
+		p.tell(w, result{conn: c})
 		return
 	}
 	c.idleSince, c.resting = time.Now(), true
@@ -318,7 +319,7 @@ func (p *Pool) connectOnce() (*Conn, error) {
 		}
 		c.expires = now.Add(d)
 	}
-	p.wg.Go(func() { c.read(rest) })
+	p.drive(c, rest)
 	if sql := p.cfg.ConnectQuery; sql != "" {
 		d := c.Direct()
 		_, err := d.Exec(ctx, sql)
@@ -383,7 +384,7 @@ func (p *Pool) Resume() {
 		}
 		p.dequeue(w)
 		p.lend(c)
-		w.answer <- result{conn: c}
+		p.tell(w, result{conn: c})
 	}
 	p.grow(0)
 }
@@ -408,9 +409,12 @@ func (p *Pool) Close(ctx context.Context) {
 		if p.keeper != nil {
 			p.keeper.Stop()
 		}
+		if p.expiry != nil {
+			p.expiry.Stop()
+		}
 		for w := p.first; w != nil; w = p.first {
 			p.dequeue(w)
-			w.answer <- result{err: ErrClosed}
+			p.tell(w, result{err: ErrClosed})
 		}
 		for len(p.idle) > 0 {
 			p.forget(p.idle[len(p.idle)-1], "the pool is closed")

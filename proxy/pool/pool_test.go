@@ -15,6 +15,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/native"
+	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
@@ -39,8 +40,19 @@ func backend(srv engines.Server) *pool.Backend {
 
 func open(t *testing.T, b *pool.Backend, cfg pool.Config) *pool.Pool {
 	t.Helper()
+	var loops *loop.Group
+	if strings.Contains(t.Name(), "/epoll") {
+		var err error
+		if loops, err = loop.New(1); err != nil {
+			t.Fatal(err)
+		}
+		cfg.Loops = loops
+	}
 	p := pool.New(b, cfg, nil)
 	t.Cleanup(func() {
+		if loops != nil {
+			defer loops.Close()
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		p.Close(ctx)
@@ -90,7 +102,19 @@ func code(err error) wire.Code {
 	return ""
 }
 
-func TestPool(t *testing.T) {
+// transports runs a test with connections that goroutines read from, and with such that a loop
+// drives, where there is that.
+func transports(t *testing.T, test func(t *testing.T)) {
+	t.Run("goroutine", test)
+	if g, err := loop.New(1); err == nil {
+		g.Close()
+		t.Run("epoll", test)
+	}
+}
+
+func TestPool(t *testing.T) { transports(t, testPool) }
+
+func testPool(t *testing.T) {
 	srv := start(t, engines.Spec{})
 	b := backend(srv)
 
@@ -390,7 +414,9 @@ func TestPool(t *testing.T) {
 }
 
 // TestLogin logs in by every method the server has.
-func TestLogin(t *testing.T) {
+func TestLogin(t *testing.T) { transports(t, testLogin) }
+
+func testLogin(t *testing.T) {
 	srv := start(t, engines.Spec{TCP: "127.0.0.1:0"})
 	hba := filepath.Join(srv.Info().Dir, "pg_hba.conf")
 	old, err := os.ReadFile(hba)

@@ -20,6 +20,7 @@ func (c *Conn) read(rest []byte) {
 	c.Break(err.Error())
 	c.mu.Lock()
 	s := c.sink
+	c.ended = true
 	c.mu.Unlock()
 	if s != nil {
 		s.Lost(c, err)

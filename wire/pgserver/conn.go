@@ -25,6 +25,7 @@ type conn struct {
 	host     string   // the client's IP address, for limits; "" without one
 	refusal  *wire.Error
 	stranger bool // not authenticated yet; guarded by srv.mu
+	detached bool // it goes on without this
 	tlsState *tls.ConnectionState
 	leaf     *x509.Certificate
 
@@ -382,6 +383,10 @@ func (c *conn) tell(s ConnState) {
 }
 
 func (c *conn) close() {
+	if c.detached {
+		c.srv.forget(c)
+		return
+	}
 	c.unwatch()
 	_ = c.nc.SetDeadline(time.Now().Add(time.Second)) // a TLS goodbye must not hang
 	_ = c.nc.Close()

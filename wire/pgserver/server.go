@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -108,6 +109,7 @@ type Server struct {
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
+	detached  map[*Detached]struct{}
 	perAddr   map[string]int
 	admitted  int // connections that were not refused
 	preAuth   int // those of them that are not authenticated
@@ -262,7 +264,7 @@ func (s *Server) Drain(ctx context.Context) error {
 
 // settle notes that a drain is over. It is called with the lock held.
 func (s *Server) settle() {
-	if !s.draining || len(s.listeners)+len(s.conns) > 0 {
+	if !s.draining || len(s.listeners)+len(s.conns)+len(s.detached) > 0 {
 		return
 	}
 	select {
@@ -300,6 +302,15 @@ func (s *Server) kill() {
 	for c := range s.close() {
 		c.current.Load().cancel(errShutdown)
 		c.raw.Close()
+	}
+	s.mu.Lock()
+	left := make([]io.Closer, 0, len(s.detached))
+	for d := range s.detached {
+		left = append(left, d.nc)
+	}
+	s.mu.Unlock()
+	for _, nc := range left {
+		nc.Close()
 	}
 }
 
@@ -400,15 +411,20 @@ func (s *Server) forget(c *conn) {
 	s.known(c)
 	delete(s.conns, c)
 	s.settle()
-	if c.refusal != nil {
+	if c.refusal != nil || c.detached {
 		return
 	}
+	s.discount(c.host)
+}
+
+// discount takes a connection that was admitted out of the counts.
+func (s *Server) discount(host string) {
 	s.admitted--
-	if c.host == "" {
+	if host == "" {
 		return
 	}
-	if s.perAddr[c.host]--; s.perAddr[c.host] == 0 {
-		delete(s.perAddr, c.host)
+	if s.perAddr[host]--; s.perAddr[host] == 0 {
+		delete(s.perAddr, host)
 	}
 }
 

@@ -1,6 +1,8 @@
 package pgserver
 
 import (
+	"crypto/tls"
+	"io"
 	"net"
 
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -22,6 +24,74 @@ type Takeover struct {
 	Params []wire.Param
 	// Unsent is what has to be written before anything else.
 	Unsent []byte
+
+	conn *conn
+}
+
+// A Detached is a connection that goes on after Server.Takeover has returned.
+type Detached struct {
+	srv  *Server
+	nc   io.Closer
+	host string
+}
+
+// Detach lets the connection go on after Server.Takeover has returned, as nc, which the Server
+// closes when it is closed itself. The Server counts it until Done is called: its limits include
+// it and Shutdown waits for it. Detach may be called once, before Server.Takeover returns.
+func (t *Takeover) Detach(nc io.Closer) *Detached {
+	c := t.conn
+	d := &Detached{srv: c.srv, nc: nc, host: c.host}
+	c.srv.mu.Lock()
+	defer c.srv.mu.Unlock()
+	c.srv.wg.Add(1)
+	if c.srv.detached == nil {
+		c.srv.detached = map[*Detached]struct{}{}
+	}
+	c.srv.detached[d] = struct{}{}
+	c.detached = true
+	return d
+}
+
+// Done says that the connection is closed.
+func (d *Detached) Done() {
+	s := d.srv
+	s.mu.Lock()
+	delete(s.detached, d)
+	s.discount(d.host)
+	s.settle()
+	s.mu.Unlock()
+	s.wg.Done()
+}
+
+// Swap puts another connection in the place of Conn, or of the one under its TLS, where that has
+// read nothing that it has not given. swap gets the one there is and returns what takes its
+// place; if that is nil there is no change.
+func (t *Takeover) Swap(swap func(net.Conn) net.Conn) bool {
+	tc, ok := t.Conn.(*tls.Conn)
+	if !ok {
+		if nc := swap(t.Conn); nc != nil {
+			t.Conn = nc
+			return true
+		}
+		return false
+	}
+	under, ok := tc.NetConn().(*captured)
+	if !ok {
+		return false
+	}
+	inner := under.Conn
+	if p, ok := inner.(*prefixed); ok {
+		if len(p.head) > 0 {
+			return false
+		}
+		inner = p.Conn
+	}
+	nc := swap(inner)
+	if nc == nil {
+		return false
+	}
+	under.Conn, under.leaf = nc, nil
+	return true
 }
 
 // handsOver reports whether a session is handed over.
@@ -34,6 +104,7 @@ func (c *conn) takeover(s *Session) error {
 	t := &Takeover{
 		Session: s, Conn: c.nc, Received: append([]byte(nil), c.r.Detach()...),
 		Params: s.startup.Params, Unsent: append([]byte(nil), c.w.Buffer()...),
+		conn: c,
 	}
 	c.r, c.w = nil, nil // an idle session costs little
 	return c.srv.Takeover(s.ctx, t)

@@ -1,0 +1,421 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy/loop"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/wire"
+	"github.com/pgx-dev/pgx-dev/wire/pgserver"
+)
+
+// An evented session has no goroutine: a loop calls it when its client has sent something, and
+// the loop of its server connection when the server has. It runs the same code as the others.
+// Where they would wait it stalls: the client is not listened to until what it waits for is
+// there, and what it has sent and is not dealt with is dealt with then.
+
+// errStalled says that a message has to wait. It comes again.
+var errStalled = errors.New("the session has stalled")
+
+// A stall is what a client is not listened to for.
+type stall uint8
+
+const (
+	flowing    stall = iota
+	forConn          // a server connection is being got
+	forRelease       // the last one is being given back
+	forServer        // the server has not taken all that it was sent
+	forClient        // the client has not taken all that it was sent
+)
+
+// adopt gives the client's connection to a loop, if that can drive it.
+func (s *session) adopt(t *pgserver.Takeover) {
+	if s.p.cfg.Loops == nil || s.replication() != "" || s.db.Sharded != nil {
+		return
+	}
+	if !t.Swap(func(nc net.Conn) net.Conn {
+		lc, err := s.p.cfg.Loops.Adopt(nc, s)
+		if err != nil {
+			return nil
+		}
+		s.lc = lc
+		return lc
+	}) {
+		return
+	}
+	s.nc = t.Conn
+	s.detached = t.Detach(s.lc)
+	s.departed = true // until it begins, whoever logs it in cares for its end
+	s.ctx, s.end = s.p.ctx, func(error) {}
+}
+
+// begin has the loop listen to the client from now on.
+func (s *session) begin(received []byte) {
+	s.in = bytes.Clone(received)
+	s.mu.Lock()
+	s.departed = false
+	s.mu.Unlock()
+	s.lc.Post(func() {
+		if s.lc.Dead() {
+			s.finish(net.ErrClosed)
+			return
+		}
+		s.resume()
+	})
+}
+
+// Prompt implements pool.Prompt.
+func (s *session) Prompt() bool { return s.lc != nil }
+
+// encrypted reports whether there may be bytes that the loop knows nothing of.
+func (s *session) encrypted() bool {
+	_, ok := s.nc.(*tls.Conn)
+	return ok
+}
+
+// minSpace is how much room there is for what is read.
+const minSpace = 16 << 10
+
+// Readable implements loop.Handler.
+func (s *session) Readable(lc *loop.Conn, buf []byte) {
+	for {
+		s.mu.Lock()
+		stalled := s.stalled != flowing || s.over
+		s.mu.Unlock()
+		if stalled {
+			lc.Pause()
+			return
+		}
+		b, had, own := buf, copy(buf, s.in), false
+		if len(s.in)+minSpace > len(buf) {
+			// A message that is wanted whole: no more is believed than has come.
+			s.in = slices.Grow(s.in, max(len(s.in), len(buf)))
+			b, had, own = s.in[:cap(s.in)], len(s.in), true
+		}
+		n, err := s.nc.Read(b[had:])
+		if n > 0 {
+			s.stats.received.Add(int64(n))
+			s.advance(b[:had+n], own)
+		}
+		switch {
+		case errors.Is(err, loop.ErrAgain):
+			return
+		case err != nil:
+			s.finish(err)
+			return
+		case !s.encrypted():
+			return // the loop says when there is more
+		}
+	}
+}
+
+// advance deals with what the client has sent; own says that b is s.in, and longer.
+func (s *session) advance(b []byte, own bool) {
+	n, err := s.clientBytes(b)
+	switch {
+	case n == len(b):
+		s.in = nil // an idle client costs little
+	case n == 0 && own:
+		s.in = b
+	default:
+		s.in = append(s.in[:0], b[n:]...)
+	}
+	if err != nil && !errors.Is(err, errStalled) {
+		s.finish(err)
+	}
+}
+
+// resume goes on after a stall. The client's loop calls it.
+func (s *session) resume() {
+	s.mu.Lock()
+	s.stalled = flowing
+	over := s.over
+	s.mu.Unlock()
+	if over {
+		return
+	}
+	if len(s.in) > 0 {
+		s.advance(s.in, true)
+	}
+	s.mu.Lock()
+	stalled := s.stalled != flowing
+	s.mu.Unlock()
+	if !stalled {
+		s.lc.Resume()
+		if s.encrypted() {
+			s.lc.Again() // TLS may have read more than it has given
+		}
+	}
+}
+
+// Drained implements loop.Handler: the client has taken everything.
+func (s *session) Drained(*loop.Conn) {
+	s.mu.Lock()
+	waiting := s.stalled == forClient
+	if s.behind {
+		s.behind = false
+		if c := s.server; c != nil && c.Evented() {
+			s.settle(c, nil)
+			if s.server == c {
+				c.Resume()
+			}
+		}
+		s.delivered.Broadcast()
+	}
+	s.mu.Unlock()
+	if waiting {
+		s.resume()
+	}
+}
+
+// Taken implements pool.Prompt: the server has taken everything.
+func (s *session) Taken(c *pool.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.server == c && s.stalled == forServer && !s.writing {
+		s.lc.Post(s.resume)
+	}
+}
+
+// Closed implements loop.Handler.
+func (s *session) Closed(*loop.Conn) { s.finish(net.ErrClosed) }
+
+// finish ends the session.
+func (s *session) finish(err error) {
+	s.mu.Lock()
+	departed := s.departed
+	s.departed = true
+	s.mu.Unlock()
+	if departed {
+		return
+	}
+	s.lc.Pause()
+	s.p.background(func() {
+		if err := s.depart(err); err != nil {
+			s.p.log.Info("connection ended", "remote", s.client.Addr, "error", err)
+		}
+	})
+}
+
+// slow reports, after something was sent to the client, whether it has to take that before the
+// server may go on. The lock is held.
+func (s *session) slow(c *pool.Conn) bool {
+	if s.lc == nil || s.lc.Pending() == 0 || s.over {
+		return false
+	}
+	s.behind = true
+	if c.Evented() {
+		c.Pause()
+		return true
+	}
+	for s.behind && !s.over {
+		s.delivered.Wait()
+	}
+	s.behind = false
+	return false
+}
+
+// flushEvented is flush for an evented session: what the server does not take at once stalls
+// the client.
+func (s *session) flushEvented(c *pool.Conn, out []byte) {
+	if c.Evented() {
+		_, _ = c.Write(out)
+		if c.Pending() > 0 {
+			s.stalled = forServer
+		}
+		return
+	}
+	if s.stalled = forServer; s.writing {
+		s.behindOut = append(s.behindOut, out...)
+		return
+	}
+	s.writing = true
+	b := bytes.Clone(out)
+	s.p.background(func() {
+		for len(b) > 0 {
+			_, _ = c.Write(b)
+			s.mu.Lock()
+			b, s.behindOut = s.behindOut, nil
+			if len(b) == 0 {
+				s.writing = false
+				if s.server == c && s.mayRelease() {
+					s.release()
+				}
+				s.lc.Post(s.resume)
+			}
+			s.mu.Unlock()
+		}
+	})
+}
+
+// attachEvented is the part of attach that may take time.
+func (s *session) attachEvented(role route.Role) error {
+	for {
+		c, err := s.got, s.gotErr
+		s.got, s.gotErr = nil, nil
+		if err != nil {
+			return err
+		}
+		if c != nil && s.gotRole != role {
+			c.Release()
+			c = nil
+		}
+		if c == nil {
+			c = s.quick(role)
+		}
+		if c == nil {
+			return s.order(role)
+		}
+		if c.Attach(s) {
+			s.server = c
+			s.stats.transactions.Add(1)
+			return nil
+		}
+		c.Release()
+	}
+}
+
+// order asks for a connection. The session stalls until there is one.
+func (s *session) order(role route.Role) error {
+	s.stalled, s.waitFrom = forConn, time.Now()
+	if r, ok := s.db.Servers.(ready); ok {
+		if p := r.Ready(role); p != nil {
+			w := p.Ask(func(c *pool.Conn, err error) {
+				s.lc.Post(func() { s.granted(p, role, c, err) })
+			})
+			s.waiting = w.GiveUp
+			s.noticeLater()
+			return errStalled
+		}
+	}
+	s.fetch(nil, role, nil, nil)
+	return errStalled
+}
+
+// noticeLater tells the client that it waits, if it does so for WaitNotify. The lock is held.
+func (s *session) noticeLater() {
+	if s.p.cfg.WaitNotify <= 0 {
+		return
+	}
+	from := s.waitFrom
+	time.AfterFunc(s.p.cfg.WaitNotify, func() {
+		s.lc.Post(func() {
+			s.mu.Lock()
+			waits := s.waiting != nil && s.waitFrom.Equal(from) && !s.over
+			s.mu.Unlock()
+			if b, err := waitNotice(s.client.Database); waits && err == nil {
+				_ = s.toClient(b) // only the loop ends this wait
+			}
+		})
+	})
+}
+
+// granted takes what a pool has answered.
+func (s *session) granted(p *pool.Pool, role route.Role, c *pool.Conn, err error) {
+	s.mu.Lock()
+	s.waiting = nil
+	switch {
+	case s.over || err != nil && (errors.Is(err, errCancelled) || errors.Is(err, errGoodbye)):
+		s.hand(role, c, err)
+	case err != nil:
+		s.fetch(p, role, nil, err)
+		s.mu.Unlock()
+		return
+	case !s.fits(c):
+		s.fetch(p, role, c, nil)
+		s.mu.Unlock()
+		return
+	default:
+		s.hand(role, c, nil)
+	}
+	over := s.over
+	s.mu.Unlock()
+	if !over {
+		s.resume()
+	}
+}
+
+// hand keeps what was asked for until attach takes it. The lock is held.
+func (s *session) hand(role route.Role, c *pool.Conn, err error) {
+	s.stats.wait.Add(int64(time.Since(s.waitFrom)))
+	if s.over {
+		if c != nil {
+			c.Release()
+		}
+		return
+	}
+	if err != nil {
+		err = s.unserved(err)
+	}
+	s.got, s.gotRole, s.gotErr = c, role, err
+}
+
+// fetch gets a connection where that may take time, or has the server make one that there is as
+// the client wants it. err is what became of the first attempt at the pool p. The lock is held.
+func (s *session) fetch(p *pool.Pool, role route.Role, c *pool.Conn, err error) {
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	s.waiting = cancel
+	s.p.background(func() {
+		if c == nil {
+			notified := s.notifying()
+			c, err = s.checkoutAfter(ctx, role, p, err)
+			notified()
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err == nil {
+			if err = s.adapt(c, false); err != nil {
+				c = nil
+			}
+		}
+		s.waiting = nil
+		cancel(nil)
+		s.hand(role, c, err)
+		s.lc.Post(s.resume)
+	})
+}
+
+// restartLater is restart where nobody can wait for it.
+func (s *session) restartLater(c *pool.Conn) error {
+	s.stalled = forConn
+	s.p.background(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err := s.restart(c); err != nil {
+			s.lc.Post(func() { s.finish(err) })
+			return
+		}
+		s.lc.Post(s.resume)
+	})
+	return errStalled
+}
+
+// depart ends what is left of a session whose client goes.
+func (s *session) depart(err error) error {
+	if s.id != 0 {
+		s.p.remove(s)
+	}
+	s.p.dismiss(s)
+	if e, ok := errors.AsType[*wire.Error](err); ok && !s.isOver() {
+		s.goodbye(e)
+	}
+	s.leave()
+	if s.p.cfg.LogDisconnections {
+		s.log().Info("client disconnected", "queries", s.stats.queries.Load(), "transactions", s.stats.transactions.Load(), "after", time.Since(s.since), "reason", err)
+	}
+	if s.detached != nil {
+		s.detached.Done()
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, errGoodbye) {
+		return nil
+	}
+	return err
+}

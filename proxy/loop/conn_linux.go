@@ -1,0 +1,335 @@
+package loop
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// A Conn is a connection that a loop drives. It is a net.Conn that never waits: see Read and
+// Write; deadlines mean nothing to it. It is safe for concurrent use.
+type Conn struct {
+	loop       *Loop
+	h          Handler
+	remote     net.Addr
+	slot       uint32
+	generation uint32
+
+	// turn is held by who handles the connection.
+	turn sync.Mutex
+
+	mu     sync.Mutex
+	fd     int32 // -1: closed
+	armed  uint8 // what epoll looks for
+	paused bool
+	back   []byte // written, and not taken yet
+}
+
+// What epoll looks for.
+const (
+	in uint8 = 1 << iota
+	out
+)
+
+// Adopt takes a TCP or Unix connection over: nc is closed, and its descriptor lives on in the
+// Conn. Nothing is read before Resume. If there is an error nc is as it was.
+func (g *Group) Adopt(nc net.Conn, h Handler) (*Conn, error) {
+	var raw syscall.RawConn
+	var err error
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		raw, err = nc.SyscallConn()
+	case *net.UnixConn:
+		raw, err = nc.SyscallConn()
+	default:
+		return nil, ErrUnsupported
+	}
+	if err != nil {
+		return nil, err
+	}
+	fd, dupErr := -1, error(nil)
+	if err := raw.Control(func(old uintptr) {
+		n, _, errno := syscall.Syscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 0)
+		if errno != 0 {
+			dupErr = os.NewSyscallError("fcntl", errno)
+			return
+		}
+		fd = int(n)
+	}); err != nil {
+		return nil, err
+	}
+	if dupErr != nil {
+		return nil, dupErr
+	}
+	c := &Conn{loop: g.pick(), h: h, remote: nc.RemoteAddr(), fd: int32(fd), paused: true}
+	if !c.loop.enter(c) {
+		_ = syscall.Close(fd)
+		return nil, net.ErrClosed
+	}
+	_ = nc.Close() // the runtime's poller lets go of it
+	return c, nil
+}
+
+// Post has the connection's loop call f soon.
+func (c *Conn) Post(f func()) { c.loop.Post(f) }
+
+// Again has Readable called soon, though nothing may have come.
+func (c *Conn) Again() {
+	c.loop.Post(func() { c.happened(syscall.EPOLLIN, c.loop.buf[:]) })
+}
+
+// Dead reports that the connection is closed.
+func (c *Conn) Dead() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fd < 0
+}
+
+// Paused reports that Readable is not called.
+func (c *Conn) Paused() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.paused
+}
+
+// Do calls f while no handler of the connection runs. Handlers must not call it.
+func (c *Conn) Do(f func()) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	f()
+}
+
+// happened deals with an event.
+func (c *Conn) happened(events uint32, buf []byte) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	if events&(syscall.EPOLLOUT|syscall.EPOLLERR|syscall.EPOLLHUP) != 0 {
+		c.mu.Lock()
+		had := len(c.back) > 0
+		err := c.push()
+		drained := had && len(c.back) == 0 && err == nil && c.fd >= 0
+		c.arm()
+		c.mu.Unlock()
+		switch {
+		case err != nil:
+			_ = c.Close()
+			return
+		case drained:
+			c.h.Drained(c)
+		}
+	}
+	if events&^syscall.EPOLLOUT == 0 {
+		return
+	}
+	c.mu.Lock()
+	if c.paused || c.fd < 0 {
+		c.disarm()
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	c.h.Readable(c, buf)
+}
+
+// Read reads what has come, or returns ErrAgain.
+func (c *Conn) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return 0, net.ErrClosed
+	}
+	for {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		switch {
+		case errno == 0 && n == 0:
+			return 0, io.EOF
+		case errno == 0:
+			return int(n), nil
+		case errno == syscall.EAGAIN:
+			return 0, ErrAgain
+		case errno != syscall.EINTR:
+			return 0, os.NewSyscallError("read", errno)
+		}
+	}
+}
+
+// Write sends b. It does not wait: what the peer does not take at once is copied and sent later,
+// which Pending tells of. An error means that the connection is closed, or should be.
+func (c *Conn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return 0, net.ErrClosed
+	}
+	n := 0
+	if len(c.back) == 0 {
+		var err error
+		if n, err = c.send(b); err != nil {
+			return n, err
+		}
+	}
+	if n < len(b) {
+		c.back = append(c.back, b[n:]...)
+		c.arm()
+	}
+	return len(b), nil
+}
+
+// Pending returns how many bytes the peer has not taken yet. If there are any, Drained follows,
+// or Closed.
+func (c *Conn) Pending() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.back)
+}
+
+// send writes what the peer takes.
+func (c *Conn) send(b []byte) (n int, err error) {
+	for n < len(b) {
+		k, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(c.fd), uintptr(unsafe.Pointer(&b[n])), uintptr(len(b)-n))
+		switch errno {
+		case 0:
+			n += int(k)
+		case syscall.EAGAIN:
+			return n, nil
+		case syscall.EINTR:
+		default:
+			return n, os.NewSyscallError("write", errno)
+		}
+	}
+	return n, nil
+}
+
+// push sends what is left.
+func (c *Conn) push() error {
+	if c.fd < 0 || len(c.back) == 0 {
+		return nil
+	}
+	n, err := c.send(c.back)
+	if err != nil {
+		return err
+	}
+	if n == len(c.back) {
+		c.back = nil // an idle connection costs little
+		return nil
+	}
+	c.back = c.back[:copy(c.back, c.back[n:])]
+	return nil
+}
+
+// Pause keeps Readable from being called.
+func (c *Conn) Pause() {
+	c.mu.Lock()
+	c.paused = true // epoll is told when something comes all the same, which is seldom
+	c.mu.Unlock()
+}
+
+// Resume ends Pause.
+func (c *Conn) Resume() {
+	c.mu.Lock()
+	c.paused = false
+	c.arm()
+	c.mu.Unlock()
+}
+
+// arm has epoll look for what is wanted. What it looks for beyond that may stay.
+func (c *Conn) arm() {
+	if c.fd < 0 {
+		return
+	}
+	want := c.armed & in
+	if !c.paused {
+		want |= in
+	}
+	if len(c.back) > 0 {
+		want |= out
+	}
+	c.look(want)
+}
+
+// disarm has it look for nothing that nobody waits for: an end of the connection, too, would be
+// told again and again.
+func (c *Conn) disarm() {
+	if c.fd < 0 {
+		return
+	}
+	want := uint8(0)
+	if len(c.back) > 0 {
+		want = out
+	}
+	c.look(want)
+}
+
+func (c *Conn) look(want uint8) {
+	if want == c.armed {
+		return
+	}
+	op := syscall.EPOLL_CTL_MOD
+	switch {
+	case c.armed == 0:
+		op = syscall.EPOLL_CTL_ADD
+	case want == 0:
+		op = syscall.EPOLL_CTL_DEL
+	}
+	e := syscall.EpollEvent{Fd: int32(c.slot), Pad: int32(c.generation)}
+	if want&in != 0 {
+		e.Events |= syscall.EPOLLIN
+	}
+	if want&out != 0 {
+		e.Events |= syscall.EPOLLOUT
+	}
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(c.loop.epoll), uintptr(op), uintptr(c.fd), uintptr(unsafe.Pointer(&e)), 0, 0)
+	if errno == 0 {
+		c.armed = want
+	} else {
+		// Out of memory or watches: nobody would ever hear of it again.
+		c.loop.Post(func() { _ = c.Close() })
+	}
+}
+
+// Close closes the connection; what was not taken yet is lost. Any goroutine may call it.
+func (c *Conn) Close() error {
+	if !c.shut() {
+		return net.ErrClosed
+	}
+	c.loop.leave(c)
+	c.loop.Post(func() {
+		c.turn.Lock()
+		defer c.turn.Unlock()
+		c.h.Closed(c)
+	})
+	return nil
+}
+
+func (c *Conn) shut() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return false
+	}
+	_ = syscall.Close(int(c.fd)) // epoll forgets it
+	c.fd, c.armed, c.back = -1, 0, nil
+	return true
+}
+
+// RemoteAddr returns the address of the other end.
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+
+// LocalAddr returns what kind of address this end has, which is all that anybody asks for.
+func (c *Conn) LocalAddr() net.Addr { return c.remote }
+
+// SetDeadline does nothing: nothing waits.
+func (c *Conn) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing.
+func (c *Conn) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing.
+func (c *Conn) SetWriteDeadline(time.Time) error { return nil }

@@ -1,0 +1,241 @@
+package loop
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+)
+
+// A Group is some loops. It is safe for concurrent use.
+type Group struct {
+	loops []*Loop
+	next  atomic.Uint32
+	wg    sync.WaitGroup
+	once  sync.Once
+}
+
+// New starts n loops; n below 1 means one for every four processors, and at least one.
+func New(n int) (*Group, error) {
+	if n < 1 {
+		n = max(1, runtime.GOMAXPROCS(0)/4)
+	}
+	g := &Group{}
+	for range n {
+		l, err := newLoop()
+		if err != nil {
+			g.Close()
+			return nil, err
+		}
+		g.loops = append(g.loops, l)
+		g.wg.Go(l.run)
+	}
+	return g, nil
+}
+
+// Close ends the loops and returns when they have ended. Connections that are still there are
+// closed, and their handlers told. A second call does nothing.
+func (g *Group) Close() {
+	g.once.Do(func() {
+		for _, l := range g.loops {
+			l.mu.Lock()
+			l.closing = true
+			l.mu.Unlock()
+			l.wake()
+		}
+		g.wg.Wait()
+	})
+}
+
+// pick returns the loops in turn.
+func (g *Group) pick() *Loop { return g.loops[int(g.next.Add(1))%len(g.loops)] }
+
+// A Loop is one thread and the connections that it drives.
+type Loop struct {
+	epoll, event int // descriptors
+	asleep       atomic.Bool
+	buf          [bufferSize]byte
+	running      []func()
+
+	mu      sync.Mutex
+	closing bool
+	slots   []*Conn // by what epoll returns
+	free    []uint32
+	last    uint32 // generation
+	queue   []func()
+}
+
+const wakeSlot = -1
+
+func newLoop() (*Loop, error) {
+	ep, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("loop: epoll_create1: %w", err)
+	}
+	// EFD_CLOEXEC and EFD_NONBLOCK are O_CLOEXEC and O_NONBLOCK.
+	fd, _, errno := syscall.RawSyscall(syscall.SYS_EVENTFD2, 0, syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+	if errno != 0 {
+		_ = syscall.Close(ep)
+		return nil, fmt.Errorf("loop: eventfd2: %w", errno)
+	}
+	l := &Loop{epoll: ep, event: int(fd)}
+	if err := syscall.EpollCtl(ep, syscall.EPOLL_CTL_ADD, l.event, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: wakeSlot}); err != nil {
+		_ = syscall.Close(ep)
+		_ = syscall.Close(l.event)
+		return nil, fmt.Errorf("loop: epoll_ctl: %w", err)
+	}
+	return l, nil
+}
+
+// Post has the loop call f soon. It never waits. After Close nothing is called.
+func (l *Loop) Post(f func()) {
+	l.mu.Lock()
+	l.queue = append(l.queue, f)
+	l.mu.Unlock()
+	if l.asleep.Load() {
+		l.wake()
+	}
+}
+
+func (l *Loop) wake() {
+	one := uint64(1)
+	_, _, _ = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(l.event), uintptr(unsafe.Pointer(&one)), 8)
+}
+
+// run is the loop's thread.
+func (l *Loop) run() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer l.end()
+	events := make([]syscall.EpollEvent, 256)
+	for {
+		if !l.tasks() {
+			return
+		}
+		for _, e := range events[:l.wait(events)] {
+			if e.Fd == wakeSlot {
+				var n uint64
+				_, _, _ = syscall.RawSyscall(syscall.SYS_READ, uintptr(l.event), uintptr(unsafe.Pointer(&n)), 8)
+				continue
+			}
+			l.mu.Lock()
+			c := l.slots[e.Fd]
+			l.mu.Unlock()
+			if c != nil && c.generation == uint32(e.Pad) { // else it was closed meanwhile
+				c.happened(e.Events, l.buf[:])
+			}
+		}
+	}
+}
+
+// tasks does what was posted, and reports whether the loop goes on.
+func (l *Loop) tasks() bool {
+	l.mu.Lock()
+	if l.closing {
+		l.mu.Unlock()
+		return false
+	}
+	l.running, l.queue = l.queue, l.running[:0]
+	l.mu.Unlock()
+	for i, f := range l.running {
+		f()
+		l.running[i] = nil
+	}
+	return true
+}
+
+// end closes what is left, and does what was posted.
+func (l *Loop) end() {
+	l.mu.Lock()
+	left := slices.Clone(l.slots)
+	l.mu.Unlock()
+	for _, c := range left {
+		if c != nil {
+			_ = c.Close()
+		}
+	}
+	for {
+		l.mu.Lock()
+		queue := l.queue
+		l.queue = nil
+		l.mu.Unlock()
+		if len(queue) == 0 {
+			break
+		}
+		for _, f := range queue {
+			f()
+		}
+	}
+	_ = syscall.Close(l.epoll)
+	_ = syscall.Close(l.event)
+}
+
+// spin is for how many milliseconds the loop waits without giving up its processor.
+const spin = 5
+
+// wait returns how many events there are, at least one unless something was posted or a signal
+// came.
+func (l *Loop) wait(events []syscall.EpollEvent) int {
+	l.asleep.Store(true)
+	defer l.asleep.Store(false)
+	l.mu.Lock()
+	due := len(l.queue) > 0 || l.closing
+	l.mu.Unlock()
+	if due {
+		return l.poll(events, 0, true)
+	}
+	// Alone on the only processor the loop must not hold it.
+	if runtime.GOMAXPROCS(0) > 1 {
+		if n := l.poll(events, spin, true); n != 0 {
+			return max(n, 0)
+		}
+	}
+	return max(0, l.poll(events, -1, false))
+}
+
+// poll is epoll_pwait. It returns -1 after a signal.
+func (l *Loop) poll(events []syscall.EpollEvent, ms int, raw bool) int {
+	var n uintptr
+	var errno syscall.Errno
+	p := unsafe.Pointer(&events[0])
+	if raw {
+		n, _, errno = syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(l.epoll), uintptr(p), uintptr(len(events)), uintptr(ms), 0, 0)
+	} else {
+		n, _, errno = syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(l.epoll), uintptr(p), uintptr(len(events)), uintptr(ms), 0, 0)
+	}
+	if errno != 0 {
+		return -1
+	}
+	return int(n)
+}
+
+// enter gives a connection a slot.
+func (l *Loop) enter(c *Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing {
+		return false
+	}
+	l.last++
+	c.generation = l.last
+	if n := len(l.free); n > 0 {
+		c.slot = l.free[n-1]
+		l.free = l.free[:n-1]
+		l.slots[c.slot] = c
+		return true
+	}
+	c.slot = uint32(len(l.slots))
+	l.slots = append(l.slots, c)
+	return true
+}
+
+// leave takes the slot back.
+func (l *Loop) leave(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.slots[c.slot] = nil
+	l.free = append(l.free, c.slot)
+}
