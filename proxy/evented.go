@@ -180,9 +180,13 @@ func (s *session) Drained(*loop.Conn) {
 func (s *session) Taken(c *pool.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.server == c && s.stalled == forServer && !s.writing {
-		s.lc.Post(s.resume)
+	if s.server != c || s.stalled != forServer {
+		return
 	}
+	if s.writing = false; s.mayRelease() {
+		s.release() // the server has answered without having read everything
+	}
+	s.lc.Post(s.resume)
 }
 
 // Closed implements loop.Handler.
@@ -229,7 +233,7 @@ func (s *session) flushEvented(c *pool.Conn, out []byte) {
 	if c.Evented() {
 		_, _ = c.Write(out)
 		if c.Pending() > 0 {
-			s.stalled = forServer
+			s.stalled, s.writing = forServer, true
 		}
 		return
 	}
