@@ -224,7 +224,9 @@ const (
 // standIn does what the environment asks of the test binary, and reports whether it did.
 func standIn() bool {
 	var err error
-	switch path, dir := os.Getenv(serveEnv), os.Getenv(startEnv); {
+	switch path, dir, name := os.Getenv(serveEnv), os.Getenv(startEnv), os.Getenv(busyEnv); {
+	case name != "":
+		err = busyProcess(name)
 	case path != "":
 		err = serveUntilEOF(path)
 	case dir != "":

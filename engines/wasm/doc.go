@@ -10,6 +10,12 @@
 // milliseconds; [Server.Freeze] and [Engine.Thaw] do so by way of a directory. [DB.DumpSQL]
 // writes SQL, by pg_dump compiled to WebAssembly.
 //
+// Go cannot interrupt a guest, but guests come to Go by themselves: where PostgreSQL looks
+// for interrupts they do so about every half millisecond. So long statements neither hold up
+// the garbage collector nor, on every processor at once, the rest of the process. What does
+// not look for interrupts holds them up while it lasts: the digest of a very large value, for
+// instance, or the sorting of a large array.
+//
 // What a session has stays PostgreSQL's own while its client waits: its statements, channels
 // and sequences are put away as the pointers that they hang on, and its parameters are set
 // anew. So nothing is prepared again, and no SQL is read here. Who must give a session to

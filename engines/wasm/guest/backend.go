@@ -158,7 +158,10 @@ func (in *Instance) Symbols() *Symbols { return &in.rt.symbols }
 
 // Step lets the backend take one message from its client and carry it out. An error of
 // SQL is no error of Step.
-func (in *Instance) Step() error { return in.guarded("PostgresMainLoopOnce") }
+func (in *Instance) Step() error {
+	in.polls.restart()
+	return in.guarded("PostgresMainLoopOnce")
+}
 
 // Settle sends ReadyForQuery, and with it all output, if it is due.
 func (in *Instance) Settle() error { return in.guarded("PostgresSendReadyForQueryIfNecessary") }

@@ -233,6 +233,7 @@ func (l *linking) instantiate() error {
 		return fmt.Errorf("instantiate it: %w", err)
 	}
 	in.mods = append(in.mods, side)
+	in.polls.add(side)
 	if code := l.elemModule(); code != nil {
 		if _, err := in.link(withModules(in.ctx, map[string]api.Module{"pg": in.main, "side": side, "bases": bases}), code); err != nil {
 			return fmt.Errorf("fill the function table: %w", err)

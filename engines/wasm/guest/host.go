@@ -111,6 +111,7 @@ func instanceCalls(name string) (func(in *Instance, s []uint64), bool) {
 		return func(*Instance, []uint64) { panic(&emscripten.Exit{Code: exitAlive}) }, true
 	case hookImport:
 		return func(in *Instance, _ []uint64) {
+			in.polls.polled()
 			if in.OnInterrupts != nil {
 				in.OnInterrupts()
 			}

@@ -32,7 +32,7 @@ type Instance struct {
 	Read  func(b []byte) int
 	Write func(b []byte)
 	// OnInterrupts is called when PostgreSQL looks for interrupts and InterruptPending is
-	// set, before it looks at its own flags.
+	// set, and now and then when it is not, before it looks at its own flags.
 	OnInterrupts func()
 
 	system func(cmd string) int32
@@ -53,6 +53,8 @@ type Instance struct {
 	libs     []*library
 	image    *imageFile        // what the memory was restored from
 	slots    map[string]uint32 // of functions of main that got a slot for a side module
+
+	polls poller
 
 	threw, threwValue uint32
 	latch             uint32 // address of MyLatch
@@ -109,6 +111,7 @@ func (rt *Runtime) newInstance(ctx context.Context, fs *guestfs.FS, env []string
 		sp, in.table = envMod.ExportedGlobal("__stack_pointer"), envMod
 	}
 	in.sp = sp.(api.MutableGlobal)
+	in.polls.add(in.main)
 	in.latch = in.Addr("MyLatch")
 	in.threw, in.threwValue = in.Addr("__THREW__"), in.Addr("__threwValue")
 	return in, in.installCallbacks()

@@ -53,11 +53,30 @@ func (rt *Runtime) Compiled(file string) bool {
 	if err != nil {
 		return false
 	}
-	key := sha256.Sum256(code)
 	rt.mu.Lock()
-	ready := rt.side[key] != nil
+	ready := rt.side[sha256.Sum256(code)] != nil
 	rt.mu.Unlock()
-	return ready || rt.marked(key)
+	if ready || rt.marks == "" {
+		return ready
+	}
+	_, hooked, err := prepare(code)
+	return err == nil && rt.marked(sha256.Sum256(hooked))
+}
+
+// prepare reads a side module, and returns with it the code that is run in its place.
+func prepare(code []byte) (*wasmbin.Module, []byte, error) {
+	mod, err := wasmbin.Decode(code)
+	if err != nil {
+		return nil, nil, err
+	}
+	hooked, err := pollSide(mod)
+	if err != nil {
+		return nil, nil, err
+	}
+	if hooked == nil {
+		hooked = code
+	}
+	return mod, hooked, nil
 }
 
 // versionDir returns the directory below the compile cache that wazero uses. It is named
@@ -108,16 +127,17 @@ func (rt *Runtime) sideModule(ctx context.Context, code []byte, patient bool) (*
 	if side != nil {
 		return side, nil
 	}
-	if !patient && len(code) >= largeModule && !rt.marked(key) {
-		return nil, fmt.Errorf("%w: run «pgx-dev runtime install», or name the extension when the server is started", ErrNotCompiled)
-	}
-	mod, err := wasmbin.Decode(code)
+	mod, hooked, err := prepare(code)
 	if err != nil {
 		return nil, err
 	}
+	mark := sha256.Sum256(hooked)
+	if !patient && len(code) >= largeModule && !rt.marked(mark) {
+		return nil, fmt.Errorf("%w: run «pgx-dev runtime install», or name the extension when the server is started", ErrNotCompiled)
+	}
 	// Not under the lock: other instances go on meanwhile. Two that compile the same do it
 	// twice, and the later result is dropped.
-	compiled, err := rt.wz.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), code)
+	compiled, err := rt.wz.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), hooked)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +152,7 @@ func (rt *Runtime) sideModule(ctx context.Context, code []byte, patient bool) (*
 	}
 	rt.side[key] = side
 	if rt.marks != "" {
-		if err := os.WriteFile(rt.mark(key), nil, 0o600); err != nil {
+		if err := os.WriteFile(rt.mark(mark), nil, 0o600); err != nil {
 			return nil, err
 		}
 	}

@@ -73,7 +73,7 @@ func Load(ctx context.Context, dir, cacheDir string) (rt *Runtime, err error) {
 		return nil, fmt.Errorf("pglite.wasm is not the build that this program knows: %w", err)
 	}
 	if pg, err = hookInterrupts(rt.pg); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("pglite.wasm is not the build that this program knows: %w", err)
 	}
 	if cacheDir == "" {
 		rt.cache = wazero.NewCompilationCache()
@@ -145,29 +145,6 @@ func (rt *Runtime) compiled(ctx context.Context, code []byte) (wazero.CompiledMo
 	}
 	return c, err
 }
-
-// hookInterrupts makes ProcessInterrupts call the host first, through an import that does
-// nothing else. So signal handlers run where PostgreSQL looks for interrupts, even in a
-// loop that calls nothing of the host.
-func hookInterrupts(pg *wasmbin.Module) ([]byte, error) {
-	target, ok := pg.Export("ProcessInterrupts", wasmbin.KindFunc)
-	if !ok {
-		return nil, errors.New("pglite.wasm does not export ProcessInterrupts")
-	}
-	index := uint32(0)
-	for _, im := range pg.Imports {
-		if im.Kind != wasmbin.KindFunc {
-			continue
-		}
-		if im.Name == hookImport {
-			return pg.PrependCall(target.Index, index)
-		}
-		index++
-	}
-	return nil, fmt.Errorf("pglite.wasm does not import %s", hookImport)
-}
-
-const hookImport = "_emscripten_runtime_keepalive_clear"
 
 // instanceKey finds the instance in the context of a host call.
 type instanceKey struct{}

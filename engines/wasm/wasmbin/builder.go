@@ -100,7 +100,7 @@ func (w *Builder) ForwardSlot(f FuncType, slot uint32) uint32 {
 // ForwardBased is ForwardSlot for the slot that lies offset behind the value of the global
 // base.
 func (w *Builder) ForwardBased(f FuncType, base, offset uint32) uint32 {
-	return w.Func(f, cat(arguments(f), []byte{opGlobalGet}, leb(base), []byte{OpI32Const}, sleb(int64(offset)), []byte{0x6a, 0x11}, leb(w.Type(f)), []byte{0}))
+	return w.Func(f, cat(arguments(f), []byte{OpGlobalGet}, leb(base), []byte{OpI32Const}, sleb(int64(offset)), []byte{0x6a, 0x11}, leb(w.Type(f)), []byte{0}))
 }
 
 // TableGrow defines a function (i32) -> i32 that grows table 0 by its argument and
@@ -122,7 +122,7 @@ func (w *Builder) Elements(offset uint32, funcs []uint32) {
 
 // ElementsAt is Elements with the value of the imported global base as the offset.
 func (w *Builder) ElementsAt(base uint32, funcs []uint32) {
-	b := cat([]byte{0, opGlobalGet}, leb(base), []byte{OpEnd}, leb(uint32(len(funcs))))
+	b := cat([]byte{0, OpGlobalGet}, leb(base), []byte{OpEnd}, leb(uint32(len(funcs))))
 	for _, f := range funcs {
 		b = append(b, leb(f)...)
 	}

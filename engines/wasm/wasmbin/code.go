@@ -1,32 +1,39 @@
 package wasmbin
 
 import (
-	"fmt"
 	"iter"
 )
 
 // Opcodes that callers look for.
 const (
-	OpIf       = 0x04
-	OpCall     = 0x10
-	OpLocalGet = 0x20
-	OpLocalTee = 0x22
-	OpI32Load  = 0x28
-	OpI32Load8 = 0x2d // i32.load8_u
-	OpI32Store = 0x36
-	OpI32Const = 0x41
-	OpI32Eqz   = 0x45
-	OpEnd      = 0x0b
+	OpIf        = 0x04
+	OpEnd       = 0x0b
+	OpBrIf      = 0x0d
+	OpCall      = 0x10
+	OpLocalGet  = 0x20
+	OpLocalSet  = 0x21
+	OpLocalTee  = 0x22
+	OpGlobalGet = 0x23
+	OpGlobalSet = 0x24
+	OpI32Load   = 0x28
+	OpI32Load8  = 0x2d // i32.load8_u
+	OpI32Store  = 0x36
+	OpI32Const  = 0x41
+	OpI32Eqz    = 0x45
+	OpI32LtS    = 0x48
+	OpI32Sub    = 0x6b
+	OpI32Or     = 0x72
 
-	opI64Const  = 0x42
-	opGlobalGet = 0x23
+	opI64Const = 0x42
 )
 
-// An Instr is one instruction: its opcode (prefixed ones as prefix<<8 | opcode) and the
-// immediate that matters: an index, a constant, or the offset of a memory access.
+// An Instr is one instruction: its opcode (prefixed ones as prefix<<8 | opcode), the
+// immediate that matters: an index, a constant, or the offset of a memory access, and where
+// in the function's body it ends.
 type Instr struct {
 	Op  uint32
 	Imm int64
+	End int
 }
 
 // Instructions yields the instructions of a defined function in order; nothing for an
@@ -50,7 +57,9 @@ func (m *Module) Instructions(index uint32) iter.Seq[Instr] {
 			r.u8()
 		}
 		for r.i < len(r.b) {
-			if !yield(r.instr()) {
+			in := r.instr()
+			in.End = r.i
+			if !yield(in) {
 				return
 			}
 		}
@@ -101,37 +110,4 @@ func (r *reader) instr() Instr {
 		r.fail("vector, atomic or exception instruction")
 	}
 	return in
-}
-
-// PrependCall returns the module's bytes with a call of function callee, which takes and
-// returns nothing, put before the first instruction of the defined function target.
-func (m *Module) PrependCall(target, callee uint32) ([]byte, error) {
-	i := int(target) - int(m.importedFuncs)
-	if i < 0 || i >= len(m.bodies) {
-		return nil, fmt.Errorf("function %d is not defined in the module", target)
-	}
-	if t, ok := m.FuncType(callee); !ok || len(t.Params)+len(t.Results) != 0 {
-		return nil, fmt.Errorf("function %d cannot be called without arguments", callee)
-	}
-	body := m.bodies[i]
-	r := &reader{b: body}
-	for range r.count() {
-		r.u32()
-		r.u8()
-	}
-	call := append([]byte{OpCall}, leb(callee)...)
-	patched := cat(body[:r.i], call, body[r.i:])
-	bodyAt := m.bodyAt[i]
-	bodyEnd := bodyAt + len(leb32At(m.raw, bodyAt)) + len(body)
-	section := cat(m.raw[m.codeCountAt:bodyAt], leb(uint32(len(patched))), patched, m.raw[bodyEnd:m.codeEnd])
-	return cat(m.raw[:m.codeAt], leb(uint32(len(section))), section, m.raw[m.codeEnd:]), nil
-}
-
-// leb32At returns the bytes of the LEB128 number at i.
-func leb32At(b []byte, i int) []byte {
-	j := i
-	for b[j] >= 0x80 {
-		j++
-	}
-	return b[i : j+1]
 }

@@ -30,14 +30,13 @@ func Decode(b []byte) (m *Module, err error) {
 	m = &Module{raw: b, Slots: map[uint32]uint32{}, Table: map[uint32]uint32{}, byName: map[string]Export{}}
 	r := &reader{b: b, i: 8}
 	for r.i < len(b) {
-		id := r.u8()
-		at := r.i
+		sec := section{at: r.i}
+		sec.id = r.u8()
 		n := int(r.u32())
 		s := r.sub(n)
-		if id == 10 {
-			m.codeAt, m.codeCountAt, m.codeEnd = at, s.i, s.i+n
-		}
-		m.section(id, s)
+		sec.content, sec.end = s.i, s.i+n
+		m.sections = append(m.sections, sec)
+		m.section(sec.id, s)
 	}
 	if len(m.bodies) != len(m.Funcs) {
 		return nil, fmt.Errorf("%w: %d functions, %d bodies", ErrFormat, len(m.Funcs), len(m.bodies))
@@ -83,7 +82,6 @@ func (m *Module) section(id byte, s *reader) {
 		m.elements(s)
 	case 10:
 		for range s.count() {
-			m.bodyAt = append(m.bodyAt, s.i)
 			m.bodies = append(m.bodies, s.bytes(int(s.u32())))
 		}
 	case 11:

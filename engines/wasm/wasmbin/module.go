@@ -46,6 +46,12 @@ type Export struct {
 	Index uint32
 }
 
+// A section is where a section lies in the module's bytes.
+type section struct {
+	at, content, end int
+	id               byte
+}
+
 // A Segment is an active data segment with a constant offset.
 type Segment struct {
 	Offset uint32
@@ -75,12 +81,9 @@ type Module struct {
 	Data  []Segment
 	Dylink
 
-	bodies      [][]byte // of the defined functions, locals included
-	bodyAt      []int    // where each body's size field starts in raw
-	codeAt      int      // where the code section's size field starts
-	codeCountAt int
-	codeEnd     int
-	raw         []byte
+	bodies   [][]byte // of the defined functions, locals included
+	sections []section
+	raw      []byte
 
 	importedFuncs, importedGlobals uint32
 	byName                         map[string]Export

@@ -71,17 +71,35 @@ func TestDecodeBuilt(t *testing.T) {
 	}
 }
 
-// TestPrependCall runs a patched module and counts the calls that were put into it.
-func TestPrependCall(t *testing.T) {
+// TestEdit runs a changed module, and counts the calls that were put into it and what its
+// added global says.
+func TestEdit(t *testing.T) {
 	ctx := t.Context()
 	m, err := wasmbin.Decode(sample())
 	if err != nil {
 		t.Fatal(err)
 	}
 	sum, _ := m.Export("sum", wasmbin.KindFunc)
-	patched, err := m.PrependCall(sum.Index, 0)
-	if err != nil {
+	e := m.Edit()
+	if err := e.PrependCall(sum.Index, 0); err != nil {
 		t.Fatal(err)
+	}
+	// Behind the first argument: add 1 to it and to the global.
+	first := true
+	count := e.Global("count", 100)
+	for in := range m.Instructions(sum.Index) {
+		if first {
+			if err := e.Insert(sum.Index, in.End, wasmbin.OpI32Const, 1, 0x6a, wasmbin.OpGlobalGet, byte(count), wasmbin.OpI32Const, 1, 0x6a, wasmbin.OpGlobalSet, byte(count)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first = false
+	}
+	patched := e.Bytes()
+	if again, err := wasmbin.Decode(patched); err != nil {
+		t.Error(err)
+	} else if v, ok := again.ExportedGlobal("count"); !ok || v != 100 {
+		t.Errorf("the added global is %d, %v", v, ok)
 	}
 	r := wazero.NewRuntime(ctx)
 	defer r.Close(ctx)
@@ -105,18 +123,45 @@ func TestPrependCall(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if got[0] != 42 || ticks != i+1 {
-			t.Errorf("%s: %d after %d calls of the import, want 42 after %d", name, got[0], ticks, i+1)
+		if got[0] != 43 || ticks != i+1 {
+			t.Errorf("%s: %d after %d calls of the import, want 43 after %d", name, got[0], ticks, i+1)
+		}
+		if g := mod.ExportedGlobal("count"); g == nil || g.Get() != uint64(101+i) {
+			t.Errorf("%s: the added global is %v, want %d", name, g, 101+i)
 		}
 	}
 	if got, err := mod.ExportedFunction("grow").Call(ctx, 4); err != nil || got[0] != 8 {
 		t.Errorf("grow: %v, %v; want the former size 8", got, err)
 	}
-	if _, err := m.PrependCall(0, 0); err == nil {
+	if err := e.PrependCall(0, 0); err == nil {
 		t.Error("an imported function was patched")
 	}
-	if _, err := m.PrependCall(sum.Index, sum.Index); err == nil {
+	if err := e.PrependCall(sum.Index, sum.Index); err == nil {
 		t.Error("a call that needs arguments was put in")
+	}
+	if err := e.Insert(sum.Index, 1000, 1); err == nil {
+		t.Error("something was put behind the end")
+	}
+}
+
+// TestEditWithout adds a global to a module that has no globals and exports nothing.
+func TestEditWithout(t *testing.T) {
+	var w wasmbin.Builder
+	w.Func(nullary, nil)
+	m, err := wasmbin.Decode(w.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := m.Edit()
+	e.Global("g", 7)
+	r := wazero.NewRuntime(t.Context())
+	defer r.Close(t.Context())
+	mod, err := r.Instantiate(t.Context(), e.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := mod.ExportedGlobal("g"); g == nil || g.Get() != 7 {
+		t.Errorf("the global is %v, want 7", g)
 	}
 }
 
