@@ -103,7 +103,46 @@ func TestEmbedClients(t *testing.T) {
 				t.Errorf("it said:\n%s", out)
 			}
 		})
+		if test.name == "tcp" { // the driver knows no Unix sockets
+			t.Run(test.name+"/jdbc", func(t *testing.T) {
+				need(t, "javac")
+				classpath := jdbc(t, "testdata/clients/Client.java")
+				if out := run(t, ".", "java", "-cp", classpath, "Client", jdbcURL(t, url)); !strings.HasPrefix(out, "JDBC 42.") {
+					t.Errorf("it said:\n%s", out)
+				}
+			})
+		}
 	}
+}
+
+// jdbc compiles a program that uses the PostgreSQL JDBC driver, and returns the class path to
+// run it with.
+func jdbc(t *testing.T, source string) string {
+	t.Helper()
+	const jar = "/usr/share/java/postgresql.jar" // Debian's libpostgresql-jdbc-java
+	if _, err := os.Stat(jar); err != nil {
+		if os.Getenv("CI") == "" {
+			t.Skip(err)
+		}
+		t.Fatal(err)
+	}
+	classes := t.TempDir()
+	run(t, ".", "javac", "-cp", jar, "-d", classes, source)
+	return jar + ":" + classes
+}
+
+// jdbcURL is a URL as the JDBC driver has them, with user and password as parameters.
+func jdbcURL(t *testing.T, url string) string {
+	t.Helper()
+	u, err := neturl.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := neturl.Values{"user": {u.User.Username()}, "sslmode": {"disable"}}
+	if password, ok := u.User.Password(); ok {
+		q.Set("password", password)
+	}
+	return (&neturl.URL{Scheme: "jdbc:postgresql", Host: u.Host, Path: u.Path, RawQuery: q.Encode()}).String()
 }
 
 // withPassword puts the password of a URL's password file into it: not every client knows

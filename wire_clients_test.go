@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -48,16 +47,8 @@ func TestWireSqliteClients(t *testing.T) {
 		}
 	})
 	t.Run("jdbc", func(t *testing.T) {
-		const jar = "/usr/share/java/postgresql.jar" // Debian's libpostgresql-jdbc-java
-		if _, err := os.Stat(jar); err != nil {
-			if os.Getenv("CI") == "" {
-				t.Skip(err)
-			}
-			t.Fatal(err)
-		}
-		classes := t.TempDir()
-		run(t, ".", "javac", "-cp", jar, "-d", classes, "testdata/clients/sqlite/Client.java")
-		out := run(t, ".", "java", "-cp", jar+":"+classes, "Client", u.Hostname(), u.Port(), strings.TrimPrefix(u.Path, "/"), u.User.Username(), password)
+		classpath := jdbc(t, "testdata/clients/sqlite/Client.java")
+		out := run(t, ".", "java", "-cp", classpath, "Client", u.Hostname(), u.Port(), strings.TrimPrefix(u.Path, "/"), u.User.Username(), password)
 		if !strings.HasPrefix(out, "JDBC 42.") {
 			t.Errorf("it said:\n%s", out)
 		}
