@@ -144,6 +144,9 @@ func (s *Source) ready(ctx context.Context) (*life, *template, string, error) {
 	return l, t, version, nil
 }
 
+// lostGrace is how long a server that was lost may take to end in good order.
+const lostGrace = 5 * time.Second
+
 // server returns the server, opened. s.opening is held.
 func (s *Source) server(ctx context.Context) (*life, error) {
 	s.mu.Lock()
@@ -153,7 +156,11 @@ func (s *Source) server(ctx context.Context) (*life, error) {
 		return l, nil
 	}
 	if l != nil {
-		if err := l.close(ctx); err != nil {
+		// A server whose disk is full tries its last checkpoint for as long as it is let.
+		grace, cancel := context.WithTimeout(ctx, lostGrace)
+		err := l.close(grace)
+		cancel()
+		if err != nil {
 			s.log.Warn("let go of the lost server", "err", err)
 		}
 		s.mu.Lock()
