@@ -127,6 +127,14 @@ func sqliteError(err error) error {
 		code = wire.CodeReadOnlySQLTransaction
 	case 9: // SQLITE_INTERRUPT
 		code = wire.CodeQueryCanceled
+	case 7: // SQLITE_NOMEM
+		code = wire.CodeOutOfMemory
+	case 10: // SQLITE_IOERR
+		code = wire.CodeIOError
+	case 18: // SQLITE_TOOBIG
+		code = wire.CodeProgramLimitExceeded
+	case 20: // SQLITE_MISMATCH
+		code = wire.CodeDatatypeMismatch
 	case 11, 26: // SQLITE_CORRUPT, SQLITE_NOTADB
 		code = wire.CodeDataCorrupted
 	case 13: // SQLITE_FULL
