@@ -69,7 +69,7 @@ func (f *fake) Snapshot(parts Part) *Snapshot {
 		s.Pools = append(s.Pools, Pool{ID: int64(i + 1), Mode: conf.Transaction, Healthy: true, Online: true, Banned: i == 1, BanReason: "gone", Clients: 1})
 	}
 	if parts&Clients != 0 {
-		s.Clients = []Client{{ID: 9, User: "alice", Database: "app", Addr: "127.0.0.1", Port: 4711, State: "idle", ConnectTime: at, Query: "SELECT 'x'"}}
+		s.Clients = []Client{{ID: 9, User: "alice", Database: "app", Addr: "127.0.0.1", Port: 4711, State: "idle", ConnectTime: at, Query: "SELECT 'x\xff'"}}
 	}
 	if parts&Servers != 0 {
 		s.Servers = []Server{{ID: 1, Database: "app", PID: 1234, State: "active", Client: 9}}
@@ -211,7 +211,7 @@ func TestRows(t *testing.T) {
 	f := newFake()
 	c := serve(t, f)("root", pgx.QueryExecModeSimpleProtocol)
 	for _, tt := range []struct{ sql, want string }{
-		{"SHOW CLIENTS id, query", "[[9 SELECT 'x']]"},
+		{"SHOW CLIENTS id, query", "[[9 SELECT 'x?']]"},
 		{"SHOW POOLS addr maxwait maxwait_us banned", "[[10.0.0.1 1 500000 f] [10.0.0.2 1 500000 t]]"},
 		{"SHOW BANS addr, reason, until", "[[10.0.0.2 gone ]]"},
 		{"SHOW STATS addr, total_xact_count, total_xact_time", "[[10.0.0.1 7 2.5] [10.0.0.2 7 2.5]]"},

@@ -103,6 +103,9 @@ func table[T any](a *answer, cols []column[T], rows func() []T) error {
 	for i := range all {
 		for j := range cols {
 			values[j] = cols[j].get(&all[i])
+			if text, ok := values[j].(string); ok {
+				values[j] = strings.ToValidUTF8(text, "?") // a client may call itself anything
+			}
 		}
 		if err := a.w.Row(values...); err != nil {
 			return err
