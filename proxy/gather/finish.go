@@ -63,4 +63,10 @@ const (
 	// TypeOf is the name of the type of the relation's column, as format_type prints it
 	// with the typmod: a cast that gives a combined aggregate the type it must have.
 	TypeOf
+	// Values, of a step rather than a relation, is a list of its rows: (VALUES (…), (…)).
+	Values
+	// Names is the list of the names of its columns: ("a", "b").
+	Names
+	// Value is the first column of its only row, as a literal.
+	Value
 )

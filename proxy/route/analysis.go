@@ -20,6 +20,8 @@ type analysis struct {
 	// virtual are the refs that stand for sub-queries.
 	virtual []*ref
 	calls   []*call
+	writers []writer
+	blocks  map[*ast.SelectStmt]*block
 	writes  bool  // a WITH clause writes
 	locks   bool  // FOR UPDATE or SHARE
 	into    bool  // SELECT INTO
@@ -115,6 +117,10 @@ func typed(key *sharding.Key, t *schema.Table) *sharding.Key {
 // query analyses a SELECT, VALUES or set operation.
 func (a *analysis) query(sel *ast.SelectStmt, parent *block, depth int) (*block, dist, error) {
 	b := &block{parent: parent, sel: sel, depth: depth, by: map[ast.Node]*source{}, merged: map[string]*source{}}
+	if a.blocks == nil {
+		a.blocks = map[*ast.SelectStmt]*block{}
+	}
+	a.blocks[sel] = b
 	if depth > maxDepth {
 		return nil, dist{}, refuse("queries are nested too deeply", "simplify the statement")
 	}
@@ -364,9 +370,11 @@ func (a *analysis) with(b *block, w *ast.WithClause) error {
 		} else {
 			a.writes = true
 			c.d = dist{kind: mixed, why: "a WITH query writes"}
-			if err := a.modify(b, e.Ctequery); err != nil {
+			change, err := a.target(b, e.Ctequery)
+			if err != nil {
 				return err
 			}
+			a.writers = append(a.writers, writer{name, change, before, len(a.refs), e})
 		}
 		if cols := items(e.Aliascolnames); cols != nil {
 			c.columns = slices.Clone(c.columns)

@@ -11,21 +11,22 @@ import (
 
 // A ref is one reference to a table, or the rows of a sub-query that are divided by a key.
 type ref struct {
-	id     int // among the analysis's refs; -1 for a sub-query
-	schema string
-	name   string
-	table  *schema.Table // nil if it is unknown
-	place  sharding.Placement
-	key    *sharding.Key // nil for tables that are not sharded by a key
-	blind  bool          // sharded by a key that does not fit the table's columns
-	tok    int           // the first token of the name; -1 if it could not be found
-	end    int           // the token after the name
-	block  *block
-	conds  []*cond
-	from   []*ref // refs whose shards bound this one's
-	alias  bool   // an alias follows
-	target bool   // the statement writes it
-	slot   int    // among the refs of the plan
+	id       int // among the analysis's refs; -1 for a sub-query
+	schema   string
+	name     string
+	table    *schema.Table // nil if it is unknown
+	place    sharding.Placement
+	key      *sharding.Key // nil for tables that are not sharded by a key
+	blind    bool          // sharded by a key that does not fit the table's columns
+	tok      int           // the first token of the name; -1 if it could not be found
+	end      int           // the token after the name
+	block    *block
+	conds    []*cond
+	from     []*ref // refs whose shards bound this one's
+	alias    bool   // an alias follows
+	target   bool   // the statement writes it
+	inserted bool   // by an INSERT
+	slot     int    // among the refs of the plan
 }
 
 // sharded reports whether its rows are divided among shards.

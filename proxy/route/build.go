@@ -3,6 +3,7 @@ package route
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/multigres/multigres/go/common/parser/ast"
 
@@ -47,6 +48,7 @@ func (pb *builder) query(sql string, toks []lex.Token) (*Plan, error) {
 			return nil, err
 		}
 		p.multi = func() (*multi, error) { return a.several(b, d) }
+		p.staged = sync.OnceValues(func() (*steps, error) { return a.stage(nil) })
 		p.any = true
 	} else {
 		c, err := a.target(nil, st.tree)
@@ -54,6 +56,7 @@ func (pb *builder) query(sql string, toks []lex.Token) (*Plan, error) {
 			return nil, err
 		}
 		p.Write = true
+		p.staged = sync.OnceValues(func() (*steps, error) { return a.stage(c) })
 		if err := a.change(p, c); err != nil {
 			p.fixed = err
 		}
@@ -115,6 +118,9 @@ func (a *analysis) change(p *Plan, c *change) error {
 	if m, ok := a.st.tree.(*ast.MergeStmt); ok {
 		if err := a.mergeInserts(m, c); err != nil {
 			return err
+		}
+		if p.insert = a.mergeValues(m, c); p.insert != nil {
+			return nil
 		}
 	}
 	p.multi = func() (*multi, error) { return a.planChange(c) }

@@ -52,7 +52,7 @@ func (r *Router) decide(d *Decision, p *Plan, hints []lex.Comment, sql string, s
 		return r.ids(d, p)
 	}
 	if p.fixed != nil && !p.RouteOnly {
-		return p.fixed
+		return r.steps(d, p, p.fixed)
 	}
 	switch {
 	case p.channel != "":
@@ -70,7 +70,7 @@ func (r *Router) decide(d *Decision, p *Plan, hints []lex.Comment, sql string, s
 		return r.insert(d, p)
 	case p.Feed != nil:
 		d.Why = "the rows are fetched, and placed by their keys"
-		d.FeedSelect, d.FeedParams = template{}.toks(p.Feed.query[0], p.Feed.query[1]).render(d.env.sql, d.env.toks)
+		d.FeedSelect, d.FeedParams = p.Feed.query.render(d.env.sql, d.env.toks)
 		d.FeedBefore, _ = p.Feed.before.render(d.env.sql, d.env.toks)
 		d.FeedAfter, _ = p.Feed.after.render(d.env.sql, d.env.toks)
 		return nil
@@ -167,14 +167,14 @@ func (r *Router) bySets(d *Decision, p *Plan) error {
 		return r.move(d, p, union)
 	}
 	if p.fixed != nil {
-		return p.fixed
+		return r.steps(d, p, p.fixed)
 	}
 	if p.hasIDs {
 		return refuse("pgdog.unique_id() in a statement on several shards", "restrict it to one sharding key")
 	}
 	m, err := p.several()
 	if err != nil {
-		return err
+		return r.steps(d, p, err)
 	}
 	if m == nil {
 		return refuse("the statement concerns several shards", "restrict it to one sharding key")
@@ -191,6 +191,7 @@ func (r *Router) move(d *Decision, p *Plan, union sharding.Set) error {
 	}
 	d.Shards, d.Why, d.Merge = union, "the new key may be on another shard: the rows are deleted and inserted anew", &gather.Spec{}
 	d.SQL, d.Params = p.Move.sql.render(d.env.sql, d.env.toks)
+	d.MoveAfter, _ = p.Move.after.render(d.env.sql, d.env.toks)
 	return nil
 }
 
@@ -401,7 +402,7 @@ func (r *Router) ids(d *Decision, p *Plan) error {
 
 // Verbatim reports whether the client's bytes can be sent as they are.
 func (d *Decision) Verbatim() bool {
-	return d.SQL == "" && len(d.Queries) == 0 && len(d.Relations) == 0
+	return len(d.Steps) == 0 && d.SQL == "" && len(d.Queries) == 0 && len(d.Relations) == 0
 }
 
 // Targets lists the shards in ascending order.

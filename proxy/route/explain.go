@@ -37,6 +37,16 @@ func (d *Decision) Explain() string {
 		line("query: %s%s", d.FeedSelect, params(d.FeedParams))
 		line("insert: %s… %s", d.FeedBefore, d.FeedAfter)
 	}
+	for i, s := range append(d.Steps[:len(d.Steps):len(d.Steps)], d.Last) {
+		if len(d.Steps) == 0 {
+			break
+		}
+		what := fmt.Sprintf("step s%d", i)
+		if i == len(d.Steps) {
+			what = "then"
+		}
+		line("%s: %s%s", what, strings.TrimSpace(showPieces(s.Pieces, "s")), params(s.Params))
+	}
 	if p := d.Plan.Move; p != nil && d.SQL != "" {
 		line("insert again: %s (%s)", p.Table, strings.Join(p.Columns, ", "))
 	}
@@ -61,20 +71,31 @@ func (d *Decision) Explain() string {
 				line("fetch r%d from %s: %s%s", i, q.Shards, q.SQL, params(q.Params))
 			}
 		}
-		var sql strings.Builder
-		for _, p := range d.Finish {
-			switch p.Kind {
-			case gather.Source:
-				fmt.Fprintf(&sql, "<r%d>", p.Relation)
-			case gather.TypeOf:
-				fmt.Fprintf(&sql, "<type of r%d.%d>", p.Relation, p.Column)
-			default:
-				sql.WriteString(p.Text)
-			}
-		}
-		line("finish on shard %d: %s%s", d.FinishShard, strings.TrimSpace(sql.String()), params(d.FinishParams))
+		line("finish on shard %d: %s%s", d.FinishShard, strings.TrimSpace(showPieces(d.Finish, "r")), params(d.FinishParams))
 	}
 	return b.String()
+}
+
+// showPieces writes what stands for relations, or steps, by a letter and their number.
+func showPieces(pieces []gather.Piece, letter string) string {
+	var sql strings.Builder
+	for _, p := range pieces {
+		switch p.Kind {
+		case gather.Source:
+			fmt.Fprintf(&sql, "<%s%d>", letter, p.Relation)
+		case gather.TypeOf:
+			fmt.Fprintf(&sql, "<type of %s%d.%d>", letter, p.Relation, p.Column)
+		case gather.Values:
+			fmt.Fprintf(&sql, "<values of %s%d>", letter, p.Relation)
+		case gather.Names:
+			fmt.Fprintf(&sql, "(<names of %s%d>)", letter, p.Relation)
+		case gather.Value:
+			fmt.Fprintf(&sql, "<%s%d>", letter, p.Relation)
+		default:
+			sql.WriteString(p.Text)
+		}
+	}
+	return sql.String()
 }
 
 func params(list []int) string {

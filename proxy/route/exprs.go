@@ -153,6 +153,16 @@ func (a *analysis) targets(b *block) (out []target, ok bool) {
 	if b.left != nil {
 		return a.targets(b.left)
 	}
+	if lists := items(b.sel.ValuesLists); len(lists) > 0 {
+		row, isList := lists[0].(*ast.NodeList)
+		if !isList {
+			return nil, false
+		}
+		for i := range row.Items {
+			out = append(out, target{name: "column" + itoa(i+1), item: i})
+		}
+		return out, true
+	}
 	for i, n := range items(b.sel.TargetList) {
 		res, isRes := n.(*ast.ResTarget)
 		if !isRes {

@@ -15,7 +15,8 @@ func (a *analysis) feed(p *Plan, c *change) error {
 		return err
 	}
 	st, n := a.st, c.insert
-	if n.WithClause != nil {
+	list, main, ok := a.bodies(n.WithClause)
+	if !ok {
 		return refuse("INSERT … SELECT with WITH before INSERT, of rows that are not divided by the same key",
 			"put WITH into the query")
 	}
@@ -61,13 +62,19 @@ func (a *analysis) feed(p *Plan, c *change) error {
 			head += 2
 		}
 	}
-	before := template{}.toks(0, head).str(" (" + strings.Join(quoted, ", ") + ") ")
+	before := template{}.toks(main, head).str(" (" + strings.Join(quoted, ", ") + ") ")
 	for i := head; i < start; i++ {
 		if st.is(i, "overriding") {
 			before = before.toks(i, i+3)
 		}
 	}
-	p.Feed = &Feed{query: [2]int{start, end}, before: before.str("VALUES "), after: template{}.toks(end, len(st.toks))}
+	query := a.prefix(list, start, end)
+	switch {
+	case query == nil:
+	case st.is(start, "with"):
+		return refuse("INSERT … SELECT with two WITH clauses, of rows that are not divided by the same key", "put one into the other")
+	}
+	p.Feed = &Feed{query: query.toks(start, end), before: before.str("VALUES "), after: template{}.toks(end, len(st.toks))}
 	return nil
 }
 
@@ -75,13 +82,13 @@ func (a *analysis) feed(p *Plan, c *change) error {
 func (a *analysis) move(p *Plan, c *change, n *ast.UpdateStmt, why error) error {
 	st, t := a.st, c.target
 	switch {
-	case t.table == nil, t.tok < 0, len(items(n.FromClause)) > 0, len(items(n.ReturningList)) > 0, n.WithClause != nil, t.table.Triggers, a.otherSharded(c):
+	case t.table == nil, t.tok < 0, len(items(n.FromClause)) > 0, n.WithClause != nil, t.table.Triggers, a.otherSharded(c):
 		return why
 	}
 	if err := a.refusals(); err != nil {
 		return err
 	}
-	set, end, depth := -1, len(st.toks), 0
+	set, end, stop, depth := -1, len(st.toks), len(st.toks), 0
 	for i := t.end; i < len(st.toks); i++ {
 		switch {
 		case st.is(i, "(") || st.is(i, "["):
@@ -92,13 +99,22 @@ func (a *analysis) move(p *Plan, c *change, n *ast.UpdateStmt, why error) error 
 		if depth == 0 && set < 0 && st.is(i, "set") {
 			set = i
 		}
-		if depth == 0 && set >= 0 && st.is(i, "where") {
+		if depth == 0 && set >= 0 && end == len(st.toks) && st.is(i, "where") {
 			end = i
+		}
+		if depth == 0 && set >= 0 && st.is(i, "returning") && len(items(n.ReturningList)) > 0 {
+			stop = i
 			break
 		}
 	}
-	if set < 0 {
+	end = min(end, stop)
+	if set < 0 || (stop < len(st.toks)) != (len(items(n.ReturningList)) > 0) {
 		return why
+	}
+	for i := stop; i < len(st.toks); i++ {
+		if st.toks[i].Kind == lex.Param {
+			return why
+		}
 	}
 	ranges := st.split(set+1, end, ",")
 	list := items(n.TargetList)
@@ -121,7 +137,7 @@ func (a *analysis) move(p *Plan, c *change, n *ast.UpdateStmt, why error) error 
 		alias = st.text(set-1, set)
 	}
 	m := &Move{Schema: t.table.Schema, Table: t.name, Key: t.key}
-	sql := template{}.str("DELETE FROM ").toks(1, set).toks(end, len(st.toks)).str(" RETURNING ")
+	sql := template{}.str("DELETE FROM ").toks(1, set).toks(end, stop).str(" RETURNING ")
 	for _, col := range t.table.Columns {
 		if col.Generated {
 			continue
@@ -140,6 +156,12 @@ func (a *analysis) move(p *Plan, c *change, n *ast.UpdateStmt, why error) error 
 		m.KeyAt = append(m.KeyAt, slices.Index(m.Columns, k))
 	}
 	m.sql = sql
+	if stop < len(st.toks) {
+		m.after = template{}.toks(stop, len(st.toks))
+		if t.alias {
+			m.Alias = st.text(set-1, set)
+		}
+	}
 	p.Move = m
 	return nil
 }

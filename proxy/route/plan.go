@@ -91,6 +91,8 @@ type Plan struct {
 
 	inMemory atomic.Bool
 
+	staged func() (*steps, error) // another way, where there is none otherwise
+
 	once  sync.Once
 	multi func() (*multi, error)
 	made  *multi
@@ -126,7 +128,7 @@ type relation struct {
 // type that the query's RowDescription gave ('t'::boolean), Decision.FeedAfter; and routes
 // and runs these, in one transaction. The client's tag is the sum of theirs.
 type Feed struct {
-	query         [2]int // the tokens of the query
+	query         template
 	before, after template
 }
 
@@ -142,8 +144,11 @@ type Move struct {
 	Key           *sharding.Key
 	// KeyAt are the positions of the key's columns among Columns.
 	KeyAt []int
+	// Alias is the table's name in the RETURNING clause, if it is another; Decision.MoveAfter
+	// is that clause, for the INSERTs.
+	Alias string
 
-	sql template
+	sql, after template
 }
 
 // A Copy describes a COPY of a table.
@@ -218,7 +223,12 @@ type Decision struct {
 	// FeedSelect, FeedBefore and FeedAfter are the parts of a Plan.Feed, FeedParams the
 	// parameters of the query. (FeedAfter has none.)
 	FeedSelect, FeedBefore, FeedAfter string
+	MoveAfter                         string
 	FeedParams                        []int
+	// Steps, if there are any, are to be run one after the other, in one transaction, each
+	// routed by itself, and Last after them in the same way: its answer is the statement's.
+	Steps []Staged
+	Last  Staged
 	// Why explains the decision.
 	Why string
 

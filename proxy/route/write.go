@@ -11,13 +11,6 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
 )
 
-// modify analyses a write within a WITH clause: its tables, and nothing more, since it is
-// only allowed where all of the statement is on one shard.
-func (a *analysis) modify(b *block, n ast.Node) error {
-	_, err := a.target(b, n)
-	return err
-}
-
 // A change is an INSERT, UPDATE, DELETE or MERGE.
 type change struct {
 	block  *block
@@ -82,14 +75,24 @@ func (a *analysis) target(parent *block, n ast.Node) (*change, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !slices.ContainsFunc(items(n.MergeWhenClauses), func(w ast.Node) bool {
+		bySource := slices.ContainsFunc(items(n.MergeWhenClauses), func(w ast.Node) bool {
 			m, ok := w.(*ast.MergeWhenClause)
 			return !ok || m.MatchKind == ast.MERGE_WHEN_NOT_MATCHED_BY_SOURCE
-		}) {
+		})
+		if !bySource {
 			a.edges(b, pairs, b.sources[:1])
 			a.restrict(b, n.JoinCondition, b.sources[:1])
 		}
-		b.part = combineOuter(pairs, src, b.sources[0].part(), false)
+		inserts := slices.ContainsFunc(items(n.MergeWhenClauses), func(w ast.Node) bool {
+			m, ok := w.(*ast.MergeWhenClause)
+			return !ok || m.CommandType == ast.CMD_INSERT
+		})
+		if inserts || bySource {
+			b.part = combineOuter(pairs, src, b.sources[0].part(), false)
+		} else {
+			// Of rows that match nothing nothing becomes.
+			b.part = combineInner(pairs, src, b.sources[0].part())
+		}
 		b.pairs = pairs
 		for _, w := range items(n.MergeWhenClauses) {
 			if err := a.expression(b, w, false); err != nil {
@@ -108,7 +111,7 @@ func (a *analysis) target(parent *block, n ast.Node) (*change, error) {
 		if c.target == nil {
 			return nil, refuse("an INSERT into a WITH query", "write to a table")
 		}
-		c.target.target = true
+		c.target.target, c.target.inserted = true, true
 		if sel, ok := n.SelectStmt.(*ast.SelectStmt); ok && sel != nil {
 			outer := &block{parent: parent, ctes: b.ctes, depth: b.depth}
 			inner, d, err := a.query(sel, outer, b.depth+1)
@@ -231,7 +234,23 @@ func (a *analysis) planInsert(p *Plan, c *change) error {
 	if start < 0 {
 		return refuse("VALUES could not be found in the text", "write INSERT INTO … VALUES (…)")
 	}
-	ip := &insertPlan{key: t.key, before: lex.Range{From: 0, To: start + 1}, returning: len(items(n.ReturningList)) > 0}
+	ip, err := a.valueRows(start, values, t.key, at)
+	if err != nil {
+		return err
+	}
+	ip.returning = len(items(n.ReturningList)) > 0
+	if a.otherSharded(c) {
+		return refuse("an INSERT whose values read sharded tables", "read them first")
+	}
+	p.insert = ip
+	return nil
+}
+
+// valueRows reads the rows of VALUES, which stands at the token start. at are the positions of
+// the key's columns.
+func (a *analysis) valueRows(start int, values []ast.Node, key *sharding.Key, at []int) (*insertPlan, error) {
+	st := a.st
+	ip := &insertPlan{key: key, before: lex.Range{From: 0, To: start + 1}}
 	i := start + 1
 	for r, v := range values {
 		list, isList := v.(*ast.NodeList)
@@ -240,20 +259,20 @@ func (a *analysis) planInsert(p *Plan, c *change) error {
 			end = lex.Match(st.sql, st.toks, i)
 		}
 		if !isList || end < 0 {
-			return refuse("the rows of VALUES could not be told apart", "insert them one by one")
+			return nil, refuse("the rows of VALUES could not be told apart", "insert them one by one")
 		}
 		row := insertRow{toks: lex.Range{From: i, To: end + 1}}
 		for _, pos := range at {
 			if pos >= len(list.Items) {
-				return refuse("a row of VALUES has no value for the sharding key", "give a value for it")
+				return nil, refuse("a row of VALUES has no value for the sharding key", "give a value for it")
 			}
 			o, isOperand := a.operandOf(list.Items[pos])
 			if !isOperand {
-				return refuse("the sharding key of a new row must be a literal or a parameter", "compute the value first, or use pgdog.unique_id()")
+				return nil, refuse("the sharding key of a new row must be a literal or a parameter", "compute the value first, or use pgdog.unique_id()")
 			}
 			if o.id {
 				if o.tok = a.idToken(row.toks, list.Items[pos]); o.tok < 0 {
-					return refuse("pgdog.unique_id() could not be found in the text", "write it without quotes")
+					return nil, refuse("pgdog.unique_id() could not be found in the text", "write it without quotes")
 				}
 			}
 			row.key = append(row.key, o)
@@ -262,17 +281,13 @@ func (a *analysis) planInsert(p *Plan, c *change) error {
 		i = end + 1
 		if r < len(values)-1 {
 			if !st.is(i, ",") {
-				return refuse("the rows of VALUES could not be told apart", "insert them one by one")
+				return nil, refuse("the rows of VALUES could not be told apart", "insert them one by one")
 			}
 			i++
 		}
 	}
 	ip.after = lex.Range{From: i, To: len(st.toks)}
-	if a.otherSharded(c) {
-		return refuse("an INSERT whose values read sharded tables", "read them first")
-	}
-	p.insert = ip
-	return nil
+	return ip, nil
 }
 
 // idToken is the first token of the call of pgdog.unique_id() in a row.
@@ -359,6 +374,9 @@ func (a *analysis) insertSelect(p *Plan, c *change, at []int) error {
 // omniWrite plans a write to an omnisharded table.
 func (a *analysis) omniWrite(p *Plan, c *change) error {
 	if a.otherSharded(c) {
+		if c.insert != nil && c.from != nil && len(items(c.from.sel.ValuesLists)) == 0 {
+			return a.feed(p, c)
+		}
 		return refuse("a write to an omnisharded table by rows of a sharded one would leave its copies different",
 			"read the rows first, and write them by their own values")
 	}

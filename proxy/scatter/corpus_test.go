@@ -15,7 +15,8 @@ import (
 // TestCorpus gives the statements of testdata/corpus to one server and to 1, 2, 3 and 5
 // shards, by the simple protocol and by the extended one in text and in binary: the answers,
 // the tags and the errors' codes must be the same. Statements are separated by a semicolon and
-// an empty line; "-- ordered" says that the order of the rows counts. A file is one session.
+// an empty line; "-- ordered" says that the order of the rows counts. A file is one session;
+// each statement of an alone_ file is rolled back, after a look at all that it has changed.
 func TestCorpus(t *testing.T) {
 	files, err := filepath.Glob("testdata/corpus/" + cmp.Or(os.Getenv("SHARD_CORPUS"), "*") + ".sql")
 	if err != nil || len(files) == 0 {
@@ -37,12 +38,25 @@ func TestCorpus(t *testing.T) {
 					if filepath.Base(file) == "multi.sql" && m != simpleMode {
 						continue // the extended protocol has no such strings
 					}
+					alone := strings.HasPrefix(filepath.Base(file), "alone_")
 					for i, sql := range corpus(t, file) {
 						statements[file+sql] = true
 						asked++
+						if alone {
+							ask(t.Context(), p.whole, simpleMode, "BEGIN")
+							ask(t.Context(), p.shards, simpleMode, "BEGIN")
+						}
 						if why := p.compare(t, m, fmt.Sprintf("%s statement %d", filepath.Base(file), i+1), sql); why != "" {
 							refused[why]++
 							refusals++
+						} else if alone && !t.Failed() && p.shards.TxStatus() == 'T' {
+							for _, table := range []string{"users", "payments", "countries"} {
+								p.compare(t, simpleMode, table+" after "+sql, "SELECT * FROM "+table)
+							}
+						}
+						if alone {
+							ask(t.Context(), p.whole, simpleMode, "ROLLBACK")
+							ask(t.Context(), p.shards, simpleMode, "ROLLBACK")
 						}
 					}
 				}

@@ -60,8 +60,11 @@ func (s *Session) feed(ctx context.Context, d *route.Decision, q *request) (*ans
 	if err != nil {
 		return nil, err
 	}
+	for i, f := range source.fields {
+		types[i] = literalType(f, types[i])
+	}
 	if len(rows) == 0 {
-		return s.fedNothing(ctx, before, after, q, types)
+		return s.nothing(ctx, q, "INSERT 0 0", after)
 	}
 	var answers []*answer
 	var tags []string
@@ -95,9 +98,9 @@ func (s *Session) feed(ctx context.Context, d *route.Decision, q *request) (*ans
 	return joined(answers, tags)
 }
 
-// fedNothing is the answer of an INSERT … SELECT of no rows.
-func (s *Session) fedNothing(ctx context.Context, before, after string, q *request, types []string) (*answer, error) {
-	a := settled("INSERT 0 0")
+// nothing is the answer of a statement that concerns no rows; after is its RETURNING.
+func (s *Session) nothing(ctx context.Context, q *request, tag, after string) (*answer, error) {
+	a := settled(tag)
 	if !containsFold(after, "returning") {
 		return a, nil
 	}
@@ -191,8 +194,11 @@ func (s *Session) move(ctx context.Context, d *route.Decision, q *request) (*ans
 	}
 	fields := deleted.fields
 	rows, _, err := s.all(ctx, deleted)
-	if err != nil || len(rows) == 0 {
-		return settled("UPDATE 0"), err
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return s.nothing(ctx, q, "UPDATE 0", d.MoveAfter)
 	}
 	l, err := s.typer(ctx)
 	if err != nil {
@@ -217,13 +223,61 @@ func (s *Session) move(ctx context.Context, d *route.Decision, q *request) (*ans
 		}
 		byShard[shard] = append(byShard[shard], row)
 	}
-	into := "INSERT INTO " + quoteIdent(m.Schema) + "." + quoteIdent(m.Table) + " (" + names(m.Columns) + ") OVERRIDING SYSTEM VALUE VALUES "
+	into := "INSERT INTO " + quoteIdent(m.Schema) + "." + quoteIdent(m.Table)
+	if m.Alias != "" {
+		into += " AS " + m.Alias
+	}
+	into += " (" + names(m.Columns) + ") OVERRIDING SYSTEM VALUE VALUES "
+	if d.MoveAfter != "" {
+		return s.moved(ctx, d.Plan, q, into, d.MoveAfter, byShard, types)
+	}
 	for shard := range s.ex.cfg.Layout.Shards {
 		if err := s.insertRows(ctx, shard, into, byShard[shard], types); err != nil {
 			return nil, err
 		}
 	}
 	return settled(fmt.Sprintf("UPDATE %d", len(rows))), nil
+}
+
+// moved inserts the rows of a move, by shard, and returns what RETURNING says of them.
+func (s *Session) moved(ctx context.Context, plan *route.Plan, q *request, into, after string, byShard map[int][][][]byte, types []string) (*answer, error) {
+	var answers []*answer
+	var tags []string
+	for shard := range s.ex.cfg.Layout.Shards {
+		for rows := byShard[shard]; len(rows) > 0; {
+			text := []byte(into)
+			n := 0
+			for n < len(rows) && n < batchRows && len(text) < batchBytes {
+				if n > 0 {
+					text = append(text, ", "...)
+				}
+				text = s.appendRow(text, rows[n], types)
+				n++
+			}
+			rows = rows[n:]
+			text = append(append(text, ' '), after...)
+			one := route.Decision{Plan: plan, Shards: sharding.One(shard), Role: route.Primary, Limit: -1}
+			a, err := s.gather(ctx, &one, &request{sql: string(text), extended: q.extended, results: q.results})
+			if err != nil {
+				return nil, unplaced(err)
+			}
+			kept, tag, err := s.held(ctx, a)
+			if err != nil {
+				return nil, err
+			}
+			answers, tags = append(answers, kept), append(tags, tag)
+		}
+	}
+	out, err := joined(answers, tags)
+	if err != nil {
+		return nil, err
+	}
+	tag, err := out.tag()
+	if err != nil {
+		return nil, err
+	}
+	out.tag = func() (string, error) { return "UPDATE" + strings.TrimPrefix(tag, "INSERT 0"), nil }
+	return out, nil
 }
 
 // place finds a row's shard, with lookups as they are needed.

@@ -1,0 +1,190 @@
+package scatter
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/pgx-dev/pgx-dev/proxy/gather"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// stepRows are the rows of a step, for the texts that follow.
+type stepRows struct {
+	fields     []wire.Field
+	types      []string
+	rows       [][][]byte
+	collations []gather.Collation
+}
+
+// steps carries out a statement one query after the other, each routed by itself.
+func (s *Session) steps(ctx context.Context, d *route.Decision, q *request) (*answer, error) {
+	if err := s.lossy(); err != nil {
+		return nil, err
+	}
+	types, err := s.described(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	list, last, role := d.Steps, d.Last, d.Role
+	var done []*stepRows
+	left := s.ex.cfg.Memory
+	for _, x := range list {
+		a, err := s.step(ctx, x, q, types, role, done, nil)
+		if err != nil {
+			return nil, err
+		}
+		rows, _, err := s.all(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			for _, v := range row {
+				left -= len(v) + 24
+			}
+		}
+		if left < 0 {
+			return nil, &wire.Error{
+				Code: wire.CodeProgramLimitExceeded, Message: "the rows that go from one step of the statement to the next take more memory than is allowed",
+				Hint: "Narrow the statement, or raise the proxy's memory limit for merging.",
+			}
+		}
+		if len(rows) == 0 && x.Step.Empty != "" {
+			return settled(x.Step.Empty), nil
+		}
+		r := &stepRows{fields: a.fields, rows: rows, collations: x.Step.Collations}
+		if len(a.fields) > 0 {
+			l, err := s.typer(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if r.types, err = s.typeNames(l, a.fields); err != nil {
+				return nil, err
+			}
+		}
+		done = append(done, r)
+	}
+	return s.step(ctx, last, q, types, role, done, q.results)
+}
+
+// step routes and runs one text.
+func (s *Session) step(ctx context.Context, x route.Staged, q *request, types []uint32, role route.Role, done []*stepRows, results []wire.Format) (*answer, error) {
+	sub := &request{extended: q.extended, results: results}
+	if q.extended && len(q.values) > 0 {
+		var err error
+		if sub.types, sub.formats, sub.values, err = parameters(q, types, append([]int{}, x.Params...)); err != nil {
+			return nil, err
+		}
+	}
+	var text []byte
+	for _, p := range x.Pieces {
+		var err error
+		switch p.Kind {
+		case gather.Text:
+			text = append(text, p.Text...)
+		case gather.Source:
+			text, err = s.appendSource(text, done[p.Relation])
+		case gather.Values:
+			text, err = s.appendValues(text, done[p.Relation])
+		case gather.Names:
+			text = append(text, " ("...)
+			for i, f := range done[p.Relation].fields {
+				text = append(append(text, map[bool]string{true: "", false: ", "}[i == 0]...), quoteIdent(f.Name)...)
+			}
+			text = append(text, ')')
+		case gather.Value:
+			text, err = s.appendScalar(text, done[p.Relation])
+		default:
+			err = wire.Errorf(wire.CodeInternalError, "a step has a piece of kind %d", p.Kind)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	sub.sql = string(text)
+	var d route.Decision
+	if err := s.decide(ctx, &d, sub); err != nil {
+		return nil, unplaced(err)
+	}
+	d.Role = role // what the transaction has written must be seen
+	a, err := s.source(ctx, &d, sub)
+	return a, unplaced(err)
+}
+
+// literalType is the type that a literal is cast to: of a string without its length, which
+// its values have already.
+func literalType(f wire.Field, name string) string {
+	switch f.TypeOID {
+	case oidVarchar:
+		return "varchar"
+	case oidBpchar:
+		return "bpchar"
+	}
+	return name
+}
+
+// appendValues appends (VALUES (…), (…)); there must be a row.
+func (s *Session) appendValues(dst []byte, r *stepRows) ([]byte, error) {
+	if len(r.rows) == 0 {
+		return dst, wire.Errorf(wire.CodeInternalError, "a list of no rows")
+	}
+	types := make([]string, len(r.types))
+	for i, f := range r.fields {
+		if f.TypeOID == 2249 || f.TypeOID == 2287 { // record, record[]
+			return dst, refuse("rows with a column of an anonymous row type cannot go from one step of a statement to the next", "return the row's columns")
+		}
+		types[i] = literalType(f, r.types[i])
+	}
+	dst = append(dst, "(VALUES "...)
+	for i, row := range r.rows {
+		if i > 0 {
+			dst = append(dst, ", "...)
+		}
+		dst = s.appendRow(dst, row, types)
+	}
+	return append(dst, ')'), nil
+}
+
+// appendSource appends what stands for the rows in a FROM clause, but for its alias.
+func (s *Session) appendSource(dst []byte, r *stepRows) ([]byte, error) {
+	dst = append(dst, "(SELECT "...)
+	var names []string
+	for i, f := range r.fields {
+		if i > 0 {
+			dst = append(dst, ", "...)
+		}
+		if len(r.rows) == 0 {
+			dst = fmt.Appendf(dst, "NULL::%s", literalType(f, r.types[i]))
+		} else {
+			dst = fmt.Appendf(dst, "v.c%d", i)
+		}
+		switch {
+		case !collatable(f.TypeOID):
+		case r.collations == nil || i >= len(r.collations) || !r.collations[i].Known:
+			return dst, refuse("the collation of column "+quoteIdent(f.Name)+", which goes from one step of the statement to the next, is not known", "name it: … COLLATE \"name\"")
+		case r.collations[i].Name != "":
+			dst = append(append(dst, " COLLATE "...), r.collations[i].Name...)
+		}
+		dst = append(append(dst, " AS "...), quoteIdent(f.Name)...)
+		names = append(names, fmt.Sprintf("c%d", i))
+	}
+	if len(r.rows) == 0 {
+		return append(dst, " WHERE false)"...), nil
+	}
+	dst = append(dst, " FROM "...)
+	dst, err := s.appendValues(dst, r)
+	return append(append(append(dst, " AS v("...), strings.Join(names, ", ")...), "))"...), err
+}
+
+// appendScalar appends the only value.
+func (s *Session) appendScalar(dst []byte, r *stepRows) ([]byte, error) {
+	if len(r.fields) != 1 || len(r.rows) > 1 {
+		return dst, wire.Errorf(wire.CodeInternalError, "a value of %d columns and %d rows", len(r.fields), len(r.rows))
+	}
+	var v []byte
+	if len(r.rows) == 1 {
+		v = r.rows[0][0]
+	}
+	return appendLiteral(dst, v, literalType(r.fields[0], r.types[0]), s.state.EscapeStrings), nil
+}
