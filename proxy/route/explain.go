@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pgx-dev/pgx-dev/proxy/gather"
@@ -37,7 +38,7 @@ func (d *Decision) Explain() string {
 		line("query: %s%s", d.FeedSelect, params(d.FeedParams))
 		line("insert: %s… %s", d.FeedBefore, d.FeedAfter)
 	}
-	for i, s := range append(d.Steps[:len(d.Steps):len(d.Steps)], d.Last) {
+	for i, s := range append(slices.Clip(d.Steps), d.Last) {
 		if len(d.Steps) == 0 {
 			break
 		}

@@ -74,7 +74,19 @@ func (a *analysis) feed(p *Plan, c *change) error {
 	case st.is(start, "with"):
 		return refuse("INSERT … SELECT with two WITH clauses, of rows that are not divided by the same key", "put one into the other")
 	}
-	p.Feed = &Feed{query: query.toks(start, end), before: before.str("VALUES "), after: template{}.toks(end, len(st.toks))}
+	var untyped []int
+	if sel, isSelect := n.SelectStmt.(*ast.SelectStmt); isSelect && sel.Op == ast.SETOP_NONE && len(items(sel.ValuesLists)) == 0 {
+		for i, t := range items(sel.TargetList) {
+			if a.star(t) {
+				break
+			}
+			res, isRes := t.(*ast.ResTarget)
+			if o, plain := a.operandOf(res.Val); isRes && plain && !o.id && o.typ == 0 && o.param == 0 && (o.null || st.toks[o.tok].Kind == lex.String) {
+				untyped = append(untyped, i)
+			}
+		}
+	}
+	p.Feed = &Feed{Untyped: untyped, query: query.toks(start, end), before: before.str("VALUES "), after: template{}.toks(end, len(st.toks))}
 	return nil
 }
 

@@ -128,7 +128,10 @@ type relation struct {
 // type that the query's RowDescription gave ('t'::boolean), Decision.FeedAfter; and routes
 // and runs these, in one transaction. The client's tag is the sum of theirs.
 type Feed struct {
-	query         template
+	query template
+	// Untyped are the columns that are strings without a type: they take that of the column
+	// they go to.
+	Untyped       []int
 	before, after template
 }
 

@@ -476,7 +476,6 @@ func (a *analysis) tokens(n ast.Node, do func(tok int)) {
 func (a *analysis) correlated(sel *ast.SelectStmt) bool {
 	names := map[string]bool{}
 	columns := map[string]bool{}
-	open := false // something whose columns are not known
 	alias := func(x *ast.Alias) {
 		if x == nil {
 			return
@@ -528,17 +527,14 @@ func (a *analysis) correlated(sel *ast.SelectStmt) bool {
 				names[n] = true
 			}
 		case *ast.ResTarget:
-			if x != nil && x.Val != nil {
-				n := a.columnName(x.Val)
-				if x.Name != "" {
-					n, _ = a.st.name(x.Name)
-					columns[n] = true
-				}
+			if x != nil && x.Name != "" {
+				n, _ := a.st.name(x.Name)
+				columns[n] = true
 			}
 		}
 		return true
 	}, nil)
-	found := open
+	found := false
 	ast.Rewrite(sel, func(c *ast.Cursor) bool {
 		x, ok := c.Node().(*ast.ColumnRef)
 		if !ok || x == nil {
@@ -565,12 +561,10 @@ func (a *analysis) stageMerge(c *change, n *ast.MergeStmt) (*steps, error) {
 	if !ok {
 		return nil, nil
 	}
-	var alias *ast.Alias
 	switch x := n.SourceRelation.(type) {
 	case *ast.RangeVar:
-		alias = x.Alias
 	case *ast.RangeSubselect:
-		if alias = x.Alias; alias == nil || isValues(x) {
+		if x.Alias == nil || a.settledValues(x) {
 			return nil, nil
 		}
 	default:
@@ -629,6 +623,80 @@ func (a *analysis) stageMerge(c *change, n *ast.MergeStmt) (*steps, error) {
 	return &steps{list: []Step{step}, last: last, why: "the source's rows are read first, and placed by their keys"}, nil
 }
 
+// settledValues reports whether a sub-query is a list of VALUES all of whose values have a cast,
+// which is what a step makes of others.
+func (a *analysis) settledValues(x *ast.RangeSubselect) bool {
+	if !isValues(x) {
+		return false
+	}
+	for _, row := range items(x.Subquery.(*ast.SelectStmt).ValuesLists) {
+		list, ok := row.(*ast.NodeList)
+		if !ok {
+			return false
+		}
+		for _, v := range list.Items {
+			if _, cast := v.(*ast.TypeCast); !cast {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// alike reports whether each row of VALUES has the same types by itself as among the others:
+// a string without a type takes that of the values above and below it.
+func (a *analysis) alike(rows []ast.Node) bool {
+	kind := func(n ast.Node) string {
+		switch n := unparen(n).(type) {
+		case *ast.ParamRef:
+			return ""
+		case *ast.TypeCast:
+			if n.TypeName != nil {
+				parts, _ := a.st.names(n.TypeName.Names)
+				return strings.Join(append(parts, itoa(len(items(n.TypeName.ArrayBounds))), itoa(len(items(n.TypeName.Typmods)))), " ")
+			}
+		}
+		o, ok := a.operandOf(n)
+		switch {
+		case !ok || o.typ != 0 || o.id:
+			return "?"
+		case o.null || a.st.toks[o.tok].Kind == lex.String:
+			return "unknown"
+		}
+		return itoa(int(numberType(a.st.toks[o.tok].Text(a.st.sql))))
+	}
+	var first []string
+	for i, r := range rows {
+		list, ok := r.(*ast.NodeList)
+		if !ok || i > 0 && len(list.Items) != len(first) {
+			return false
+		}
+		for j, v := range list.Items {
+			k := kind(v)
+			switch {
+			case i == 0:
+				first = append(first, k)
+			case first[j] == "":
+				first[j] = k
+			case k == "" || k == first[j] && k != "?":
+			default:
+				return false
+			}
+		}
+	}
+	if len(rows) == 1 {
+		return true
+	}
+	for _, r := range rows { // what the plan depends on
+		for _, v := range r.(*ast.NodeList).Items {
+			if tok, ok := a.st.literal(unparen(v)); ok && a.st.toks[tok].Kind == lex.Number {
+				a.pin(tok)
+			}
+		}
+	}
+	return true
+}
+
 // mergeValues splits a MERGE whose source is a list of VALUES with the key that it joins by:
 // each shard gets the rows that its own can match. It returns nil if there is no need, or no
 // way.
@@ -654,6 +722,9 @@ func (a *analysis) mergeValues(n *ast.MergeStmt, c *change) *insertPlan {
 		}
 	}
 	sel := x.Subquery.(*ast.SelectStmt)
+	if !a.alike(items(sel.ValuesLists)) {
+		return nil
+	}
 	if sel.SortClause != nil || sel.LimitCount != nil || sel.LimitOffset != nil || sel.WithClause != nil {
 		return nil
 	}

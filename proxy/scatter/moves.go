@@ -63,6 +63,11 @@ func (s *Session) feed(ctx context.Context, d *route.Decision, q *request) (*ans
 	for i, f := range source.fields {
 		types[i] = literalType(f, types[i])
 	}
+	for _, i := range d.Plan.Feed.Untyped {
+		if i < len(types) {
+			types[i] = ""
+		}
+	}
 	if len(rows) == 0 {
 		return s.nothing(ctx, q, "INSERT 0 0", after)
 	}

@@ -9,9 +9,12 @@ import (
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
-// appendLiteral appends a value as a literal of its type; nil is NULL. escape says that
+// appendLiteral appends a value as a literal of its type, if there is one; nil is NULL. escape says that
 // backslashes mean something in plain strings.
 func appendLiteral(dst, v []byte, typ string, escape bool) []byte {
+	if v == nil && typ == "" {
+		return append(dst, "NULL"...)
+	}
 	if v == nil {
 		return append(append(dst, "NULL::"...), typ...)
 	}
@@ -25,8 +28,11 @@ func appendLiteral(dst, v []byte, typ string, escape bool) []byte {
 		}
 		dst = append(dst, c)
 	}
-	dst = append(dst, '\'', ':', ':')
-	return append(dst, typ...)
+	dst = append(dst, '\'')
+	if typ == "" {
+		return dst
+	}
+	return append(append(dst, ':', ':'), typ...)
 }
 
 // appendRow appends a row of literals in parentheses.
