@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -258,14 +259,14 @@ func startServer(t testing.TB) engines.Server {
 	return srv
 }
 
-func createDatabase(t testing.TB, srv engines.Server, name string) {
+func createDatabase(t testing.TB, srv engines.Server, name string, with ...string) {
 	t.Helper()
 	c, err := engines.Connect(t.Context(), srv, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close(context.Background())
-	if _, err := c.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
+	if _, err := c.Exec(t.Context(), "CREATE DATABASE "+name+strings.Join(with, "")); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -273,12 +274,12 @@ func createDatabase(t testing.TB, srv engines.Server, name string) {
 var demo = []sharding.Table{{Name: "users", Columns: []string{"id"}}, {Name: "payments", Columns: []string{"user_id"}}}
 
 // newFleet makes n empty shards on one server.
-func newFleet(t testing.TB, srv engines.Server, prefix string, n int, config func(*sharding.Config, *scatter.Config)) *fleet {
+func newFleet(t testing.TB, srv engines.Server, prefix string, n int, config func(*sharding.Config, *scatter.Config), with ...string) *fleet {
 	t.Helper()
 	pool := &servers{idle: make([][]*conn, n)}
 	for i := range n {
 		name := prefix + strconv.Itoa(i)
-		createDatabase(t, srv, name)
+		createDatabase(t, srv, name, with...)
 		pool.shards = append(pool.shards, &server{dial: srv.Dial, user: srv.Info().User, database: name})
 	}
 	return newFleetOver(t, srv, pool, config)
