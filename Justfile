@@ -111,13 +111,17 @@ ci *what:
 chaos kills='1000':
     PGX_DEV_KILLS={{kills}} go test -run '^TestKilledAtAnyMoment$' -count=1 -timeout 3h -v .
 
-# Ask shards and one server the same random queries (just shard-queries 10000).
+# Ask shards and one server the same random queries, and as many over other kinds of keys, with writes (just shard-queries 10000).
 shard-queries queries='10000':
-    SHARD_QUERIES={{queries}} go test ./proxy/scatter -run '^TestRandomQueries$' -count=1 -timeout 3h -v
+    SHARD_QUERIES={{queries}} go test ./proxy/scatter -run '^TestRandom(Queries|Keys)$' -count=1 -timeout 3h -v
 
 # Ask shards and one server every statement of the corpus in every mode.
 shard-corpus:
     SHARD_QUERIES=1 go test ./proxy/scatter -run '^TestCorpus$' -count=1 -timeout 1h -v
+
+# Ask shards and one server, all of them WebAssembly ones, the corpus and random queries in every mode.
+shard-wasm queries='2000':
+    SHARD_QUERIES={{queries}} go test ./proxy/scatter -run '^TestWasm$' -count=1 -timeout 1h -v
 
 # Kill -9 the proxy or a shard in the middle of two-phase commits, at random, many times.
 kill-2pc kills='1000':

@@ -38,33 +38,19 @@ func TestCorpus(t *testing.T) {
 					if filepath.Base(file) == "multi.sql" && m != simpleMode {
 						continue // the extended protocol has no such strings
 					}
-					alone := strings.HasPrefix(filepath.Base(file), "alone_")
-					for i, sql := range corpus(t, file) {
+					for _, sql := range corpus(t, file) {
 						statements[file+sql] = true
-						asked++
-						if alone {
-							ask(t.Context(), p.whole, simpleMode, "BEGIN")
-							ask(t.Context(), p.shards, simpleMode, "BEGIN")
-						}
-						if why := p.compare(t, m, fmt.Sprintf("%s statement %d", filepath.Base(file), i+1), sql); why != "" {
-							refused[why]++
-							refusals++
-						} else if alone && !t.Failed() && p.shards.TxStatus() == 'T' {
-							for _, table := range []string{"users", "payments", "countries"} {
-								p.compare(t, simpleMode, table+" after "+sql, "SELECT * FROM "+table)
-							}
-						}
-						if alone {
-							ask(t.Context(), p.whole, simpleMode, "ROLLBACK")
-							ask(t.Context(), p.shards, simpleMode, "ROLLBACK")
-						}
 					}
+					p.file(t, m, file, refused, &asked)
 				}
 				if n := p.f.pool.lent(); n != 0 && p.shards.TxStatus() == 'I' && !t.Failed() {
 					t.Logf("%d connections stay with the session", n)
 				}
 			})
 		}
+	}
+	for _, n := range refused {
+		refusals += n
 	}
 	for _, why := range slices.Sorted(func(yield func(string) bool) {
 		for w := range refused {
@@ -81,6 +67,32 @@ func TestCorpus(t *testing.T) {
 	}
 	if refusals*20 > asked {
 		t.Errorf("%d of %d were refused", refusals, asked)
+	}
+}
+
+// file gives the statements of a file to both.
+func (p *pair) file(t *testing.T, m mode, file string, refused map[string]int, asked *int) {
+	t.Helper()
+	alone := strings.HasPrefix(filepath.Base(file), "alone_")
+	both := func(sql string) {
+		ask(t.Context(), p.whole, simpleMode, sql)
+		ask(t.Context(), p.shards, simpleMode, sql)
+	}
+	for i, sql := range corpus(t, file) {
+		*asked++
+		if alone {
+			both("BEGIN")
+		}
+		if why := p.compare(t, m, fmt.Sprintf("%s statement %d", filepath.Base(file), i+1), sql); why != "" {
+			refused[why]++
+		} else if alone && !t.Failed() && p.shards.TxStatus() == 'T' {
+			for _, table := range []string{"users", "payments", "countries"} {
+				p.compare(t, simpleMode, table+" after "+sql, "SELECT * FROM "+table)
+			}
+		}
+		if alone {
+			both("ROLLBACK")
+		}
 	}
 }
 
