@@ -57,6 +57,9 @@ func (pb *builder) query(sql string, toks []lex.Token) (*Plan, error) {
 		}
 		p.Write = true
 		p.staged = sync.OnceValues(func() (*steps, error) { return a.stage(c) })
+		if n, ok := st.tree.(*ast.InsertStmt); ok {
+			p.computed = sync.OnceValues(func() (*steps, error) { return a.stageInsert(c, n, true) })
+		}
 		if err := a.change(p, c); err != nil {
 			p.fixed = err
 		}

@@ -288,7 +288,11 @@ func (r *Router) insert(d *Decision, p *Plan) error {
 		}
 		shard, err := ip.key.Place(values, e.lookups)
 		if err != nil {
-			return placeError(err, ip.key, i+1)
+			why := placeError(err, ip.key, i+1)
+			if code := wire.AsError(why).Code; code == wire.CodeFeatureNotSupported {
+				return r.stepsOf(d, p, p.computed, why) // the server can make a key of it, or says why not
+			}
+			return why
 		}
 		used.Add(shard)
 		rows = append(rows, shard)

@@ -92,6 +92,8 @@ type Plan struct {
 	inMemory atomic.Bool
 
 	staged func() (*steps, error) // another way, where there is none otherwise
+	// computed is another way for keys of an INSERT that only a server can make ones of their type.
+	computed func() (*steps, error)
 
 	once  sync.Once
 	multi func() (*multi, error)

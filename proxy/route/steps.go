@@ -18,6 +18,9 @@ type Step struct {
 	Silent bool
 	// Empty is the tag of the whole statement if the step has no rows; else it goes on.
 	Empty string
+	// Column and Type are what a single value is for, whose type, as a number and by name, are the
+	// columns behind it.
+	Column, Type string
 	// Collations are those of its columns, as far as they are not the default; nil if they
 	// are not known.
 	Collations []gather.Collation
@@ -44,10 +47,14 @@ type Staged struct {
 
 // steps fills d with the steps of p, instead of refusing it for the reason given.
 func (r *Router) steps(d *Decision, p *Plan, reason error) error {
-	if p.staged == nil || r.cfg.CrossShardDisabled || p.hasIDs {
+	return r.stepsOf(d, p, p.staged, reason)
+}
+
+func (r *Router) stepsOf(d *Decision, p *Plan, staged func() (*steps, error), reason error) error {
+	if staged == nil || r.cfg.CrossShardDisabled || p.hasIDs {
 		return reason
 	}
-	s, err := p.staged()
+	s, err := staged()
 	if err != nil || s == nil {
 		return reason
 	}
@@ -83,7 +90,7 @@ func (a *analysis) stage(c *change) (*steps, error) {
 	case *ast.MergeStmt:
 		return a.stageMerge(c, n)
 	case *ast.InsertStmt:
-		return a.stageInsert(c, n)
+		return a.stageInsert(c, n, false)
 	case *ast.UpdateStmt:
 		return a.stageReads(c, n.WithClause)
 	case *ast.DeleteStmt:
@@ -751,8 +758,9 @@ func isValues(x *ast.RangeSubselect) bool {
 }
 
 // stageInsert plans an INSERT … VALUES whose keys are computed, or whose values are read from
-// other shards: those are found out first, and stand in the text as literals.
-func (a *analysis) stageInsert(c *change, n *ast.InsertStmt) (*steps, error) {
+// other shards: those are found out first, and stand in the text as literals. every does so with
+// keys that are literals, too, unless they have a cast.
+func (a *analysis) stageInsert(c *change, n *ast.InsertStmt, every bool) (*steps, error) {
 	if c.from == nil || n.WithClause != nil || c.target.table == nil {
 		return nil, nil
 	}
@@ -790,7 +798,8 @@ func (a *analysis) stageInsert(c *change, n *ast.InsertStmt) (*steps, error) {
 			if _, isDefault := value.(*ast.SetToDefault); isDefault {
 				continue
 			}
-			_, plain := a.operandOf(value)
+			o, plain := a.operandOf(value)
+			plain = plain && (!every || o.typ != 0 || o.null || o.id)
 			key := c.target.key != nil && slices.Contains(c.target.key.Columns, columns[i]) && !plain
 			if !key && !a.readsSharded(c, ranges[i]) {
 				continue
@@ -803,8 +812,9 @@ func (a *analysis) stageInsert(c *change, n *ast.InsertStmt) (*steps, error) {
 			if strings.Contains(typ, " ") && !strings.HasPrefix(typ, "character varying") {
 				typ = c.target.table.Columns[col].TypeName
 			}
-			step := Step{Collations: []gather.Collation{{Known: true}}}
-			step.sql = template{}.str("SELECT (").toks(ranges[i].From, ranges[i].To).str(")::" + typ)
+			step := Step{Column: columns[i], Type: typ}
+			step.sql = template{}.str("SELECT (v)::"+typ+", pg_catalog.pg_typeof(v)::oid, pg_catalog.pg_typeof(v)::text FROM (SELECT ").
+				toks(ranges[i].From, ranges[i].To).str(" AS v OFFSET 0) s")
 			subs = append(subs, substitution{ranges[i].From, ranges[i].To, template{chunkOf(gather.Value, len(out.list))}.str(" ")})
 			out.list = append(out.list, step)
 			if len(out.list) > maxComputed {

@@ -220,6 +220,13 @@ func (b *branch) Stop(cause error) {
 		return
 	}
 	b.ended = true
+	if b.copies == wire.TypeCopyInResponse && !b.l.dead {
+		// It waits for data, and for their end.
+		if b.l.put(&wire.CopyFail{Message: "COPY has failed on another shard"}) != nil || b.l.push() != nil {
+			b.l.dead = true
+			return
+		}
+	}
 	if b.asked && !b.l.dead {
 		if b.l.put(&wire.Sync{}) != nil || b.l.push() != nil {
 			b.l.dead = true

@@ -316,6 +316,9 @@ func (s *Session) describe(ctx context.Context, st *statement) error {
 			if l.dead {
 				return failure
 			}
+			if d.Shards.Len() > 1 && !d.Any {
+				failure = l.missing(failure, d.Shards.Len())
+			}
 			if pipelined {
 				l.running = false
 				return failure // the rest is dropped up to Sync

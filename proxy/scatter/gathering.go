@@ -55,6 +55,7 @@ func (s *Session) branches(ctx context.Context, d *route.Decision, q *request, s
 func each(branches []*branch, do func(b *branch) error) error {
 	for _, b := range branches {
 		if err := do(b); err != nil {
+			err = b.l.missing(err, len(branches))
 			for _, other := range branches {
 				if other != b && !other.ended {
 					other.Stop(err)
@@ -68,6 +69,22 @@ func each(branches []*branch, do func(b *branch) error) error {
 		}
 	}
 	return nil
+}
+
+// missing adds to an error that something is not there on which shard that is: the others may
+// have it.
+func (l *link) missing(err error, of int) error {
+	e, ok := errors.AsType[*wire.Error](err)
+	if !ok || of < 2 || broken(err) || e.Detail != "" {
+		return err
+	}
+	switch e.Code {
+	case "42P01", "42703", "42883", "42704", "3F000": // undefined table, column, function, object; invalid schema
+		c := *e
+		c.Detail = fmt.Sprintf("This is what shard %d says; the shards' schemas may differ.", l.shard)
+		return &c
+	}
+	return err
 }
 
 // gather runs a decision on several shards.

@@ -63,13 +63,23 @@ func (s *Session) decide(ctx context.Context, d *route.Decision, q *request) err
 		err := s.router().Route(d, q.sql, &s.state, b)
 		need, ok := errors.AsType[*sharding.NeedLookup](err)
 		if !ok {
-			return s.refusals(d, err)
+			return s.aborted(s.refusals(d, err))
 		}
 		if err := s.lookup(ctx, need); err != nil {
 			return err
 		}
 	}
 	return wire.Errorf(wire.CodeProgramLimitExceeded, "the statement needs more than 1000 lookups of sharding keys")
+}
+
+// aborted is what a failed transaction says instead of an error that only an analysis of the
+// statement could find (exec_parse_message in postgres.c).
+func (s *Session) aborted(err error) error {
+	e, ok := errors.AsType[*wire.Error](err)
+	if !ok || !s.tx.failed || e.Code == wire.CodeSyntaxError {
+		return err
+	}
+	return wire.Errorf(wire.CodeInFailedSQLTransaction, "current transaction is aborted, commands ignored until end of transaction block")
 }
 
 // refusals are what the configuration does not allow.

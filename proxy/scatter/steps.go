@@ -3,6 +3,8 @@ package scatter
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pgx-dev/pgx-dev/proxy/gather"
@@ -15,6 +17,7 @@ type stepRows struct {
 	fields     []wire.Field
 	types      []string
 	rows       [][][]byte
+	step       *route.Step
 	collations []gather.Collation
 }
 
@@ -53,7 +56,7 @@ func (s *Session) steps(ctx context.Context, d *route.Decision, q *request) (*an
 		if len(rows) == 0 && x.Step.Empty != "" {
 			return settled(x.Step.Empty), nil
 		}
-		r := &stepRows{fields: a.fields, rows: rows, collations: x.Step.Collations}
+		r := &stepRows{step: x.Step, fields: a.fields, rows: rows, collations: x.Step.Collations}
 		if len(a.fields) > 0 {
 			l, err := s.typer(ctx)
 			if err != nil {
@@ -177,14 +180,34 @@ func (s *Session) appendSource(dst []byte, r *stepRows) ([]byte, error) {
 	return append(append(append(dst, " AS v("...), strings.Join(names, ", ")...), "))"...), err
 }
 
-// appendScalar appends the only value.
+// appendScalar appends the only value, if it may be assigned to its column.
 func (s *Session) appendScalar(dst []byte, r *stepRows) ([]byte, error) {
-	if len(r.fields) != 1 || len(r.rows) > 1 {
+	if len(r.fields) != 3 || len(r.rows) != 1 || r.rows[0][1] == nil {
 		return dst, wire.Errorf(wire.CodeInternalError, "a value of %d columns and %d rows", len(r.fields), len(r.rows))
 	}
-	var v []byte
-	if len(r.rows) == 1 {
-		v = r.rows[0][0]
+	from, err := strconv.ParseUint(string(r.rows[0][1]), 10, 32)
+	if err != nil {
+		return dst, wire.Errorf(wire.CodeInternalError, "the type of a value: %w", err)
 	}
-	return appendLiteral(dst, v, literalType(r.fields[0], r.types[0]), s.state.EscapeStrings), nil
+	if !assignable(uint32(from), r.fields[0].TypeOID) {
+		return dst, wire.Errorf(wire.CodeDatatypeMismatch, "column %s is of type %s but expression is of type %s", quoteIdent(r.step.Column), r.step.Type, r.rows[0][2])
+	}
+	return appendLiteral(dst, r.rows[0][0], literalType(r.fields[0], r.types[0]), s.state.EscapeStrings), nil
+}
+
+// assignable reports whether a cast between types of pg_catalog needs not be written.
+func assignable(from, to uint32) bool {
+	if from == to {
+		return true
+	}
+	for _, family := range [][]uint32{
+		{20, 21, 23, 700, 701, 1700}, // int8, int2, int4, float4, float8, numeric
+		{oidText, oidVarchar, oidBpchar, oidName},
+		{1082, 1114, 1184}, // date, timestamp, timestamptz
+	} {
+		if slices.Contains(family, from) && slices.Contains(family, to) {
+			return true
+		}
+	}
+	return false
 }
