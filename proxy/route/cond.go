@@ -107,6 +107,8 @@ type cond struct {
 	arr  *operand    // or an array of alternatives for the only one of cols
 	low  *operand
 	high *operand
+	// below says that the value is less than high, not equal.
+	below bool
 }
 
 type condOp uint8
@@ -185,7 +187,7 @@ func (a *analysis) comparison(b *block, n *ast.A_Expr, r *ref) *cond {
 		case "=":
 			return &cond{op: condIn, cols: []int{i}, vals: [][]operand{{o}}}
 		case "<", "<=":
-			return &cond{op: condBetween, high: &o}
+			return &cond{op: condBetween, high: &o, below: op == "<"}
 		case ">", ">=":
 			return &cond{op: condBetween, low: &o}
 		}
@@ -361,7 +363,7 @@ func (c *cond) shards(e *env, k *sharding.Key, known []alternatives) (sharding.S
 			}
 			*p.dst = &v
 		}
-		return k.Between(low, high), nil
+		return k.Between(low, high, c.below), nil
 	}
 	return k.All(), nil
 }

@@ -2,7 +2,6 @@ package scatter_test
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -82,7 +81,7 @@ func TestWasm(t *testing.T) {
 		t.Logf("refused %d: %s", n, why)
 		sum += n
 	}
-	t.Log(fmt.Sprintf("%d statements, %d refused", total, sum))
+	t.Logf("%d statements, %d refused", total, sum)
 	if sum*20 > total {
 		t.Errorf("%d of %d statements were refused", sum, total)
 	}

@@ -148,9 +148,14 @@ func (c *Cluster) load(ctx context.Context) (*schema.Snapshot, error) {
 		return nil, err
 	}
 	for shard, s := range snaps {
-		for _, d := range Differences(snaps[0], s) {
+		pinned := func(t *schema.Table) bool { return c.Layout.Find(t.Schema, t.Name, t.Names()).Pinned }
+		for _, d := range Differences(snaps[0], s, pinned) {
 			c.cfg.Logger.Warn("the shards' schemas differ", "shard", shard, "difference", d)
 		}
+	}
+	// What is on one shard only, by its schema, must be known, too.
+	for _, s := range snaps[1:] {
+		snaps[0].Adopt(s)
 	}
 	c.types = types
 	if c.Database != nil {
@@ -177,9 +182,12 @@ func (f first) Pick(ctx context.Context, role route.Role) (*pool.Pool, error) {
 	return f.pick(ctx, 0, role)
 }
 
-// Differences says in which tables two schemas differ, the system's left out.
-func Differences(a, b *schema.Snapshot) (out []string) {
-	system := func(t *schema.Table) bool { return t.Schema == "pg_catalog" || t.Schema == "information_schema" }
+// Differences says in which tables two schemas differ, the system's left out, and those that
+// are on one shard only.
+func Differences(a, b *schema.Snapshot, pinned func(*schema.Table) bool) (out []string) {
+	system := func(t *schema.Table) bool {
+		return t.Schema == "pg_catalog" || t.Schema == "information_schema" || pinned != nil && pinned(t)
+	}
 	for t := range a.All {
 		if system(t) {
 			continue

@@ -146,6 +146,16 @@ func (s *Snapshot) All(yield func(*Table) bool) {
 	}
 }
 
+// Adopt adds the tables of another shard's schema that are not known here. It must not be
+// called once the snapshot is in use.
+func (s *Snapshot) Adopt(o *Snapshot) {
+	for t := range o.All {
+		if s.Table(t.Schema, t.Name, nil) == nil {
+			s.tables[t.Name] = append(s.tables[t.Name], t)
+		}
+	}
+}
+
 // Empty reports whether nothing is known.
 func (s *Snapshot) Empty() bool { return s == nil || len(s.tables) == 0 }
 

@@ -183,8 +183,8 @@ func (k *Key) mapped(v Raw) (int, error) {
 }
 
 // Between returns the shards that can hold keys from low to high, both included if they are
-// not nil. Only ranges of a type that the server orders as we do narrow the set.
-func (k *Key) Between(low, high *Raw) Set {
+// not nil, but high not if below is set. Only ranges of a type that the server orders as we do narrow the set.
+func (k *Key) Between(low, high *Raw, below bool) Set {
 	if k.Function != Mapped || !ordered(k.Types[0]) {
 		return k.All()
 	}
@@ -215,7 +215,7 @@ func (k *Key) Between(low, high *Raw) Set {
 		}
 	}
 	for _, s := range k.spans {
-		if (hi == nil || s.start == nil || s.start.compare(*hi) <= 0) && (lo == nil || s.end == nil || s.end.compare(*lo) > 0) {
+		if (hi == nil || s.start == nil || s.start.compare(*hi) < 0 || !below && s.start.compare(*hi) == 0) && (lo == nil || s.end == nil || s.end.compare(*lo) > 0) {
 			set.Add(s.shard)
 		}
 	}

@@ -82,12 +82,15 @@ func TestMapped(t *testing.T) {
 		if high != "" {
 			hi = &Raw{Bytes: []byte(high)}
 		}
-		return k.Between(lo, hi).String()
+		return k.Between(lo, hi, false).String()
 	}
 	for _, tt := range [][3]string{{"", "4", "0, 2"}, {"6", "99", "0, 2"}, {"100", "104", "1, 2"}, {"90", "110", "0, 1, 2, 3"}, {"", "", "0, 1, 2, 3"}, {"x", "", "0, 1, 2, 3"}} {
 		if got := between(tt[0], tt[1]); got != tt[2] {
 			t.Errorf("between %s and %s: %s, want %s", tt[0], tt[1], got, tt[2])
 		}
+	}
+	if got := k.Between(nil, &Raw{Bytes: []byte("100")}, true).String(); got != "0, 2" {
+		t.Errorf("below 100: %s", got)
 	}
 	narrow := one(t, Table{Name: "t", Columns: []string{"id"}, Rules: []Rule{{Kind: List, Values: []string{"1"}, Shard: 0}}}, 2)
 	if _, err := narrow.Place(text("2"), nil); !errors.Is(err, ErrUnmapped) {
