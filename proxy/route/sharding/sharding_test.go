@@ -89,7 +89,7 @@ func TestMapped(t *testing.T) {
 			t.Errorf("between %s and %s: %s, want %s", tt[0], tt[1], got, tt[2])
 		}
 	}
-	if got := k.Between(nil, &Raw{Bytes: []byte("100")}, true).String(); got != "0, 2" {
+	if got := k.Between(nil, &Raw{Bytes: []byte("100")}, true).String(); got != "0, 2, 3" {
 		t.Errorf("below 100: %s", got)
 	}
 	narrow := one(t, Table{Name: "t", Columns: []string{"id"}, Rules: []Rule{{Kind: List, Values: []string{"1"}, Shard: 0}}}, 2)
