@@ -216,7 +216,7 @@ func (l *linking) instantiate() error {
 	if err != nil {
 		return err
 	}
-	env, err := in.link(withModules(in.ctx, map[string]api.Module{"pg": in.main, "env": in.mods[0], "bases": bases}), l.envModule())
+	env, err := in.link(withModules(in.ctx, map[string]api.Module{"pg": in.main, "bases": bases}), l.envModule())
 	if err != nil {
 		return fmt.Errorf("link its environment: %w", err)
 	}

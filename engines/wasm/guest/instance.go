@@ -69,13 +69,8 @@ type program struct {
 	env  func(w *wasmbin.Builder, mod *wasmbin.Module) // defines what is no function; nil: nothing is
 }
 
-// postgres is pglite.wasm, which is given its memory.
-func (rt *Runtime) postgres() program {
-	return program{rt.pg, rt.main, hostMain, func(w *wasmbin.Builder, _ *wasmbin.Module) {
-		w.Memory(minPages, maxPages)
-		w.Export("memory", wasmbin.KindMemory, 0)
-	}}
-}
+// postgres is pglite.wasm, which has been changed to have a memory of its own.
+func (rt *Runtime) postgres() program { return program{rt.pg, rt.main, hostMain, nil} }
 
 // bootstrapper is initdb.wasm, which has a memory of its own.
 func (rt *Runtime) bootstrapper() program { return program{rt.init, rt.initdb, hostInitdb, nil} }

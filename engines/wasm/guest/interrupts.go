@@ -29,21 +29,20 @@ const (
 	countdownGlobal   = "pgx_dev_countdown"
 )
 
-// hookInterrupts returns pglite.wasm with countdowns, and with a call of the host, through an
-// import that does nothing else, in the beginning of ProcessInterrupts.
-func hookInterrupts(pg *wasmbin.Module) ([]byte, error) {
+// hookInterrupts gives pglite.wasm countdowns, and a call of the host, through an import that
+// does nothing else, in the beginning of ProcessInterrupts.
+func hookInterrupts(pg *wasmbin.Module, e *wasmbin.Edit) error {
 	process, ok := pg.Export(processInterrupts, wasmbin.KindFunc)
 	pending, ok2 := pg.ExportedGlobal("InterruptPending")
 	if !ok || !ok2 {
-		return nil, errors.New("it does not export ProcessInterrupts and InterruptPending")
+		return errors.New("it does not export ProcessInterrupts and InterruptPending")
 	}
 	hook, ok := importIndex(pg, wasmbin.KindFunc, "env", hookImport)
 	if !ok {
-		return nil, fmt.Errorf("it does not import %s", hookImport)
+		return fmt.Errorf("it does not import %s", hookImport)
 	}
-	e := pg.Edit()
 	if err := e.PrependCall(process.Index, hook); err != nil {
-		return nil, err
+		return err
 	}
 	invoke, hasInvoke := importIndex(pg, wasmbin.KindFunc, "env", "invoke_v")
 	slot, hasSlot := pg.Slots[process.Index]
@@ -56,14 +55,14 @@ func hookInterrupts(pg *wasmbin.Module) ([]byte, error) {
 	}
 	checks, loads, err := f.edit(pg, e)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// Some reads of the variable are for other purposes, and a few checks have been turned
 	// inside out by the optimiser.
 	if checks*10 < loads*9 || checks == 0 {
-		return nil, fmt.Errorf("of %d places that look for interrupts, %d are as expected", loads, checks)
+		return fmt.Errorf("of %d places that look for interrupts, %d are as expected", loads, checks)
 	}
-	return e.Bytes(), nil
+	return nil
 }
 
 // pollSide returns a side module with a countdown, nil if it never looks for interrupts.

@@ -75,7 +75,7 @@ func (l *linking) envModule() []byte {
 			exports = append(exports, export{im.Name, w.ImportFunc(l.side.extra, im.Name, t)})
 		}
 	}
-	w.ImportMemory("env", "memory", minPages, maxPages)
+	w.ImportMemory("pg", "memory", minPages, maxPages)
 	w.ImportTable("pg", "__indirect_function_table", 1)
 	sp := w.ImportGlobal("pg", "__stack_pointer", true)
 	memory, table := w.ImportGlobal("bases", "memory", false), w.ImportGlobal("bases", "table", false)

@@ -72,7 +72,7 @@ func Load(ctx context.Context, dir, cacheDir string) (rt *Runtime, err error) {
 	if rt.symbols, err = findSymbols(rt.pg); err != nil {
 		return nil, fmt.Errorf("pglite.wasm is not the build that this program knows: %w", err)
 	}
-	if pg, err = hookInterrupts(rt.pg); err != nil {
+	if pg, err = changed(rt.pg); err != nil {
 		return nil, fmt.Errorf("pglite.wasm is not the build that this program knows: %w", err)
 	}
 	if cacheDir == "" {
@@ -112,6 +112,20 @@ func Load(ctx context.Context, dir, cacheDir string) (rt *Runtime, err error) {
 		}
 	}
 	return rt, rt.buildHost(ctx)
+}
+
+// changed returns the code that is run in place of pglite.wasm.
+func changed(pg *wasmbin.Module) ([]byte, error) {
+	e := pg.Edit()
+	if err := hookInterrupts(pg, e); err != nil {
+		return nil, err
+	}
+	// To a memory of its own, compiled code finds its way with one load less, after every
+	// call: that makes up to a tenth of the time that SQL takes.
+	if err := e.OwnMemory(); err != nil {
+		return nil, err
+	}
+	return e.Bytes(), nil
 }
 
 // Close frees the compiled code. Every instance must have been closed.

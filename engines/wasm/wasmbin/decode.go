@@ -108,7 +108,9 @@ func (m *Module) dylink(s *reader) {
 }
 
 func (m *Module) importEntry(s *reader) {
+	at := s.i
 	im := Import{Module: s.str(), Name: s.str(), Kind: s.u8()}
+	from := s.i
 	switch im.Kind {
 	case KindFunc:
 		im.Type = s.u32()
@@ -118,6 +120,7 @@ func (m *Module) importEntry(s *reader) {
 		s.limits()
 	case KindMemory:
 		s.limits()
+		im.limits = s.b[from:s.i]
 	case KindGlobal:
 		im.ValType, im.Mutable = s.u8(), s.u8() == 1
 		m.importedGlobals++
@@ -127,6 +130,7 @@ func (m *Module) importEntry(s *reader) {
 	default:
 		s.fail("import of unknown kind")
 	}
+	im.raw = s.b[at:s.i]
 	m.Imports = append(m.Imports, im)
 }
 

@@ -2,15 +2,17 @@ package wasmbin
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 )
 
 // An Edit collects changes of a module that leave every index in it as it is: instructions
-// put into functions, and globals added behind the others.
+// put into functions, globals added behind the others, the memory defined instead of imported.
 type Edit struct {
 	m       *Module
 	inserts map[int][]insertion // by position in m.bodies
+	memory  [][]byte            // at most one, which is no longer imported
 	globals [][]byte
 	exports [][]byte
 }
@@ -67,6 +69,30 @@ func (e *Edit) Global(name string, v int32) uint32 {
 	return index
 }
 
+// OwnMemory makes the module define and export, by its name, the memory that it imports, with
+// the limits of the import.
+func (e *Edit) OwnMemory() error {
+	for _, im := range e.m.Imports {
+		if im.Kind == KindMemory && e.memory == nil {
+			e.memory = [][]byte{im.limits}
+			e.exports = append(e.exports, cat(str(im.Name), []byte{KindMemory, 0}))
+			return nil
+		}
+	}
+	return errors.New("the module imports no memory")
+}
+
+// imports returns the content of the import section without the memory.
+func (e *Edit) imports() []byte {
+	out := leb(uint32(len(e.m.Imports) - len(e.memory)))
+	for _, im := range e.m.Imports {
+		if im.Kind != KindMemory {
+			out = append(out, im.raw...)
+		}
+	}
+	return out
+}
+
 // Bytes returns the changed module.
 func (e *Edit) Bytes() []byte {
 	m := e.m
@@ -87,7 +113,7 @@ func (e *Edit) Bytes() []byte {
 	missing := []struct {
 		id    byte
 		items [][]byte
-	}{{6, e.globals}, {7, e.exports}}
+	}{{5, e.memory}, {6, e.globals}, {7, e.exports}}
 	flush := func(before byte) {
 		for len(missing) > 0 && missing[0].id < before {
 			if items := missing[0].items; len(items) > 0 {
@@ -108,6 +134,12 @@ func (e *Edit) Bytes() []byte {
 			missing = missing[1:]
 		}
 		switch s.id {
+		case 2:
+			if e.memory == nil {
+				out = append(out, m.raw[s.at:s.end]...)
+			} else {
+				write(2, e.imports())
+			}
 		case 6:
 			write(6, add(s, len(m.Globals), e.globals))
 		case 7:

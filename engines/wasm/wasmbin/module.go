@@ -37,6 +37,9 @@ type Import struct {
 	Type         uint32 // of a function: index into Module.Types
 	ValType      byte   // of a global
 	Mutable      bool   // of a global
+
+	raw    []byte // the whole entry
+	limits []byte // of a memory
 }
 
 // An Export is one entry of the export section.

@@ -165,6 +165,59 @@ func TestEditWithout(t *testing.T) {
 	}
 }
 
+// TestOwnMemory lets a module have the memory that it imported.
+func TestOwnMemory(t *testing.T) {
+	var w wasmbin.Builder
+	w.ImportFunc("host", "tick", nullary)
+	w.ImportMemory("env", "memory", 2, 3)
+	w.ImportGlobal("env", "base", true)
+	w.Export("get", wasmbin.KindFunc, w.Func(wasmbin.FuncType{Params: []byte{wasmbin.I32}, Results: []byte{wasmbin.I32}},
+		[]byte{wasmbin.OpLocalGet, 0, wasmbin.OpI32Load, 2, 0, wasmbin.OpGlobalGet, 0, 0x6a}))
+	m, err := wasmbin.Decode(w.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := m.Edit()
+	if err := e.OwnMemory(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.OwnMemory(); err == nil {
+		t.Error("the memory was taken twice")
+	}
+	r := wazero.NewRuntime(t.Context())
+	defer r.Close(t.Context())
+	if _, err := r.NewHostModuleBuilder("host").NewFunctionBuilder().
+		WithGoFunction(api.GoFunc(func(context.Context, []uint64) {}), nil, nil).Export("tick").Instantiate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var env wasmbin.Builder // has no memory
+	env.Export("base", wasmbin.KindGlobal, env.Global(true, 1000))
+	if _, err := r.InstantiateWithConfig(t.Context(), env.Bytes(), wazero.NewModuleConfig().WithName("env")); err != nil {
+		t.Fatal(err)
+	}
+	mod, err := r.Instantiate(t.Context(), e.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem := mod.ExportedMemory("memory")
+	if mem == nil || mem.Size() != 2<<16 {
+		t.Fatalf("the memory is %v", mem)
+	}
+	mem.WriteUint32Le(8, 42)
+	if got, err := mod.ExportedFunction("get").Call(t.Context(), 8); err != nil || got[0] != 1042 {
+		t.Errorf("%v, %v, want 1042", got, err)
+	}
+	if _, grown := mem.Grow(2); grown {
+		t.Error("the memory grew beyond its limit")
+	}
+	if m, err = wasmbin.Decode(sample()); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Edit().OwnMemory(); err == nil {
+		t.Error("a memory was taken that is not imported")
+	}
+}
+
 func TestDecodeBad(t *testing.T) {
 	good := sample()
 	for name, b := range map[string][]byte{
