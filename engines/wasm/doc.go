@@ -21,6 +21,17 @@
 // anew. So nothing is prepared again, and no SQL is read here. Who must give a session to
 // another server, as a proxy must, follows it with package wire/session instead.
 //
+// # What bounds its speed
+//
+// The code that wazero makes does. Of the CPU time of an aggregate, a join or a PL/pgSQL loop
+// over 100,000 rows and more, 92 % is spent in it; of a sort that spills to disk 86 %, of an
+// insert 83 %, of building an index 80 %. The rest is mostly the kernel's copying of blocks: a
+// statement calls the host once for each block of 8 kB that is read or written, and no more
+// than every half millisecond otherwise, never for each row, and setjmp costs only those that
+// catch errors. wazero compiles each function for itself, inlines nothing, and compares every
+// address with the size of the memory. Only errors are different: 38 % of an error's time is
+// Go's, which unwinds the guest's stack.
+//
 // # What differs from a server
 //
 // There is one backend. Clients take turns on it, between transactions, and each has its
