@@ -203,3 +203,21 @@ func TestShardDiesWorking(t *testing.T) {
 		t.Errorf("%d users at the end", n)
 	}
 }
+
+// TestCascades does not move a row by deleting it where that would delete others, nor lets a
+// later part of a statement see what an earlier one has done to other tables.
+func TestCascades(t *testing.T) {
+	_, c := demoFleet(t)
+	mustExec(t, c, "ALTER TABLE payments ADD FOREIGN KEY (user_id) REFERENCES users ON DELETE CASCADE NOT VALID")
+	for _, sql := range []string{
+		"UPDATE users SET id = id + 1000 WHERE id = 5",
+		"WITH d AS (DELETE FROM users WHERE email > 'e5' RETURNING id) SELECT count(*) FROM payments",
+	} {
+		if o := ask(t.Context(), c.PgConn(), simpleMode, sql); o.code != "0A000" && o.code != "23503" {
+			t.Errorf("%s: %v, %v", sql, o.err, o.rows)
+		}
+	}
+	if n := one[int](t, c, "SELECT count(*) FROM payments"); n != 200 {
+		t.Errorf("%d payments, want 200", n)
+	}
+}

@@ -26,12 +26,13 @@ const (
 		AND (SELECT to_jsonb(x)->>'datlocprovider' FROM pg_catalog.pg_database x WHERE x.oid = d.oid) = 'i')
 FROM pg_catalog.pg_database d WHERE datname = current_database()`
 
-	// ColumnsSQL: schema, table, relkind, triggers or rules, column, type, type's name,
+	// ColumnsSQL: schema, table, relkind, triggers or rules or foreign keys that cascade, column, type, type's name,
 	// collation's name (NULL: none, or the default), bytewise, deterministic, not null, has a
 	// default, the default is volatile, is generated, is
 	// from a sequence.
 	ColumnsSQL = `SELECT n.nspname, c.relname, c.relkind,
-	c.relhasrules AND c.relkind NOT IN ('v', 'm') OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal),
+	c.relhasrules AND c.relkind NOT IN ('v', 'm') OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
+		OR EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k WHERE k.confrelid = c.oid AND k.contype = 'f' AND (k.confdeltype NOT IN ('a', 'r') OR k.confupdtype NOT IN ('a', 'r'))),
 	a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod),
 	CASE WHEN a.attcollation NOT IN (0, 100) THEN pg_catalog.quote_ident(cn.nspname) || '.' || pg_catalog.quote_ident(co.collname) END,
 	coalesce(co.collname IN ('C', 'POSIX', 'ucs_basic'), false), coalesce(co.collisdeterministic, true),

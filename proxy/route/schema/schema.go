@@ -43,7 +43,7 @@ type Table struct {
 	// Parent is the topmost table that this one is a partition or child of, nil if none.
 	Parent *Table
 	// Triggers says that the table has triggers of its own (not those of constraints), or
-	// rules.
+	// rules, or is referred to by foreign keys that change other tables with it.
 	Triggers bool
 }
 
