@@ -217,7 +217,7 @@ func BenchmarkShard(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	for name, sql := range map[string]string{"by-id": "SELECT * FROM users ORDER BY id", "by-text": "SELECT * FROM users ORDER BY email"} {
+	for name, sql := range map[string]string{"by-id": "SELECT * FROM users ORDER BY id", "by-text": "SELECT * FROM users ORDER BY email", "by-icu": "SELECT * FROM users ORDER BY email COLLATE \"und-x-icu\", id"} {
 		b.Run("order-"+name, func(b *testing.B) {
 			var all, parts time.Duration
 			for b.Loop() {
