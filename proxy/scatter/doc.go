@@ -30,5 +30,12 @@
 //
 // Where no shard has all the rows that an expression, an order by a collation or a join
 // needs, they are fetched, and handed to one server as array parameters of one query
-// (see gather.Finish). They are held in memory meanwhile, up to the configured limit.
+// (see gather.Finish). They are held in memory meanwhile, up to the configured limit. Rows
+// that need a server only for their order pass through in pages: each shard has a portal, and
+// one of the servers is asked for the order of the keys at hand between the pages.
+//
+// # Steps
+//
+// A statement that no shard can carry out by itself, though its parts can be, goes in steps:
+// each is routed by itself, and finds the rows of those before it in its text.
 package scatter
