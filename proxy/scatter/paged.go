@@ -13,11 +13,9 @@ import (
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
-// Names of what a paged merge has on servers.
-const (
-	pagedPortal   = "__pgx_rows"
-	rankStatement = "__pgx_rank"
-)
+// pagedPortal is the portal of a paged merge. What asks for an order is the unnamed statement,
+// which no error leaves behind.
+const pagedPortal = "__pgx_rows"
 
 // A pagedBranch is a branch whose rows come by the page from a portal that stays open, so
 // that its connection can be asked other things between the pages. It is a merge.Paged.
@@ -79,7 +77,7 @@ func (b *pagedBranch) close() error {
 		return nil
 	}
 	b.ended = true
-	if err := b.l.putAll(&wire.Close{Kind: wire.PortalKind, Name: pagedPortal}, &wire.Close{Kind: wire.StatementKind, Name: rankStatement}, &wire.Sync{}); err != nil {
+	if err := b.l.putAll(&wire.Close{Kind: wire.PortalKind, Name: pagedPortal}, &wire.Sync{}); err != nil {
 		return err
 	}
 	if err := b.l.push(); err != nil {
@@ -162,7 +160,7 @@ func (s *Session) ranked(d *route.Decision, q *request, spec *gather.Spec, progr
 func (s *Session) ranker(program *merge.Program, b *pagedBranch) (merge.Ranker, error) {
 	ranks := program.Ranks()
 	var from, by []string
-	parse := wire.Parse{Name: rankStatement}
+	var parse wire.Parse
 	for i, k := range ranks {
 		if k.Encoded {
 			from = append(from, fmt.Sprintf("$%d::bytea[]", i+1))
@@ -203,7 +201,7 @@ func (s *Session) ranker(program *merge.Program, b *pagedBranch) (merge.Ranker, 
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		bind := &wire.Bind{Statement: rankStatement, ParamFormats: []wire.Format{wire.Binary}, ResultFormats: []wire.Format{wire.Binary}}
+		bind := &wire.Bind{ParamFormats: []wire.Format{wire.Binary}, ResultFormats: []wire.Format{wire.Binary}}
 		for i, values := range keys {
 			elem := uint32(oidText)
 			if ranks[i].Encoded {
