@@ -20,6 +20,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/fleet"
 	"github.com/pgx-dev/pgx-dev/proxy/loop"
+	"github.com/pgx-dev/pgx-dev/proxy/plugin"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/socket"
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
@@ -200,6 +201,12 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 	if s.login != nil {
 		s.login.Fleet = members
 	}
+	plugins, err := plugin.FromConfig(ctx, cfg, env.Log)
+	if err != nil {
+		return &ExitError{Code: ExitUsage, Err: err}
+	}
+	defer func() { err = errors.Join(err, plugins.Close()) }()
+	members.Adviser = fleet.Plugins(plugins)
 	ctx, shutdown := context.WithCancel(ctx)
 	defer shutdown()
 	leave := make(chan struct{}, 1) // asks to end once all clients have gone

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net/url"
 	"os"
@@ -19,6 +18,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/fleet"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
 	"github.com/pgx-dev/pgx-dev/proxy/scatter"
 	"github.com/pgx-dev/pgx-dev/proxy/shards"
@@ -188,9 +188,9 @@ func shardSource(servers []*cluster.Server, layout sharding.Config, ids *scatter
 				ConfRole: conf.Primary, Key: key,
 			})
 		}
-		plan.Sharding = func(ctx context.Context, pick fleet.Pick, log *slog.Logger) (*shards.Cluster, error) {
+		plan.Sharding = func(ctx context.Context, o fleet.Opening) (*shards.Cluster, error) {
 			return shards.Open(ctx, shards.Config{
-				Name: database, Layout: layout, Pick: shards.Pick(pick), IDs: ids, Logger: log,
+				Name: database, Layout: layout, Pick: shards.Pick(o.Pick), IDs: ids, Logger: o.Log, Route: route.Config{Advise: o.Advise},
 				TwoPhase: filepath.Join(dir, url.PathEscape(database), url.PathEscape(user)),
 			})
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
@@ -173,7 +174,12 @@ func (s *session) query(m, body []byte) error {
 	}
 	t := s.scan.Scan(sql)
 	n := need{}
-	if s.server == nil {
+	if s.db.Router.Advised() {
+		var err error
+		if n.hint, err = s.judge(sql, &t, &route.Binding{}); err != nil {
+			return s.forbid(wire.TypeQuery, err)
+		}
+	} else if s.server == nil {
 		n.hint = s.hint(sql, &t)
 	}
 	if err := s.attach(n); err != nil {
@@ -269,6 +275,9 @@ func (s *session) function(size int) error {
 	if s.skipping {
 		s.pass, s.sendTo = size, false
 		return nil
+	}
+	if s.db.Router.Advised() {
+		return wire.Errorf(wire.CodeFeatureNotSupported, "function calls of the protocol are refused where statements are judged")
 	}
 	if err := s.attach(need{}); err != nil {
 		if err := s.refuseQuery(err); err != nil {

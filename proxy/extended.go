@@ -10,8 +10,11 @@ import (
 )
 
 // plainNames says that the client's names of prepared statements are the server's: it has the
-// connection to itself for good.
-func (s *session) plainNames() bool { return s.db.Mode == Session || s.db.KeepNames }
+// connection to itself for good. Where statements are judged they are not, since it must be known
+// what they stand for.
+func (s *session) plainNames() bool {
+	return (s.db.Mode == Session || s.db.KeepNames) && !s.db.Router.Advised()
+}
 
 // maxNames bounds the prepared statements that one client may have at a time.
 const maxNames = 1 << 16
@@ -27,7 +30,15 @@ func (s *session) parse(m, body, after []byte) error {
 		return s.parseAsItIs(m, name, rest, string(rest[:end]), after)
 	}
 	st := s.p.statements.intern(rest, s.path(), s.classify)
-	if err := s.attach(need{hint: st.role, extended: true, after: after}); err != nil {
+	hint := st.role
+	if s.db.Router.Advised() {
+		var err error
+		if hint, err = s.judge(st.sql(), &st.text, nil); err != nil {
+			s.p.statements.release(st)
+			return s.forbid(wire.TypeParse, err)
+		}
+	}
+	if err := s.attach(need{hint: hint, extended: true, after: after}); err != nil {
 		s.p.statements.release(st)
 		return s.refuse(err)
 	}
@@ -77,6 +88,15 @@ func (s *session) path() string {
 // parseAsItIs passes a Parse on under the client's own name.
 func (s *session) parseAsItIs(m, name, rest []byte, sql string, after []byte) error {
 	t, hint := s.classify(sql)
+	if s.db.Router.Advised() {
+		var err error
+		if hint, err = s.judge(sql, &t, nil); err != nil {
+			if len(name) == 0 {
+				s.unnamed = 0
+			}
+			return s.forbid(wire.TypeParse, err)
+		}
+	}
 	if err := s.attach(need{hint: hint, extended: true, after: after}); err != nil {
 		return s.refuse(err)
 	}
@@ -160,6 +180,12 @@ func (s *session) bind(m, body, after []byte) error {
 		}
 	} else {
 		n.hint = s.unnamedFor
+	}
+	if s.db.Router.Advised() {
+		var err error
+		if n.hint, err = s.judgeBound(st, len(name) == 0, body, n.hint); err != nil {
+			return s.forbid(wire.TypeBind, err)
+		}
 	}
 	if err := s.attach(n); err != nil {
 		return s.refuse(err)

@@ -1,6 +1,9 @@
 package proxy
 
-import "github.com/pgx-dev/pgx-dev/proxy/effect"
+import (
+	"github.com/pgx-dev/pgx-dev/proxy/effect"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
 
 // maxQueue bounds the requests of a client that wait for an answer.
 const maxQueue = 1 << 16
@@ -39,6 +42,7 @@ type request struct {
 	text           *effect.Text  // of a query, or of what is executed
 	values         *[]effectArgs // of parameters that effects refer to
 	at             int           // statements of the query that are complete
+	refused        *wire.Error   // what the client is told for the error that the server makes of it
 }
 
 // A queue is a list of requests, first in, first out.

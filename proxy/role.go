@@ -13,7 +13,7 @@ func (s *session) hint(sql string, t *effect.Text) roleHint {
 	if r == nil {
 		return roleHint{}
 	}
-	if t.Statements != 1 || len(t.Effects) > 0 {
+	if r.Advised() || t.Statements != 1 || len(t.Effects) > 0 { // judge says it
 		return roleHint{known: true, role: route.Primary}
 	}
 	st := route.Session{Hint: route.NoHint()}

@@ -173,10 +173,7 @@ func (s *session) serverMessage(c *pool.Conn, typ wire.Type, m []byte, n int, d 
 		s.queue.pop()
 		s.nowReady(c, wire.TxStatus(body[0]), drop)
 	case wire.TypeParseComplete, wire.TypeBindComplete, wire.TypeNoData, wire.TypePortalSuspended:
-		want := map[wire.Type]asked{
-			wire.TypeParseComplete: askedParse, wire.TypeBindComplete: askedBind, wire.TypeNoData: askedDescribe, wire.TypePortalSuspended: askedExecute,
-		}[typ]
-		if r.kind != want {
+		if r.kind != answered(typ) {
 			return wire.Errorf(wire.CodeProtocolViolation, "the server sent %s out of turn", wire.Backend.Name(typ))
 		}
 		s.queue.pop()
@@ -208,6 +205,19 @@ func (s *session) serverMessage(c *pool.Conn, typ wire.Type, m []byte, n int, d 
 		d.pass(n, n+len(m))
 	}
 	return nil
+}
+
+// answered is the kind of request that a message answers.
+func answered(typ wire.Type) asked {
+	switch typ {
+	case wire.TypeParseComplete:
+		return askedParse
+	case wire.TypeBindComplete:
+		return askedBind
+	case wire.TypeNoData:
+		return askedDescribe
+	}
+	return askedExecute // PortalSuspended
 }
 
 // ends passes over requests that have no answer.
@@ -321,8 +331,11 @@ func (s *session) serverError(c *pool.Conn, m, body []byte, n int, d *delivery) 
 	s.lastWords = s.lastWords || e.Error.Severity != wire.SeverityError
 	fatal := e.Error.Severity == wire.SeverityFatal || e.Error.Severity == wire.SeverityPanic
 	name := ""
+	var instead []byte
 	if r := s.queue.first(); r != nil && !fatal {
-		name = r.name
+		if name = r.name; r.refused != nil {
+			instead = r.instead()
+		}
 		if e.Error.Code == wire.CodeFeatureNotSupported && e.Error.Routine == "RevalidateCachedQuery" && r.stmt != nil {
 			// "cached plan must not change result type": whoever uses it next prepares anew.
 			r.stmt.version.Add(1)
@@ -337,6 +350,10 @@ func (s *session) serverError(c *pool.Conn, m, body []byte, n int, d *delivery) 
 	}
 	if s.pinned != "" {
 		s.probe = true // what was to pin may not have happened
+	}
+	if instead != nil {
+		d.put(instead)
+		return nil
 	}
 	if bytes.Contains(body, []byte(serverPrefix)) {
 		d.put(renamed(&e.Error, name, m))

@@ -45,7 +45,6 @@ func (c *Config) Unused(base *Config) []Warning {
 	}{
 		{"multi_tenant", c.MultiTenant.Column != ""},
 		{"mirroring", len(c.Mirroring) > 0},
-		{"plugins", len(c.Plugins) > 0},
 		{"query_parsers", len(c.QueryParsers) > 0},
 	} {
 		if s.set {

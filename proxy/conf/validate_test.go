@@ -340,12 +340,12 @@ func TestUnused(t *testing.T) {
 		}
 	}
 	c.General.DryRun, c.Memory.NetBuffer, c.PgBouncer.SoReuseport = true, 3, true
-	c.Plugins = []Plugin{{Name: "p"}}
+	c.QueryParsers = []QueryParser{{Database: "p"}}
 	var got []string
 	for _, w := range c.Unused(&base) {
 		got = append(got, w.Key)
 	}
-	if diff := cmp.Diff([]string{"general.dry_run", "pgbouncer.so_reuseport", "memory.net_buffer", "plugins"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"general.dry_run", "pgbouncer.so_reuseport", "memory.net_buffer", "query_parsers"}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -33,7 +33,7 @@ type Plan struct {
 	// Shards is how many shards the servers hold; 0 is one.
 	Shards int
 	// Sharding opens a database on several shards.
-	Sharding func(ctx context.Context, pick Pick, log *slog.Logger) (*shards.Cluster, error)
+	Sharding func(ctx context.Context, o Opening) (*shards.Cluster, error)
 	// Aggressive lets a transaction's first statement decide where it runs.
 	Aggressive bool
 	// Group is equal for plans whose servers are the same ones, whoever uses them. Balance and
@@ -68,6 +68,13 @@ type Server struct {
 // A Pick returns the pool of a shard's server in a role.
 type Pick func(ctx context.Context, shard int, role route.Role) (*pool.Pool, error)
 
+// An Opening is what a database on several shards is opened with.
+type Opening struct {
+	Pick   Pick
+	Log    *slog.Logger
+	Advise func(q *route.Question) (route.Hint, error) // for route.Config
+}
+
 // maxMembers bounds the pairs of user and database. Clients that may ask for any database
 // could otherwise make as many as they like.
 const maxMembers = 4096
@@ -77,6 +84,8 @@ type Fleet struct {
 	// Loops drive the server connections of databases with one shard. It is set before the
 	// first use. Nil: each connection has a goroutine.
 	Loops *loop.Group
+	// Adviser is asked about every statement. It is set before clients come. Nil: nobody is.
+	Adviser Adviser
 
 	log    *slog.Logger
 	wg     sync.WaitGroup
@@ -154,7 +163,7 @@ func (m *member) sharded(ctx context.Context, plan Plan) (*proxy.Database, error
 	m.opening.Lock()
 	defer m.opening.Unlock()
 	if m.cluster == nil {
-		c, err := plan.Sharding(ctx, m.pick, m.fleet.log)
+		c, err := plan.Sharding(ctx, Opening{Pick: m.pick, Log: m.fleet.log, Advise: m.fleet.advise(m.pair)})
 		if err != nil {
 			return nil, err
 		}
@@ -186,7 +195,7 @@ func (f *Fleet) member(p pair) (*member, error) {
 		return nil, wire.Errorf(wire.CodeConfigurationLimit, "more than %d pairs of users and databases are in use", maxMembers)
 	}
 	m := &member{fleet: f, pair: p, plan: plan, wave: f.wave.Load()}
-	m.db = &proxy.Database{Name: p.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Servers: m, Router: router(plan)}
+	m.db = &proxy.Database{Name: p.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Servers: m, Router: router(plan, f.advise(p))}
 	f.members[p] = m
 	return m, nil
 }

@@ -1,25 +1,25 @@
 package fleet
 
 import (
+	"slices"
+
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
 )
 
-// router returns what tells reads from writes, or nil where there is nothing to choose.
-func router(p Plan) *route.Router {
+// router returns what tells reads from writes, and asks who wants to be asked about statements;
+// nil where there is nothing to choose, and nobody to ask.
+func router(p Plan, advise func(*route.Question) (route.Hint, error)) *route.Router {
 	if p.Shards > 1 {
 		return nil // it has one of its own
 	}
-	for _, s := range p.Servers {
-		if s.ConfRole == conf.Primary {
-			continue
-		}
-		layout, err := sharding.Compile(sharding.Config{Shards: 1})
-		if err != nil {
-			return nil // one shard without tables always compiles; without a router all goes to the primary
-		}
-		return route.New(route.Config{Layout: layout, Aggressive: p.Aggressive})
+	if advise == nil && !slices.ContainsFunc(p.Servers, func(s Server) bool { return s.ConfRole != conf.Primary }) {
+		return nil
 	}
-	return nil
+	layout, err := sharding.Compile(sharding.Config{Shards: 1})
+	if err != nil {
+		panic(err) // one shard without tables always compiles
+	}
+	return route.New(route.Config{Layout: layout, Aggressive: p.Aggressive, Advise: advise})
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net"
 	"net/netip"
@@ -191,8 +190,8 @@ func recovery(r conf.Recovery) pool.Recovery {
 }
 
 // openShards opens a database on several shards for a user.
-func openShards(c *conf.Config, u *conf.User, database string, ids *scatter.UniqueIDs) func(context.Context, Pick, *slog.Logger) (*shards.Cluster, error) {
-	return func(ctx context.Context, pick Pick, log *slog.Logger) (*shards.Cluster, error) {
+func openShards(c *conf.Config, u *conf.User, database string, ids *scatter.UniqueIDs) func(context.Context, Opening) (*shards.Cluster, error) {
+	return func(ctx context.Context, o Opening) (*shards.Cluster, error) {
 		layout, err := shards.Layout(c, database)
 		if err != nil {
 			return nil, err
@@ -205,8 +204,9 @@ func openShards(c *conf.Config, u *conf.User, database string, ids *scatter.Uniq
 			return general
 		}
 		cfg := shards.Config{
-			Name: database, Layout: layout, Pick: shards.Pick(pick), Logger: log, IDs: ids,
+			Name: database, Layout: layout, Pick: shards.Pick(o.Pick), Logger: o.Log, IDs: ids,
 			Route: route.Config{
+				Advise:             o.Advise,
 				CrossShardDisabled: set(u.CrossShardDisabled, g.CrossShardDisabled),
 				Aggressive:         g.ReadWriteStrategy == conf.Aggressive, Plans: g.QueryCacheLimit,
 			},

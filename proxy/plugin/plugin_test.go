@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
+	"github.com/pgx-dev/pgx-dev/proxy/plugin/wat"
 )
 
 func load(t testing.TB, cfg Config) *Plugin {
@@ -43,7 +44,7 @@ const noOpinion = "(i64.const 0xFFFFFFFF00000000)"
 // TestGuard runs the example.
 func TestGuard(t *testing.T) {
 	var log bytes.Buffer
-	p := load(t, Config{Name: "guard", Code: assembleFile(t, "testdata/guard.wat"), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	p := load(t, Config{Name: "guard", Code: wat.AssembleFile(t, "testdata/guard.wat"), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if !strings.Contains(log.String(), `text="guard is ready"`) {
 		t.Errorf("the log: %s", log.String())
 	}
@@ -66,7 +67,7 @@ func TestGuard(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want %+v", tt.name, v, err, tt.want)
 		}
 	}
-	if _, err := Load(t.Context(), Config{Name: "guard", Code: assembleFile(t, "testdata/guard.wat"), Settings: "x"}); err == nil || !strings.Contains(err.Error(), "plugin guard: it refuses its settings (1): a DELETE") {
+	if _, err := Load(t.Context(), Config{Name: "guard", Code: wat.AssembleFile(t, "testdata/guard.wat"), Settings: "x"}); err == nil || !strings.Contains(err.Error(), "plugin guard: it refuses its settings (1): a DELETE") {
 		t.Errorf("settings: %v", err)
 	}
 }
@@ -84,7 +85,7 @@ func TestBounds(t *testing.T) {
 		{"all the memory there is", "(forever (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then (return (i64.const 7))))) (unreachable)", "none of the protocol's"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg := Config{Name: "bad", Code: assemble(t, module(tt.body)), Timeout: time.Minute, Memory: 1 << 20}
+			cfg := Config{Name: "bad", Code: wat.Assemble(t, module(tt.body)), Timeout: time.Minute, Memory: 1 << 20}
 			if tt.name == "without end" {
 				cfg.Timeout = 50 * time.Millisecond
 			}
@@ -97,7 +98,7 @@ func TestBounds(t *testing.T) {
 			}
 		})
 	}
-	p := load(t, Config{Name: "ok", Code: assemble(t, module(noOpinion))})
+	p := load(t, Config{Name: "ok", Code: wat.Assemble(t, module(noOpinion))})
 	if _, err := p.Route(t.Context(), &Facts{Text: strings.Repeat("x", maxRequest)}); err == nil || !strings.Contains(err.Error(), "too long for plugins") {
 		t.Errorf("a long query: %v", err)
 	}
@@ -129,14 +130,14 @@ func TestLoadErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			code := []byte("x")
 			if tt.code != "" {
-				code = assemble(t, tt.code)
+				code = wat.Assemble(t, tt.code)
 			}
 			if _, err := Load(t.Context(), Config{Name: "p", Code: code}); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "plugin p: ") {
 				t.Errorf("%v, want %s", err, tt.want)
 			}
 		})
 	}
-	if _, err := Load(t.Context(), Config{Name: "p", Code: assemble(t, module(noOpinion)), Settings: "x"}); err == nil || !strings.Contains(err.Error(), "no pgx_init") {
+	if _, err := Load(t.Context(), Config{Name: "p", Code: wat.Assemble(t, module(noOpinion)), Settings: "x"}); err == nil || !strings.Contains(err.Error(), "no pgx_init") {
 		t.Errorf("settings that nobody takes: %v", err)
 	}
 }
@@ -146,7 +147,7 @@ func TestChain(t *testing.T) {
 	c := conf.DefaultConfig()
 	for i, body := range []string{"(i64.const 0xFFFFFFFF00000100)", "(i64.const 0x100000200)", "(i64.const 0x200000200)"} {
 		file := filepath.Join(dir, fmt.Sprint(i, ".wasm"))
-		if err := os.WriteFile(file, assemble(t, module(body)), 0o600); err != nil {
+		if err := os.WriteFile(file, wat.Assemble(t, module(body)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		c.Plugins = append(c.Plugins, conf.Plugin{Name: fmt.Sprint(i), Path: file})
@@ -159,7 +160,7 @@ func TestChain(t *testing.T) {
 	if v, err := chain.Route(t.Context(), &Facts{Shards: 3}); err != nil || v != (Verdict{Shard: 1, Role: Primary}) {
 		t.Errorf("%+v, %v: the first opinions count", v, err)
 	}
-	guard := load(t, Config{Name: "block", Code: assemble(t, module("(i64.const 0xFFFFFFFF00000001)"))})
+	guard := load(t, Config{Name: "block", Code: wat.Assemble(t, module("(i64.const 0xFFFFFFFF00000001)"))})
 	if v, err := append(chain, guard).Route(t.Context(), &Facts{Shards: 3}); err != nil || !v.Block || v.Message != "blocked by plugin block" {
 		t.Errorf("%+v, %v", v, err)
 	}
@@ -171,7 +172,7 @@ func TestChain(t *testing.T) {
 
 // TestConcurrent asks from many goroutines at once, with failures among them.
 func TestConcurrent(t *testing.T) {
-	p := load(t, Config{Name: "guard", Code: assembleFile(t, "testdata/guard.wat"), Timeout: time.Minute})
+	p := load(t, Config{Name: "guard", Code: wat.AssembleFile(t, "testdata/guard.wat"), Timeout: time.Minute})
 	var wg sync.WaitGroup
 	for n := range 8 {
 		wg.Go(func() {
@@ -239,7 +240,7 @@ func FuzzVerdict(f *testing.F) {
 }
 
 func BenchmarkRoute(b *testing.B) {
-	p := load(b, Config{Name: "guard", Code: assembleFile(b, "testdata/guard.wat")})
+	p := load(b, Config{Name: "guard", Code: wat.AssembleFile(b, "testdata/guard.wat")})
 	f := Facts{Kind: Select, Reads: true, Shards: 3, Text: "SELECT abalance FROM pgbench_accounts WHERE aid = $1", Keys: []Key{{"t", "aid", "4711", false}}}
 	b.Run("plugin", func(b *testing.B) {
 		b.ReportAllocs()

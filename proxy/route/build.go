@@ -166,6 +166,7 @@ func (a *analysis) mergeInserts(m *ast.MergeStmt, c *change) error {
 // finish collects what the plan needs at execution.
 func (a *analysis) finish(p *Plan) {
 	for _, r := range a.refs {
+		p.tables = append(p.tables, strings.Clone(r.name))
 		if r.table != nil && (r.table.Kind == 'v' || r.table.Kind == 'm') && !r.sharded() &&
 			r.table.Schema != "pg_catalog" && r.table.Schema != "information_schema" && a.layout.Shards > 1 && len(a.layout.Keys()) > 0 {
 			p.fixed = refuse("view "+r.name+" may read sharded tables, which cannot be told from its name",

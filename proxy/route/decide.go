@@ -14,7 +14,7 @@ import (
 )
 
 // decide fills d from a plan and the values at hand.
-func (r *Router) decide(d *Decision, p *Plan, hints []lex.Comment, sql string, s *Session, b *Binding) error {
+func (r *Router) decide(d *Decision, p *Plan, hints []lex.Comment, sql string, s *Session, b *Binding, advice Hint) error {
 	layout := r.cfg.Layout
 	*d = Decision{
 		Plan: p, Limit: -1, Shards: layout.All(), env: d.env, key: d.key, sc: d.sc,
@@ -38,6 +38,7 @@ func (r *Router) decide(d *Decision, p *Plan, hints []lex.Comment, sql string, s
 		}
 		hint = h.Over(hint)
 	}
+	hint = advice.Over(hint)
 	d.Role = r.role(p, s, hint)
 	if hint.Shard >= 0 || hint.HasKey {
 		shard, err := hint.place(layout, d.env.lookups)

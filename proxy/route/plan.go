@@ -88,6 +88,7 @@ type Plan struct {
 	text    string
 	tokens  []lex.Token
 	hints   []lex.Comment
+	tables  []string
 
 	inMemory atomic.Bool
 

@@ -29,6 +29,9 @@ type Config struct {
 	// Aggressive is the read/write strategy: in a transaction not declared READ ONLY, the
 	// first statement decides which server it gets. Default (conservative): a primary.
 	Aggressive bool
+	// Advise is asked about each statement, each time that it is routed: its hint goes before
+	// those of clients, its error refuses the statement. Default: nobody is asked.
+	Advise func(q *Question) (Hint, error)
 }
 
 // A Router makes decisions. It is safe for concurrent use.
@@ -128,7 +131,11 @@ func (r *Router) Route(d *Decision, sql string, s *Session, b *Binding) error {
 	if err != nil {
 		return err
 	}
-	return r.decide(d, p, hints, d.env.sql, s, b)
+	advice, err := r.advise(d, p, sql, s, b)
+	if err != nil {
+		return err
+	}
+	return r.decide(d, p, hints, d.env.sql, s, b, advice)
 }
 
 // Prepare parses and plans a statement, and puts it into the cache, without deciding.

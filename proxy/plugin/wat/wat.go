@@ -1,4 +1,5 @@
-package plugin
+// Package wat assembles WebAssembly's text format, as far as tests of plugins need it.
+package wat
 
 import (
 	"fmt"
@@ -10,9 +11,9 @@ import (
 	"testing"
 )
 
-// assemble makes a module of WebAssembly's text format, as far as the plugins of these tests
+// Assemble makes a module of WebAssembly's text format, as far as the plugins of these tests
 // need it: folded instructions, one memory, functions, globals, data.
-func assemble(t testing.TB, text string) []byte {
+func Assemble(t testing.TB, text string) []byte {
 	t.Helper()
 	a := &assembler{funcs: map[string]int{}, globals: map[string]int{}, types: map[string]int{}}
 	toks := tokens(text)
@@ -27,13 +28,14 @@ func assemble(t testing.TB, text string) []byte {
 	return b
 }
 
-func assembleFile(t testing.TB, name string) []byte {
+// AssembleFile is Assemble for a file.
+func AssembleFile(t testing.TB, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return assemble(t, string(b))
+	return Assemble(t, string(b))
 }
 
 // A node is a list or a word.
