@@ -182,6 +182,7 @@ type proxyServing struct {
 	auth                     pgserver.Authenticator
 	login                    *fleet.Auth    // nil: auth needs nothing of the fleet
 	keys                     *fleet.Keyring // what clients prove
+	log                      *proxyLog
 	config                   atomic.Pointer[conf.Config]
 	tls                      atomic.Pointer[tls.Config]
 	reload                   func() (*config.Proxy, error) // nil: nothing to read again
@@ -191,6 +192,10 @@ type proxyServing struct {
 func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 	defer func() { err = errors.Join(err, s.sockets.close()) }()
 	cfg := s.config.Load()
+	if s.log, err = newProxyLog(env, &cfg.General); err != nil {
+		return &ExitError{Code: ExitUsage, Err: err}
+	}
+	defer func() { err = errors.Join(err, s.log.close()) }()
 	members := fleet.New(s.source, env.Log)
 	if members.Loops, err = proxyLoops(&cfg.General); err != nil {
 		return err
@@ -237,6 +242,7 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		TransactionTimeout: cfg.PgBouncer.TransactionTimeout, WaitNotify: cfg.PgBouncer.QueryWaitNotify,
 		DropClients: g.ClientConnectionRecovery == conf.Drop, IgnoreStartup: cfg.PgBouncer.IgnoreStartupParameters, NameHosts: cfg.PgBouncer.ApplicationNameAddHost,
 		MaxClients: cfg.PgBouncer.MaxClientConn, ClientLimits: func(c proxy.Client) (int, int) { return fleet.ClientLimits(s.config.Load(), c) },
+		Queries: s.log.each(), SampleLength: g.LogQuerySampleLength,
 		Log: env.Log, LogConnections: g.LogConnections, LogDisconnections: g.LogDisconnections,
 		CancelElsewhere: s.sockets.cancelElsewhere, Loops: members.Loops,
 	}
@@ -415,6 +421,7 @@ func (s *proxyServing) apply(cfg *conf.Config, members *fleet.Fleet) error {
 	}
 	s.config.Store(cfg)
 	s.tls.Store(t)
+	s.log.again(&cfg.General)
 	members.Reload(source)
 	return nil
 }

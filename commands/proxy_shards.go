@@ -18,7 +18,6 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/fleet"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
-	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
 	"github.com/pgx-dev/pgx-dev/proxy/scatter"
 	"github.com/pgx-dev/pgx-dev/proxy/shards"
@@ -190,7 +189,7 @@ func shardSource(servers []*cluster.Server, layout sharding.Config, ids *scatter
 		}
 		plan.Sharding = func(ctx context.Context, o fleet.Opening) (*shards.Cluster, error) {
 			return shards.Open(ctx, shards.Config{
-				Name: database, Layout: layout, Pick: shards.Pick(o.Pick), IDs: ids, Logger: o.Log, Route: route.Config{Advise: o.Advise},
+				Name: database, Layout: layout, Pick: shards.Pick(o.Pick), IDs: ids, Logger: o.Log, Route: o.Route,
 				TwoPhase: filepath.Join(dir, url.PathEscape(database), url.PathEscape(user)),
 			})
 		}

@@ -110,8 +110,8 @@ func TestPgDogEveryKey(t *testing.T) {
 		}
 		warned = append(warned, w.Key)
 	}
-	if unused < 40 {
-		t.Errorf("only %d keys are said to have no effect yet", unused)
+	if unused == 0 {
+		t.Error("no key is said to have no effect yet, so nothing shows that they are told")
 	}
 	want := []string{
 		"otel", "vault", "control", "qos", "manual_queries", "general.broadcast_address", "users[0].server_auth", "users[0].vault_path",

@@ -78,6 +78,10 @@ type Config struct {
 	// CancelElsewhere gets the cancel requests that are for none of the clients here. Nil drops
 	// them.
 	CancelElsewhere func(pid uint32, key []byte)
+	// Queries gets every query, without parameters. It must be quick. Nil: nobody does.
+	Queries func(c Client, sql string)
+	// SampleLength is how many bytes of a query the log may hold. Default: none.
+	SampleLength int
 	// LogConnections and LogDisconnections also say who comes and goes.
 	LogConnections, LogDisconnections bool
 }

@@ -67,7 +67,7 @@ func bindingOf(parse, bind []byte) (*route.Binding, error) {
 	for _, f := range m.ParamFormats {
 		b.Formats = append(b.Formats, int16(f))
 	}
-	if end := bytes.IndexByte(parse, 0); end >= 0 {
+	if bytes.Contains(parse, []byte{0}) {
 		var p wire.Parse
 		if err := p.Decode(append([]byte{0}, parse...)); err != nil {
 			return nil, err

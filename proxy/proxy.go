@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -224,6 +225,9 @@ func (s *session) overdue(now time.Time) {
 	case c != nil && !resting && over(cfg.QueryTimeout, s.asked):
 		if !s.timedOut {
 			s.timedOut = true
+			if n := min(cfg.SampleLength, len(s.doing)); n > 0 {
+				s.log().Warn("a query took longer than query_timeout and is cancelled", "query", strings.ToValidUTF8(s.doing[:n], ""))
+			}
 			c.Hold()
 			s.p.background(func() { s.cancelQuery(c) })
 		} else if over(cfg.QueryTimeout+cancelPatience, s.asked) {

@@ -39,6 +39,9 @@ const maxSample = 256
 
 // sample keeps the beginning of what is asked for. It is called with the lock held.
 func (s *session) sample(sql string) {
+	if s.p.cfg.Queries != nil {
+		s.p.cfg.Queries(s.client, sql)
+	}
 	if len(sql) > maxSample {
 		sql = strings.Clone(strings.ToValidUTF8(sql[:maxSample], "")) // the rest need not live on
 	}

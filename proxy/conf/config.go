@@ -73,6 +73,6 @@ func DefaultConfig() Config {
 // [DefaultConfig], listening on every address.
 func PgDogDefaults() Config {
 	c := DefaultConfig()
-	c.General.Host = "0.0.0.0"
+	c.General.Host, c.General.LogLevel = "0.0.0.0", "info"
 	return c
 }

@@ -154,13 +154,16 @@ type General struct {
 	QuerySizeLimit int `toml:"query_size_limit"`
 	// QuerySizeLimitAction is warn or block. Default: warn.
 	QuerySizeLimitAction SizeAction `toml:"query_size_limit_action"`
-	// LogMinDurationParse logs queries that take this long to parse. Default: 0, none.
+	// LogMinDurationParse logs queries that take this long to parse, where they are parsed: with
+	// replicas, shards or plugins, and once as long as the plan is kept. Default: 0, none.
 	LogMinDurationParse time.Duration `toml:"log_min_duration_parse"`
-	// LogQuerySampleLength is how many bytes of a query are logged. Default: 0, none.
+	// LogQuerySampleLength is how many bytes of a query the log shows that takes long to parse, or
+	// longer than query_timeout. Default: 0, none.
 	LogQuerySampleLength int `toml:"log_query_sample_length"`
-	// QueryLog is a file to which every query is written. Default: none.
+	// QueryLog is a file to which every query is written, without its parameters, as a line of
+	// JSON. A reload opens it anew. Default: none.
 	QueryLog string `toml:"query_log"`
-	// QueryLogStdout writes every query to the log. Default: false.
+	// QueryLogStdout writes every query to the log, at level info. Default: false.
 	QueryLogStdout bool `toml:"query_log_stdout"`
 
 	// PubSubChannelSize lets LISTEN and NOTIFY work in transaction mode, with queues of this
@@ -272,16 +275,17 @@ type General struct {
 
 	// LogFormat is text, json or json_flattened. Default: text.
 	LogFormat LogFormat `toml:"log_format"`
-	// LogLevel is debug, info, warn or error. Default: info.
+	// LogLevel is debug, info, warn, error or off. Default: warn, and info in a pgdog.toml; -v is
+	// stronger.
 	LogLevel string `toml:"log_level"`
 	// LogConnections logs when clients connect. Default: true.
 	LogConnections bool `toml:"log_connections"`
 	// LogDisconnections logs when they leave. Default: true.
 	LogDisconnections bool `toml:"log_disconnections"`
-	// LogDedupWindow is the time in which equal log lines are counted rather than written.
-	// Default: 0s, none are.
+	// LogDedupWindow is the time in which log lines of the same message are counted rather than
+	// written. Default: 0s, none are.
 	LogDedupWindow time.Duration `toml:"log_dedup_window"`
-	// LogDedupThreshold is after how many equal lines that starts. Default: 0.
+	// LogDedupThreshold is after how many of them that starts. Default: 0, which is one.
 	LogDedupThreshold int `toml:"log_dedup_threshold"`
 
 	// OpenmetricsHost is the address of the metrics endpoint. Default: as host.
@@ -324,7 +328,7 @@ func defaultGeneral() General {
 		CutoverTimeoutAction: CutoverAbort, UniqueIDFunction: UniqueIDStandard,
 		LSNCheckInterval: 5 * sec, LSNCheckTimeout: 5 * sec, StatsPeriod: 15 * sec,
 		ConnectionRecovery: Recover, ClientConnectionRecovery: Recover,
-		LogFormat: LogText, LogLevel: "info", LogConnections: true, LogDisconnections: true,
+		LogFormat: LogText, LogConnections: true, LogDisconnections: true,
 		BroadcastPort: 6433,
 	}
 }

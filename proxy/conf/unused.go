@@ -6,15 +6,12 @@ import "reflect"
 func unused() map[string][]string {
 	return map[string][]string{
 		"general": {
-			"shutdown_termination_timeout", "prepared_statements_ttl", "prepared_statements_ttl_jitter", "log_min_duration_parse",
-			"log_query_sample_length", "query_log", "query_log_stdout", "pub_sub_channel_size", "mirror_queue", "mirror_exposure", "dry_run",
+			"shutdown_termination_timeout", "prepared_statements_ttl", "prepared_statements_ttl_jitter", "pub_sub_channel_size", "mirror_queue", "mirror_exposure", "dry_run",
 			"expanded_explain", "system_catalogs", "omnisharded_sticky", "load_schema", "canonicalize_type_information",
 			"sharding_lookup_cache_size", "sharding_lookup_timeout", "resharding_copy_format", "resharding_parallel_copies",
 			"resharding_copy_retry_max_attempts", "resharding_copy_retry_min_delay", "resharding_replication_retry_max_attempts",
 			"resharding_replication_retry_min_delay", "cutover_traffic_stop_threshold", "cutover_replication_lag_threshold",
-			"cutover_last_transaction_delay", "cutover_timeout", "cutover_timeout_action", "cutover_save_config", "log_format", "log_level",
-			"log_dedup_window", "log_dedup_threshold",
-		},
+			"cutover_last_transaction_delay", "cutover_timeout", "cutover_timeout_action", "cutover_save_config"},
 		"pgbouncer": {
 			"unix_socket_dir", "unix_socket_mode", "so_reuseport",
 		},

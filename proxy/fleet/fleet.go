@@ -46,6 +46,10 @@ type Plan struct {
 	Replication bool
 	// KeepNames is proxy.Database's.
 	KeepNames bool
+	// SlowParse is how long a statement takes to parse that the log tells of, with up to Sample
+	// bytes of it. 0: none.
+	SlowParse time.Duration
+	Sample    int
 }
 
 // A Server is one server of a database and how it is pooled.
@@ -70,9 +74,9 @@ type Pick func(ctx context.Context, shard int, role route.Role) (*pool.Pool, err
 
 // An Opening is what a database on several shards is opened with.
 type Opening struct {
-	Pick   Pick
-	Log    *slog.Logger
-	Advise func(q *route.Question) (route.Hint, error) // for route.Config
+	Pick  Pick
+	Log   *slog.Logger
+	Route route.Config // what the router is to be, beyond what the database's own settings say
 }
 
 // maxMembers bounds the pairs of user and database. Clients that may ask for any database
@@ -163,7 +167,7 @@ func (m *member) sharded(ctx context.Context, plan Plan) (*proxy.Database, error
 	m.opening.Lock()
 	defer m.opening.Unlock()
 	if m.cluster == nil {
-		c, err := plan.Sharding(ctx, Opening{Pick: m.pick, Log: m.fleet.log, Advise: m.fleet.advise(m.pair)})
+		c, err := plan.Sharding(ctx, Opening{Pick: m.pick, Log: m.fleet.log, Route: m.fleet.routing(plan, m.pair)})
 		if err != nil {
 			return nil, err
 		}
@@ -195,7 +199,7 @@ func (f *Fleet) member(p pair) (*member, error) {
 		return nil, wire.Errorf(wire.CodeConfigurationLimit, "more than %d pairs of users and databases are in use", maxMembers)
 	}
 	m := &member{fleet: f, pair: p, plan: plan, wave: f.wave.Load()}
-	m.db = &proxy.Database{Name: p.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Servers: m, Router: router(plan, f.advise(p))}
+	m.db = &proxy.Database{Name: p.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Servers: m, Router: router(plan, f.routing(plan, p))}
 	f.members[p] = m
 	return m, nil
 }

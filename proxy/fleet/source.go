@@ -22,7 +22,6 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/balance"
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
-	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/scatter"
 	"github.com/pgx-dev/pgx-dev/proxy/shards"
 	"github.com/pgx-dev/pgx-dev/proxy/socket"
@@ -59,6 +58,8 @@ func FromConfig(c *conf.Config, keys ...*Keyring) (Source, error) {
 			Shards:      c.Shards(database),
 			Balance:     balance.ConfigOf(&c.General, nil),
 			Wait:        c.General.CheckoutTimeout,
+			SlowParse:   c.General.LogMinDurationParse,
+			Sample:      c.General.LogQuerySampleLength,
 		}
 		auto := false
 		for i := range c.Databases {
@@ -205,15 +206,13 @@ func openShards(c *conf.Config, u *conf.User, database string, ids *scatter.Uniq
 		}
 		cfg := shards.Config{
 			Name: database, Layout: layout, Pick: shards.Pick(o.Pick), Logger: o.Log, IDs: ids,
-			Route: route.Config{
-				Advise:             o.Advise,
-				CrossShardDisabled: set(u.CrossShardDisabled, g.CrossShardDisabled),
-				Aggressive:         g.ReadWriteStrategy == conf.Aggressive, Plans: g.QueryCacheLimit,
-			},
+			Route:       o.Route,
 			RefuseSplit: !c.Rewrite.Enabled || c.Rewrite.SplitInserts != conf.RewriteRewrite,
 			RefuseMove:  !c.Rewrite.Enabled || c.Rewrite.ShardKey != conf.RewriteRewrite,
 			KeepSchema:  !g.ReloadSchemaOnDDL,
 		}
+		cfg.Route.CrossShardDisabled = set(u.CrossShardDisabled, g.CrossShardDisabled)
+		cfg.Route.Aggressive, cfg.Route.Plans = g.ReadWriteStrategy == conf.Aggressive, g.QueryCacheLimit
 		if set(u.TwoPhaseCommit, g.TwoPhaseCommit) {
 			// Each user's transactions are resolved by his own connections.
 			cfg.TwoPhase = filepath.Join(g.TwoPhaseCommitWALDir, url.PathEscape(database), url.PathEscape(u.Name))

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
 	"github.com/pgx-dev/pgx-dev/proxy/route/schema"
@@ -32,6 +33,10 @@ type Config struct {
 	// Advise is asked about each statement, each time that it is routed: its hint goes before
 	// those of clients, its error refuses the statement. Default: nobody is asked.
 	Advise func(q *Question) (Hint, error)
+	// Slow is told of statements that took at least SlowParse to parse and plan. Default: nobody
+	// is told.
+	Slow      func(sql string, took time.Duration)
+	SlowParse time.Duration
 }
 
 // A Router makes decisions. It is safe for concurrent use.
@@ -189,7 +194,7 @@ func (r *Router) lookup(d *Decision, sql string, s *Session) (*Plan, []lex.Comme
 	own := strings.Clone(sql)
 	kept := slices.Clone(toks)
 	pb := &builder{layout: r.cfg.Layout, snap: st.snap, path: slices.Clone(path)}
-	p, err := pb.plan(own, kept)
+	p, err := r.timed(pb, own, kept)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -199,6 +204,19 @@ func (r *Router) lookup(d *Decision, sql string, s *Session) (*Plan, []lex.Comme
 		st.cache.add(path, string(d.key), p)
 	}
 	return p, d.sc.Hints, nil
+}
+
+// timed makes a plan, and tells if that took long.
+func (r *Router) timed(pb *builder, sql string, toks []lex.Token) (*Plan, error) {
+	if r.cfg.Slow == nil || r.cfg.SlowParse <= 0 {
+		return pb.plan(sql, toks)
+	}
+	start := time.Now()
+	p, err := pb.plan(sql, toks)
+	if took := time.Since(start); took >= r.cfg.SlowParse {
+		r.cfg.Slow(sql, took)
+	}
+	return p, err
 }
 
 // Stats counts what the cache did.
