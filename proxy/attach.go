@@ -285,6 +285,7 @@ func (s *session) mayRelease() bool { return s.restful() && !s.writing && !s.del
 func (s *session) release() {
 	c := s.server
 	s.server = nil
+	clear(s.real)
 	if c.Pool().ResetsAlways() {
 		c.Recover(pool.Abandoned{Reset: true})
 	} else {

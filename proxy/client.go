@@ -173,6 +173,9 @@ func (s *session) query(m, body []byte) error {
 		return s.refuseQuery(protocolError("invalid string in message"))
 	}
 	t := s.scan.Scan(sql)
+	if err := s.poaching(&t); err != nil {
+		return s.forbid(wire.TypeQuery, err)
+	}
 	n := need{}
 	if s.db.Router.Advised() {
 		var err error
@@ -181,6 +184,9 @@ func (s *session) query(m, body []byte) error {
 		}
 	} else if s.server == nil {
 		n.hint = s.hint(sql, &t)
+	}
+	if key := s.shareable(sql, &t); key != "" {
+		return s.prepareShared(t.Effects[0].Name, sql, key)
 	}
 	if err := s.attach(n); err != nil {
 		return s.refuseQuery(err)
@@ -328,10 +334,16 @@ func (s *session) splice(sql string, t *effect.Text) (string, bool) {
 		if st == nil {
 			continue
 		}
-		if s.ensure(st) {
-			// The statement must be there when the query is read.
-			s.ask(request{kind: askedSync, drop: true})
-			s.out = append(s.out, byte(wire.TypeSync), 0, 0, 0, 4)
+		if _, there := s.real[e.Name]; there {
+			if e.Kind == effect.Deallocate {
+				delete(s.real, e.Name)
+				delete(s.names, e.Name)
+				s.p.statements.release(st)
+			}
+			continue
+		}
+		if s.server.Status != wire.TxFailed && s.ensure(st) {
+			s.syncNow() // the statement must be there when the query is read
 		}
 		sql = sql[:e.Start] + `"` + st.name + `"` + sql[e.End:]
 		changed = true

@@ -86,6 +86,12 @@ func (s *session) apply(e *effect.Effect, args *[]effectArgs) {
 		if e.Name == "" {
 			s.forgetStatements()
 			s.server.Statements.Clear()
+		} else if _, there := s.real[e.Name]; there { // by the extended protocol
+			delete(s.real, e.Name)
+			if st := s.names[e.Name]; st != nil {
+				delete(s.names, e.Name)
+				s.p.statements.release(st)
+			}
 		}
 		s.probe = true
 	case effect.Unpin, effect.Unlisten:
@@ -184,7 +190,7 @@ func (s *session) pin(why string) {
 const probeSQL = `SELECT (SELECT count(*) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid())
  + (SELECT count(*) FROM pg_catalog.pg_cursors WHERE is_holdable)
  + (SELECT count(*) FROM pg_catalog.pg_listening_channels())
- + (SELECT count(*) FROM pg_catalog.pg_prepared_statements WHERE from_sql)
+ + (SELECT count(*) FROM pg_catalog.pg_prepared_statements WHERE from_sql AND NOT pg_catalog.starts_with(name, '` + serverPrefix + `'))
  + (SELECT count(*) FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema())`
 
 // syncSQL is what makes a connection that has some parameters have others. It is empty if there

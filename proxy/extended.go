@@ -30,6 +30,10 @@ func (s *session) parse(m, body, after []byte) error {
 		return s.parseAsItIs(m, name, rest, string(rest[:end]), after)
 	}
 	st := s.p.statements.intern(rest, s.path(), s.classify)
+	if err := s.poaching(&st.text); err != nil {
+		s.p.statements.release(st)
+		return s.forbid(wire.TypeParse, err)
+	}
 	hint := st.role
 	if s.db.Router.Advised() {
 		var err error
@@ -43,6 +47,10 @@ func (s *session) parse(m, body, after []byte) error {
 		return s.refuse(err)
 	}
 	s.unsynced = true
+	if runs(&st.text) {
+		st.version.Add(1) // what it runs is another one for each client
+		s.realize(&st.text)
+	}
 	if old := s.names[string(name)]; old != nil {
 		// The server must say that the name is taken, so it gets one that is.
 		s.p.statements.release(st)
@@ -88,6 +96,10 @@ func (s *session) path() string {
 // parseAsItIs passes a Parse on under the client's own name.
 func (s *session) parseAsItIs(m, name, rest []byte, sql string, after []byte) error {
 	t, hint := s.classify(sql)
+	if err := s.poaching(&t); err != nil {
+		s.unnamed = 0
+		return s.forbid(wire.TypeParse, err)
+	}
 	if s.db.Router.Advised() {
 		var err error
 		if hint, err = s.judge(sql, &t, nil); err != nil {
@@ -102,6 +114,7 @@ func (s *session) parseAsItIs(m, name, rest []byte, sql string, after []byte) er
 	}
 	s.unsynced = true
 	s.sample(sql)
+	s.realize(&t)
 	r := request{kind: askedParse, name: string(name)}
 	if len(name) == 0 {
 		s.served++
@@ -135,6 +148,10 @@ func (s *session) make(st *statement, r request) {
 	}
 	c.Statements.Add(st.id, version)
 	r.kind, r.stmt, r.added, r.version = askedParse, st, true, version
+	if st.ofSQL() {
+		s.runMaker(st.prepareSQL(st.name), r)
+		return
+	}
 	s.ask(r)
 	s.out = st.appendParse(s.out)
 }
@@ -196,12 +213,17 @@ func (s *session) bind(m, body, after []byte) error {
 	target := ""
 	switch {
 	case st != nil:
+		if runs(&st.text) {
+			s.realize(&st.text)
+		}
 		s.ensure(st)
 		s.sample(st.sql())
 		target, r.stmt = st.name, st
 		t = &st.text
 	case len(name) > 0:
-		target = string(name)
+		if target = string(name); foreign(target) && !s.plainNames() {
+			target = nobody
+		}
 	case s.unnamed == 0 && !s.plainNames():
 		target = nobody // the server's own may be another client's
 	default:
@@ -209,6 +231,7 @@ func (s *session) bind(m, body, after []byte) error {
 			s.ensureUnnamed()
 		}
 		unnamed := s.unnamedTxt
+		s.realize(&unnamed)
 		t = &unnamed
 	}
 	s.bound(string(portalName), t, args)
@@ -336,6 +359,9 @@ func (s *session) named(typ wire.Type, m, body, after []byte) error {
 		// Others may use it: only this client lets go of it. A name that it did not give
 		// may be one of PREPARE.
 		target := name
+		if foreign(name) {
+			target = nobody
+		}
 		if st != nil {
 			target = nobody
 			delete(s.names, name)
@@ -348,6 +374,9 @@ func (s *session) named(typ wire.Type, m, body, after []byte) error {
 		r.stmt = st
 		s.ask(r)
 		s.out = appendNamed(s.out, typ, st.name)
+	case foreign(name):
+		s.ask(r)
+		s.out = appendNamed(s.out, typ, nobody)
 	default:
 		s.ask(r)
 		s.out = append(s.out, m...)

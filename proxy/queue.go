@@ -36,6 +36,7 @@ type request struct {
 	// away; both are undone when the server skips the request.
 	added, removed bool
 	unnamed        bool // it is the client's own unnamed statement
+	prepares       bool // it is the PREPARE that makes stmt
 	name           string
 	stmt           *statement
 	version        uint64        // of stmt; of a probe, the session's pins when it was sent

@@ -346,6 +346,13 @@ func (s *session) serverError(c *pool.Conn, m, body []byte, n int, d *delivery) 
 			return nil
 		case r.kind != askedQuery && r.kind != askedFunction:
 			s.skip(c)
+		case r.prepares:
+			c.Statements.Remove(r.stmt.id)
+			if s.names[r.name] == r.stmt {
+				delete(s.names, r.name)
+				s.p.statements.release(r.stmt)
+			}
+			r.prepares, r.added = false, false
 		}
 	}
 	if s.pinned != "" {

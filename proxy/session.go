@@ -78,8 +78,9 @@ type session struct {
 	resync   bool // the connection's parameters must be set within the transaction
 
 	names           map[string]*statement
-	unnamed         uint64 // what the client's unnamed statement is called; 0: it has none
-	unnamedMsg      []byte // the rest of its Parse
+	real            map[string]struct{} // those that the connection has under the client's own names too
+	unnamed         uint64              // what the client's unnamed statement is called; 0: it has none
+	unnamedMsg      []byte              // the rest of its Parse
 	unnamedTxt      effect.Text
 	unnamedFor      roleHint
 	portals         map[string]portal // those whose statements have effects
@@ -301,4 +302,5 @@ func (s *session) forgetStatements() {
 		s.p.statements.release(st)
 	}
 	clear(s.names)
+	clear(s.real)
 }

@@ -32,7 +32,8 @@ const (
 	Unpin
 	// Unknown may change parameters in a way that the text does not tell: DO, CALL.
 	Unknown
-	// Prepare is PREPARE of the statement Name.
+	// Prepare is PREPARE of the statement Name, which stands at Start to End. With Value Effective
+	// the statement has effects itself once it is run.
 	Prepare
 	// Execute is EXECUTE, or EXPLAIN EXECUTE or the like, of the statement Name, which stands
 	// at Start to End in the text.
@@ -63,6 +64,9 @@ type Text struct {
 	// Effects are in the order of their statements. Nil for most.
 	Effects []Effect
 }
+
+// Effective is the Value of a Prepare.
+const Effective = "effects"
 
 // pins are the reasons for Pin.
 const (

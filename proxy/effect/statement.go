@@ -85,6 +85,12 @@ func (s *statement) scan() {
 		s.add(Effect{Kind: Unknown})
 	case s.is(0, "prepare") && !s.is(1, "transaction"):
 		s.named(Prepare, 1)
+		if len(s.effects) > 0 && len(s.tokens) > 2 {
+			inner := statement{sql: s.sql, tokens: s.tokens[2:], n: s.n}
+			if inner.words(); len(inner.effects) > 0 {
+				s.effects[0].Value = Effective
+			}
+		}
 		return // what is prepared is not run
 	case s.is(0, "execute"):
 		s.named(Execute, 1)
