@@ -36,9 +36,10 @@ const (
 	forClient        // the client has not taken all that it was sent
 )
 
-// adopt gives the client's connection to a loop, if that can drive it.
+// adopt gives the client's connection to a loop, if that can drive it. Where statements are judged
+// that may take as long as whoever judges: others must not wait for it.
 func (s *session) adopt(t *pgserver.Takeover) {
-	if s.p.cfg.Loops == nil || s.replication() != "" || s.db.Sharded != nil {
+	if s.p.cfg.Loops == nil || s.replication() != "" || s.db.Sharded != nil || s.db.Router.Advised() {
 		return
 	}
 	if !t.Swap(func(nc net.Conn) net.Conn {
