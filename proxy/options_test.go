@@ -89,6 +89,14 @@ func testOptions(t *testing.T) {
 			b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 1, CheckoutTimeout: 20 * time.Millisecond}, func(c *proxy.Config, _ *proxy.Database) {
 				c.DropClients = drop
 			})
+			// The first connection may take longer than that.
+			eventually(t, "there is a connection", func() bool {
+				c, err := b.pool.Get(t.Context())
+				if err == nil {
+					c.Release()
+				}
+				return err == nil
+			})
 			holder, other := b.connect(""), b.connect("")
 			run(t, holder, "BEGIN")
 			if _, err := other.Exec(t.Context(), "SELECT 1"); state(err) != want {

@@ -14,7 +14,9 @@ import (
 )
 
 // TestSQLPrepare has clients PREPARE and EXECUTE on connections that they share.
-func TestSQLPrepare(t *testing.T) {
+func TestSQLPrepare(t *testing.T) { transports(t, testSQLPrepare) }
+
+func testSQLPrepare(t *testing.T) {
 	srv := startServer(t, engines.Spec{})
 	// Nobody is served while somebody else keeps the only connection.
 	cfg := pool.Config{Size: 1, CheckoutTimeout: 2 * time.Second, Statements: 3}
