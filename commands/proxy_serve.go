@@ -226,7 +226,8 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		}
 	})
 	defer func() {
-		polite, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		// Queries of clients that were cut off are being cancelled.
+		polite, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(s.config.Load().General.ShutdownTerminationTimeout, 5*time.Second))
 		defer cancel()
 		members.Close(polite)
 	}()

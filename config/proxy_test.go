@@ -104,7 +104,7 @@ func TestPgDogEveryKey(t *testing.T) {
 	var warned []string
 	unused := 0
 	for _, w := range p.Warnings {
-		if strings.Contains(w.Msg, "has no effect yet") {
+		if strings.Contains(w.Msg, "has no effect") {
 			unused++
 			continue
 		}

@@ -58,7 +58,7 @@ type General struct {
 	// Default: 1m.
 	ShutdownTimeout time.Duration `toml:"shutdown_timeout"`
 	// ShutdownTerminationTimeout is how long queries that are cancelled after
-	// shutdown_timeout may take to end. Default: 0, they are not cancelled.
+	// shutdown_timeout may take to end. Default: 0, 5s.
 	ShutdownTerminationTimeout time.Duration `toml:"shutdown_termination_timeout"`
 	// QueryTimeout is how long a query may take. Default: 0, no limit.
 	QueryTimeout time.Duration `toml:"query_timeout"`

@@ -333,7 +333,10 @@ func TestUnused(t *testing.T) {
 	}
 	for section, keys := range unused() {
 		v, _ := fieldOf(reflect.ValueOf(&c).Elem(), section)
-		for _, key := range keys {
+		for key, why := range keys {
+			if !strings.HasPrefix(why, "has no effect") {
+				t.Errorf("%s.%s: %q is no reason", section, key, why)
+			}
 			if _, ok := fieldOf(v, key); !ok {
 				t.Errorf("there is no %s.%s", section, key)
 			}

@@ -21,11 +21,26 @@ func Plugins(chain plugin.Chain) Adviser {
 	}
 }
 
-func (f *Fleet) advise(p pair) func(*route.Question) (route.Hint, error) {
-	if f.Adviser == nil {
-		return nil
+// advise returns what is asked about the statements of a user in a database: whether they name
+// their tenant, then the plugins. Nil: nobody.
+func (f *Fleet) advise(plan Plan, p pair) func(*route.Question) (route.Hint, error) {
+	var ask func(*route.Question) (route.Hint, error)
+	if f.Adviser != nil {
+		ask = f.Adviser(p.user, p.database)
 	}
-	return f.Adviser(p.user, p.database)
+	t := f.tenants(plan.Tenant, p)
+	if t == nil {
+		return ask
+	}
+	return func(q *route.Question) (route.Hint, error) {
+		if err := t.check(q); err != nil {
+			return route.NoHint(), err
+		}
+		if ask == nil {
+			return route.NoHint(), nil
+		}
+		return ask(q)
+	}
 }
 
 // consult asks plugins about a statement. What they take is bounded by their own limits.

@@ -50,6 +50,9 @@ type Plan struct {
 	// bytes of it. 0: none.
 	SlowParse time.Duration
 	Sample    int
+	// Tenant is the column that queries of tables with it must compare with a value. Empty: none
+	// must.
+	Tenant string
 }
 
 // A Server is one server of a database and how it is pooled.

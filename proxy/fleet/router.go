@@ -29,7 +29,7 @@ func router(p Plan, cfg route.Config) *route.Router {
 
 // routing is what routers of a user and database have in common, whatever their layout.
 func (f *Fleet) routing(plan Plan, p pair) route.Config {
-	cfg := route.Config{Advise: f.advise(p), SlowParse: plan.SlowParse}
+	cfg := route.Config{Advise: f.advise(plan, p), SlowParse: plan.SlowParse}
 	if plan.SlowParse > 0 {
 		cfg.Slow = func(sql string, took time.Duration) {
 			log := f.log.With("user", p.user, "database", p.database, "took", took, "bytes", len(sql))

@@ -58,6 +58,7 @@ func FromConfig(c *conf.Config, keys ...*Keyring) (Source, error) {
 			Shards:      c.Shards(database),
 			Balance:     balance.ConfigOf(&c.General, nil),
 			Wait:        c.General.CheckoutTimeout,
+			Tenant:      c.MultiTenant.Column,
 			SlowParse:   c.General.LogMinDurationParse,
 			Sample:      c.General.LogQuerySampleLength,
 		}

@@ -167,8 +167,12 @@ func (a *analysis) mergeInserts(m *ast.MergeStmt, c *change) error {
 func (a *analysis) finish(p *Plan) {
 	for _, r := range a.refs {
 		p.tables = append(p.tables, strings.Clone(r.name))
+		if r.table == nil {
+			p.unknown = append(p.unknown, strings.Clone(r.name))
+		}
 		if r.table != nil && (r.table.Kind == 'v' || r.table.Kind == 'm') && !r.sharded() &&
 			r.table.Schema != "pg_catalog" && r.table.Schema != "information_schema" && a.layout.Shards > 1 && len(a.layout.Keys()) > 0 {
+			p.views = append(p.views, strings.Clone(r.name))
 			p.fixed = refuse("view "+r.name+" may read sharded tables, which cannot be told from its name",
 				"query the tables, or list the view among the sharded tables with its key")
 		}

@@ -72,6 +72,9 @@ func (pb *builder) copy(st *statement) (*Plan, error) {
 	} else if c.Schema == "" && len(pb.path) > 0 {
 		c.Schema = pb.path[0]
 	}
+	if t == nil {
+		p.unknown = append(p.unknown, name)
+	}
 	place := pb.layout.Find(c.Schema, name, columns)
 	c.Key = typed(place.Key, t)
 	switch {

@@ -89,6 +89,8 @@ type Plan struct {
 	tokens  []lex.Token
 	hints   []lex.Comment
 	tables  []string
+	views   []string // that may read sharded tables
+	unknown []string // tables that the schema does not have
 
 	inMemory atomic.Bool
 
