@@ -313,10 +313,9 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		go func() { done <- front.run(ctx, env) }()
 	} else {
 		reloads = env.reloads()
-		if err = s.offers(px.Cancel); err == nil {
-			s.notify(env, s.sockets.notifier.Ready("serving at "+front.url(false)))
-			err = env.ready(shown)
-		}
+		s.offers(px.Cancel)
+		s.notify(env, s.sockets.notifier.Ready("serving at "+front.url(false)))
+		err = env.ready(shown)
 	}
 	alive, endAlive := s.sockets.watchdog()
 	defer endAlive()

@@ -203,12 +203,19 @@ func inherited(l net.Listener, made string) (*listening, error) {
 	return out, nil
 }
 
-// offers lets another proxy take over from now on.
-func (s *proxyServing) offers(cancel func(pid uint32, key []byte) bool) error {
+// offers lets another proxy take over from now on. Where that cannot be, all else still can.
+func (s *proxyServing) offers(cancel func(pid uint32, key []byte) bool) {
 	p := &s.sockets
 	if p.env.Command != nil || p.manager {
-		return nil
+		return
 	}
+	if err := s.offerAt(cancel); err != nil {
+		p.env.Log.Warn("no other proxy can take over from this one", "error", err)
+	}
+}
+
+func (s *proxyServing) offerAt(cancel func(pid uint32, key []byte) bool) error {
+	p := &s.sockets
 	path, err := s.place()
 	if err != nil {
 		return err
