@@ -126,3 +126,7 @@ shard-wasm queries='2000':
 # Kill -9 the proxy or a shard in the middle of two-phase commits, at random, many times.
 kill-2pc kills='1000':
     SHARD_KILLS={{kills}} go test ./proxy/scatter -run '^TestRandomKills$' -count=1 -timeout 5h -v
+
+# Kill, freeze and cut off the proxy's server, its clients and its network, for a while (root; iproute2).
+proxy-soak minutes='15':
+    PROXY_SOAK={{minutes}}m go test ./proxy/outside -run '^TestFaults$' -count=1 -timeout 5h -v

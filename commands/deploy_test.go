@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -47,7 +48,7 @@ func checkCommand(t *testing.T, args []string) (pgdog, users string) {
 	if err != nil {
 		t.Fatalf("%q: %v", args, err)
 	}
-	f, ok := kctx.Selected().Target.Addr().Interface().(*proxyServeCmd)
+	f, ok := reflect.TypeAssert[*proxyServeCmd](kctx.Selected().Target.Addr())
 	if !ok {
 		t.Fatalf("%q is %s", args, kctx.Command())
 	}

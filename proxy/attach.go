@@ -54,15 +54,23 @@ func (s *session) attach(n need) error {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	s.waiting = cancel
 	start := time.Now()
-	s.mu.Unlock()
-	notified := s.notifying()
-	c, err := s.checkout(ctx, role)
-	notified()
-	s.mu.Lock()
-	s.stats.wait.Add(int64(time.Since(start)))
-	if err == nil {
-		err = s.adapt(c, false)
+	var c *pool.Conn
+	var err error
+	for attempt := 0; ; attempt++ {
+		s.mu.Unlock()
+		notified := s.notifying()
+		c, err = s.checkout(ctx, role)
+		notified()
+		s.mu.Lock()
+		if err != nil {
+			break
+		}
+		// One that turns out to have ended is as good as none: nothing was asked of it yet.
+		if err = s.adapt(c, false); err == nil || !errors.Is(err, errLost) || s.over || attempt == maxAttempts {
+			break
+		}
 	}
+	s.stats.wait.Add(int64(time.Since(start)))
 	s.waiting = nil
 	cancel(nil)
 	if err != nil {
@@ -237,9 +245,16 @@ func setParams(ctx context.Context, c *pool.Conn, sql string) error {
 	_, err := d.Exec(ctx, sql)
 	if err != nil && ctx.Err() != nil {
 		c.Break("setting parameters took too long")
+		return err
+	}
+	if _, said := errors.AsType[*wire.Error](err); err != nil && !said {
+		return wire.Errorf(wire.CodeConnectionFailure, "set the session's parameters: %w: %v", errLost, err)
 	}
 	return err
 }
+
+// errLost says that a connection has ended, whose server said nothing.
+var errLost = errors.New("the server connection has ended")
 
 // statusNews are the ParameterStatus messages by which the client learns how this connection
 // differs from its last one.

@@ -154,7 +154,7 @@ func (p *project) start(cmd *exec.Cmd) *process {
 		_ = cmd.Process.Kill()
 		<-x.ended
 		if p.t.Failed() {
-			text := x.stderr.String()
+			text, _, _ := strings.Cut(x.stderr.String(), "SIGABRT: abort")
 			p.t.Logf("process %d: %v\n… %s", cmd.Process.Pid, x.err, text[max(0, len(text)-3000):])
 		}
 	})
