@@ -236,10 +236,15 @@ func (s *soak) dial(ctx context.Context) (*pgx.Conn, error) {
 // work runs f again and again on connections that are made anew after errors, and sometimes
 // without one.
 func (s *soak) work(ctx context.Context, f func(ctx context.Context, c *pgx.Conn) error) {
+	limited := func() (context.Context, context.CancelFunc) {
+		return context.WithTimeout(context.WithoutCancel(ctx), patience)
+	}
 	for ctx.Err() == nil {
-		one, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		one, cancel := limited()
 		c, err := s.dial(one)
 		for err == nil && ctx.Err() == nil && rand.IntN(30) > 0 {
+			cancel()
+			one, cancel = limited()
 			err = f(one, c)
 		}
 		if err != nil {
@@ -555,9 +560,15 @@ func (s *soak) leftovers() {
 	})
 	var sessions []string
 	all := s.x.goroutines()
+	fronts := 0
 	for _, g := range all {
-		if strings.Contains(g, "proxy.(*session)") || strings.Contains(g, "pgserver.(*conn)") {
+		switch {
+		case strings.Contains(g, "proxy.(*session)"):
 			sessions = append(sessions, g)
+		case strings.Contains(g, "pgserver.(*conn)"):
+			if fronts++; fronts > 1 { // ours, in the admin database, may be ending
+				sessions = append(sessions, g)
+			}
 		}
 	}
 	if len(sessions) > 0 {
