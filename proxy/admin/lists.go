@@ -8,6 +8,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/metrics"
+	"github.com/pgx-dev/pgx-dev/proxy/twophase"
 	"github.com/pgx-dev/pgx-dev/wire"
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
@@ -118,9 +119,21 @@ func showTransactions(a *answer) error {
 		str("transaction_name", func(t *Transaction) string { return t.ID }),
 		str("database", func(t *Transaction) string { return t.Database }),
 		str("transaction_state", func(t *Transaction) string { return t.State }),
-		num("shards", func(t *Transaction) int { return t.Shards }),
+		num("shards", func(t *Transaction) int { return len(t.Shards) }),
 		at("since", func(t *Transaction) time.Time { return t.Since }),
+		num("age", func(t *Transaction) int64 { return int64(time.Since(t.Since).Seconds()) }),
+		str("gids", func(t *Transaction) string { return t.gids(t.Shards) }),
+		str("pending", func(t *Transaction) string { return t.gids(t.Pending) }),
 	}, func() []Transaction { return a.proxy.Snapshot(Transactions).Transactions })
+}
+
+// gids are the names of what is prepared on some shards.
+func (t *Transaction) gids(shards []int) string {
+	var out []string
+	for _, s := range shards {
+		out = append(out, twophase.GID(t.ID, s))
+	}
+	return strings.Join(out, " ")
 }
 
 func showMirrors(a *answer) error {

@@ -136,9 +136,13 @@ type Listener struct {
 
 // A Transaction is one that is being committed in two phases.
 type Transaction struct {
+	// ID is its name, and with "_" and a shard's number behind it the gid of what is prepared
+	// there.
 	ID, Database, State string
-	Shards              int
-	Since               time.Time
+	Shards              []int
+	// Pending are those of the shards that have still to carry the decision out.
+	Pending []int
+	Since   time.Time
 }
 
 // A Command is something to be done. Databases, servers and clients are named as the admin

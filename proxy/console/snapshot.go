@@ -1,6 +1,8 @@
 package console
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/admin"
@@ -20,7 +22,7 @@ func missing() []string {
 		"mirror_total_count", "mirror_mirrored_count", "mirror_dropped_count", "mirror_error_count", "mirror_queue_length",
 		"pub_sub_listeners", "pub_sub_listener_received", "pub_sub_listener_dropped",
 		"sharding_lookup_cache_entries", "sharding_lookup_cache_bytes", "sharding_lookup_cache_hits", "sharding_lookup_cache_misses",
-		"sharding_lookup_cache_evictions", "sharding_lookup_queries", "sharding_lookup_query_time", "two_pc_recovered_total",
+		"sharding_lookup_cache_evictions", "sharding_lookup_queries", "sharding_lookup_query_time",
 	}
 }
 
@@ -51,6 +53,17 @@ func (c *Console) Snapshot(parts admin.Part) *admin.Snapshot {
 	}
 	if parts&admin.Servers != 0 {
 		s.Servers = c.connections(list)
+	}
+	pending, recovered := c.cfg.Fleet.TwoPhase()
+	s.Metrics.TwoPhaseRecovered = int64(recovered)
+	if parts&admin.Transactions != 0 {
+		for _, database := range slices.Sorted(maps.Keys(pending)) {
+			for _, t := range pending[database] {
+				s.Transactions = append(s.Transactions, admin.Transaction{
+					ID: t.Name, Database: database, State: t.State, Shards: t.Shards, Pending: t.Pending, Since: t.Since,
+				})
+			}
+		}
 	}
 	if p != nil && parts&admin.Statements != 0 {
 		for _, st := range p.Statements() {

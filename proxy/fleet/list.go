@@ -9,6 +9,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/balance"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/twophase"
 )
 
 // A Listed is a pool with whose it is: that of the first user and database, in their order,
@@ -117,4 +118,22 @@ func (f *Fleet) Routing() (out route.Stats) {
 		add(c.Router)
 	}
 	return out
+}
+
+// TwoPhase tells what databases on several shards commit in two phases: by the database's name,
+// the transactions that are under way or in doubt, the oldest first, and how many that were left
+// have been resolved.
+func (f *Fleet) TwoPhase() (pending map[string][]twophase.Transaction, recovered uint64) {
+	f.mu.Lock()
+	opened := slices.Clone(f.opened)
+	f.mu.Unlock()
+	pending = map[string][]twophase.Transaction{}
+	for _, c := range opened {
+		if c.Coordinator == nil {
+			continue
+		}
+		pending[c.Database.Name] = append(pending[c.Database.Name], c.Coordinator.Transactions()...)
+		recovered += c.Coordinator.Counts().Recovered
+	}
+	return pending, recovered
 }

@@ -94,9 +94,9 @@ func New(cfg Config) *Coordinator {
 	return c
 }
 
-// gid is a transaction's name on a shard. Shards may be databases of one server, where names
+// GID is a transaction's name on a shard. Shards may be databases of one server, where names
 // must differ.
-func gid(name string, shard int) string { return name + "_" + strconv.Itoa(shard) }
+func GID(name string, shard int) string { return name + "_" + strconv.Itoa(shard) }
 
 // Commit implements scatter.Committer.
 func (c *Coordinator) Commit(_ context.Context, parts []scatter.Part) (pending []int, err error) {
@@ -123,7 +123,7 @@ func (c *Coordinator) Commit(_ context.Context, parts []scatter.Part) (pending [
 	c.set(t, "committing", t.Shards)
 	var sent []scatter.Part
 	for _, p := range parts {
-		if p.Start("COMMIT PREPARED '"+gid(name, p.Shard())+"'") != nil {
+		if p.Start("COMMIT PREPARED '"+GID(name, p.Shard())+"'") != nil {
 			pending = append(pending, p.Shard())
 			continue
 		}
@@ -162,7 +162,7 @@ func (c *Coordinator) prepare(name string, parts []scatter.Part) error {
 	var failure error
 	var sent, prepared []scatter.Part
 	for _, p := range parts {
-		if err := p.Start("PREPARE TRANSACTION '" + gid(name, p.Shard()) + "'"); err != nil {
+		if err := p.Start("PREPARE TRANSACTION '" + GID(name, p.Shard()) + "'"); err != nil {
 			failure = err
 			break
 		}
@@ -188,7 +188,7 @@ func (c *Coordinator) prepare(name string, parts []scatter.Part) error {
 	for _, p := range parts {
 		// One that has not been prepared is rolled back by its session.
 		if slices.Contains(prepared, p) {
-			err := p.Start("ROLLBACK PREPARED '" + gid(name, p.Shard()) + "'")
+			err := p.Start("ROLLBACK PREPARED '" + GID(name, p.Shard()) + "'")
 			if err == nil {
 				err = p.Wait()
 			}
