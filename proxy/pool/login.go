@@ -122,6 +122,11 @@ func (l *login) secure(ctx context.Context) error {
 	case answer[0] == wire.NotAccepted:
 		return errors.New("TLS is demanded, but the server has none")
 	default:
+		if answer[0] == 'E' {
+			// It cannot start a process now, or is older than TLS. What it says about that came
+			// without TLS, and may be anybody's words.
+			return wire.Errorf(wire.CodeConnectionFailure, "the server refused the connection when it was asked for TLS")
+		}
 		return wire.Errorf(wire.CodeProtocolViolation, "the server answered the request for TLS with %q", answer[0])
 	}
 	tc := tls.Client(&socket{l.nc}, l.backend.TLS.client())

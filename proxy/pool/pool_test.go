@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -466,3 +467,28 @@ func testLogin(t *testing.T) {
 		})
 	}
 }
+
+// TestTLSRefused has a server answer the request for TLS by an error, as PostgreSQL does that
+// cannot start a process: that is no breach of the protocol.
+func TestTLSRefused(t *testing.T) {
+	p := pool.New(&pool.Backend{Name: "fake", TLS: pool.TLS{Mode: pool.TLSPrefer}, Dial: func(context.Context) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go func() {
+			defer theirs.Close()
+			_ = theirs.SetDeadline(time.Now().Add(time.Minute))
+			if _, err := io.ReadFull(theirs, make([]byte, 8)); err == nil {
+				_, _ = theirs.Write([]byte("Ewords that may be anybody's\x00"))
+			}
+		}()
+		return &remote{ours}, nil
+	}}, pool.Config{Size: 1}, nil)
+	defer p.Close(t.Context())
+	if _, err := p.Get(t.Context()); wire.AsError(err).Code != wire.CodeConnectionFailure || strings.Contains(err.Error(), "words") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A remote is a connection that seems to be to another machine.
+type remote struct{ net.Conn }
+
+func (remote) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 1} }
