@@ -63,6 +63,10 @@ bench what count='1':
 transparency: build
     bash proxy/testdata/transparency/run.sh ./pgx-dev
 
+# The same for lib/pq's, asyncpg's and psycopg2's own tests, and what applications do by psycopg, node-postgres and JDBC.
+transparency-drivers *suites: build
+    bash proxy/testdata/transparency/drivers.sh ./pgx-dev dist/transparency {{suites}}
+
 # Compare two outputs of just bench.
 compare old new:
     {{benchstat}} {{old}} {{new}}
