@@ -80,11 +80,21 @@ for suite in "$@"; do
   [[ -s $mode.$suite.passed ]] || { echo "nothing of $suite passes in mode $mode: see $(log "$suite")" >&2; tail -n 5 "$(log "$suite")" >&2; exit 1; }
 done
 IN
-cd project
-"$program" up --tcp --set max_connections=200 --set max_prepared_transactions=20 -- bash -c "psql -Xq -c 'CREATE EXTENSION IF NOT EXISTS hstore' && bash $out/suite.sh direct $out $here $jar ${suites[*]}"
+# All within one "up", so that the server is the same for all.
+cat > modes.sh <<'IN'
+set -euo pipefail
+program=$1 out=$2 here=$3 jar=$4
+psql -Xq -c 'CREATE EXTENSION IF NOT EXISTS hstore'
+bash "$out/suite.sh" direct "${@:2}"
+for mode in session transaction; do
+  # What a test could not drop would be in the way of the next mode's.
+  for database in asyncpg_intro_test testdb; do psql -Xq -c "DROP DATABASE IF EXISTS $database WITH (FORCE)"; done
+  "$program" proxy --listen tcp -o proxy.general.pooler_mode=$mode -o proxy.general.default_pool_size=90 -- bash "$out/suite.sh" "$mode" "${@:2}"
+done
+IN
+(cd project && "$program" up --tcp --set max_connections=200 --set max_prepared_transactions=20 -- bash "$out/modes.sh" "$program" "$out" "$here" "$jar" "${suites[@]}")
 status=0
 for mode in session transaction; do
-  "$program" proxy --listen tcp -o proxy.general.pooler_mode=$mode -o proxy.general.default_pool_size=90 -- bash "$out/suite.sh" "$mode" "$out" "$here" "$jar" "${suites[@]}"
   for suite in "${suites[@]}"; do
     comm -23 <(sort -u "$out/direct.$suite.passed") <(sort -u "$out/$mode.$suite.passed") | sed "s/^/$mode /" > "$out/$mode.$suite.different"
     echo "$suite: $(sort -u "$out/direct.$suite.passed" | wc -l) pass without the proxy, $(wc -l < "$out/$mode.$suite.different") of them differ in $mode mode"
