@@ -243,6 +243,9 @@ func TestOutOfMemory(t *testing.T) {
 	c := connect(t, srv)
 	exec(t, c, "create table t(a int); insert into t values (1); set work_mem = '2047MB'", pgx.QueryExecModeSimpleProtocol)
 	for range 3 {
+		// At once, while there is still some; and little by little.
+		wantCode(t, c, "53200", "select length(repeat('x', 300000000))")
+		wantOne(t, c, "1", "select sum(a)::text from t")
 		wantCode(t, c, "53200", "select array_agg(repeat('x', 1000) || g) from generate_series(1, 1000000) g")
 		wantOne(t, c, "1", "select sum(a)::text from t")
 	}

@@ -26,7 +26,7 @@ func memoryCalls() map[string]Call {
 			grown := min(max(want, old+old/5), limit)
 			s[0] = 0
 			for _, size := range []uint64{grown, want} {
-				if size > old && size <= limit {
+				if size > old && size >= want && size <= limit {
 					if _, ok := mem.Grow(uint32((size - old + page - 1) / page)); ok {
 						s[0] = 1
 						return
