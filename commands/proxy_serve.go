@@ -114,7 +114,7 @@ func (c *proxyServeCmd) serveCluster(ctx context.Context, env *Env, p *config.Pr
 	defer func() { err = errors.Join(err, srv.Close(context.WithoutCancel(ctx))) }()
 	s := &proxyServing{
 		listen: c.Listen, key: "proxy " + srv.Info().Dir, user: srv.Info().User, database: cmp.Or(o.config.Database, srv.Info().Database),
-		source: clusterSource(srv, p.General), sockets: sockets,
+		source: clusterSource(srv, &p.Config), sockets: sockets,
 	}
 	if c.Replace {
 		if err := s.replaces(ctx, env); err != nil {
@@ -144,9 +144,10 @@ func (s *proxyServing) madeAuth() (*wireAuth, error) {
 
 // clusterSource lets every user have every database of a cluster, whose own socket asks for no
 // password either.
-func clusterSource(srv *cluster.Server, g conf.General) fleet.Source {
+func clusterSource(srv *cluster.Server, c *conf.Config) fleet.Source {
+	g := &c.General
 	return func(user, database string) (fleet.Plan, error) {
-		plan := fleet.Plan{Replication: true}
+		plan := fleet.Plan{Replication: true, Tenant: c.MultiTenant.Column, SlowParse: g.LogMinDurationParse, Sample: g.LogQuerySampleLength}
 		plan.Servers = []fleet.Server{{
 			Backend: pool.Backend{
 				ID: user + "\x00" + database, Name: srv.Info().Dir, Dial: srv.Dial, Login: pool.Credentials{User: user, Database: database},

@@ -172,7 +172,7 @@ func runOn(ctx context.Context, srv *cluster.Server, database, sql string) error
 func shardSource(servers []*cluster.Server, layout sharding.Config, ids *scatter.UniqueIDs, dir string, p *config.Proxy) fleet.Source {
 	g := p.General
 	return func(user, database string) (fleet.Plan, error) {
-		plan := fleet.Plan{Group: database, Shards: max(2, len(servers))}
+		plan := fleet.Plan{Group: database, Shards: max(2, len(servers)), Tenant: p.MultiTenant.Column, SlowParse: g.LogMinDurationParse, Sample: g.LogQuerySampleLength}
 		for i, srv := range servers {
 			size := g.DefaultPoolSize
 			if most := srv.Info().MaxConns; most > 0 {
