@@ -2,8 +2,15 @@ package proxy_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -24,11 +31,20 @@ import (
 
 // What the benchmark compares runs in processes of its own, so that the system says how much
 // CPU each takes: this test binary, started anew, is the proxy or a bare relay.
-const benchRole = "PGX_DEV_BENCH_ROLE"
+const (
+	benchRole        = "PGX_DEV_BENCH_ROLE"
+	benchCertificate = "PGX_DEV_BENCH_CERTIFICATE" // a directory
+)
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(benchRole); role != "" {
-		if err := benchProcess(role, os.Args[1]); err != nil {
+		var err error
+		if role == "idlers" {
+			err = idlerProcess(os.Args[1:])
+		} else {
+			err = benchProcess(role, os.Args[1])
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -61,7 +77,14 @@ func benchProcess(role, socket string) error {
 	}
 	p := pool.New(&pool.Backend{Name: "bench", Dial: dial, Login: pool.Credentials{User: "postgres", Database: "postgres"}}, pool.Config{Size: benchPool, CheckoutTimeout: -1, Loops: loops}, nil)
 	db := &proxy.Database{Name: "postgres", Servers: proxy.One{Pool: p}}
-	px, err := proxy.New(proxy.Config{Loops: loops, Lookup: func(context.Context, proxy.Client) (*proxy.Database, error) { return db, nil }})
+	cfg := proxy.Config{Loops: loops, Lookup: func(context.Context, proxy.Client) (*proxy.Database, error) { return db, nil }}
+	dir := os.Getenv(benchCertificate)
+	own, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	if err != nil {
+		return err
+	}
+	cfg.TLS = &tls.Config{Certificates: []tls.Certificate{own}}
+	px, err := proxy.New(cfg)
 	if err != nil {
 		return err
 	}
@@ -155,7 +178,40 @@ func program(b *testing.B, name, variable, hint string) string {
 	return ""
 }
 
-func startPgBouncer(b *testing.B, srv engines.Server) target {
+// benchCertificates makes a certificate and its key, in a directory that everybody may read.
+func benchCertificates(b *testing.B) string {
+	b.Helper()
+	dir, err := os.MkdirTemp("/tmp", "pgxb")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = os.RemoveAll(dir) })
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour), DNSNames: []string{"localhost"}}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: cert}, "key.pem": {Type: "PRIVATE KEY", Bytes: der}} {
+		// PgBouncer runs as somebody else in its namespace. The key is worth nothing.
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		b.Fatal(err)
+	}
+	return dir
+}
+
+func startPgBouncer(b *testing.B, srv engines.Server, certificates string) target {
 	b.Helper()
 	path := program(b, "pgbouncer", "PGBOUNCER", "install the package pgbouncer")
 	// The port is free now; nobody else takes it that soon.
@@ -182,11 +238,14 @@ unix_socket_dir =
 auth_type = any
 pool_mode = transaction
 default_pool_size = %d
-max_client_conn = 5000
+max_client_conn = 15000
+client_tls_sslmode = allow
+client_tls_cert_file = %s/cert.pem
+client_tls_key_file = %s/key.pem
 max_prepared_statements = 200
 log_connections = 0
 log_disconnections = 0
-`, srv.Info().Socket, srv.Info().Port, port, benchPool)
+`, srv.Info().Socket, srv.Info().Port, port, benchPool, certificates, certificates)
 	if old, err := exec.Command(path, "--version").Output(); err == nil && strings.Contains(string(old), "PgBouncer 1.1") {
 		ini = strings.Replace(ini, "max_prepared_statements = 200\n", "", 1) // from 1.21 on
 	}
@@ -248,9 +307,13 @@ var (
 func pgbench(b *testing.B, path string, t target, mode string, clients, seconds int) (tps, cpu float64) {
 	b.Helper()
 	before := t.cpu(b)
+	sslmode := "disable"
+	if m, ok := strings.CutSuffix(mode, "-tls"); ok {
+		mode, sslmode = m, "require"
+	}
 	cmd := exec.Command(path, "-h", "127.0.0.1", "-p", t.port, "-U", "postgres", "-S", "-n", "-M", mode,
 		"-c", strconv.Itoa(clients), "-j", strconv.Itoa(min(2, clients)), "-T", strconv.Itoa(seconds), "postgres")
-	cmd.Env = append(os.Environ(), "PGSSLMODE=disable", "PGGSSENCMODE=disable", "PGOPTIONS=")
+	cmd.Env = append(os.Environ(), "PGSSLMODE="+sslmode, "PGGSSENCMODE=disable", "PGOPTIONS=")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		b.Fatalf("pgbench through %s: %v\n%s", t.name, err, out)
@@ -270,29 +333,18 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// BenchmarkProxy runs pgbench -S against the server itself, a bare relay, PgBouncer and the
-// proxy, in turn, and reports the CPU time that each takes for a transaction and the ratio of
-// transactions per second to the server's own. PgBouncer below 1.21 cannot do prepared
-// statements, and is left out there. PGX_DEV_BENCH_SECONDS (2) and PGX_DEV_BENCH_CLIENTS
-// (1,8,50,200) change the runs.
-func BenchmarkProxy(b *testing.B) {
-	seconds := 2
-	if v, err := strconv.Atoi(os.Getenv("PGX_DEV_BENCH_SECONDS")); err == nil {
-		seconds = v
-	}
-	clients := []int{1, 8, 50, 200}
-	if v := os.Getenv("PGX_DEV_BENCH_CLIENTS"); v != "" {
-		clients = nil
-		for c := range strings.SplitSeq(v, ",") {
-			n, err := strconv.Atoi(c)
-			if err != nil {
-				b.Fatal(err)
-			}
-			clients = append(clients, n)
-		}
-	}
+// A benchField is a server and what stands in front of it.
+type benchField struct {
+	pgbench string
+	targets []target
+	old     bool // PgBouncer cannot do prepared statements
+}
+
+func newField(b *testing.B) benchField {
+	b.Helper()
 	bench := program(b, "pgbench", "PGBENCH", "install the package postgresql-contrib or postgresql")
-	srv := startServer(b, engines.Spec{TCP: "127.0.0.1:0", Params: map[string]string{"max_connections": "1000", "shared_buffers": "256MB"}})
+	certificates := benchCertificates(b)
+	srv := startServer(b, engines.Spec{TCP: "127.0.0.1:0", Params: map[string]string{"max_connections": "2100", "shared_buffers": "256MB"}})
 	_, tcp, err := net.SplitHostPort(srv.Info().TCP)
 	if err != nil {
 		b.Fatal(err)
@@ -316,33 +368,97 @@ func BenchmarkProxy(b *testing.B) {
 	}
 	process := func(role string) target {
 		cmd := exec.Command("/proc/self/exe", socket)
-		cmd.Env = append(os.Environ(), benchRole+"="+role)
+		cmd.Env = append(os.Environ(), benchRole+"="+role, benchCertificate+"="+certificates)
 		return startTarget(b, role, cmd)
 	}
-	targets := []target{{name: "direct", port: tcp}, process("relay"), startPgBouncer(b, srv), process("portable"), process("proxy")}
 	version, _ := exec.Command(program(b, "pgbouncer", "PGBOUNCER", ""), "--version").Output()
 	b.Logf("%s", version)
-	old := strings.Contains(string(version), "PgBouncer 1.1") || strings.Contains(string(version), "PgBouncer 1.20")
-	for _, mode := range []string{"simple", "extended", "prepared"} {
+	return benchField{
+		pgbench: bench,
+		targets: []target{{name: "direct", port: tcp}, process("relay"), startPgBouncer(b, srv, certificates), process("portable"), process("proxy")},
+		old:     strings.Contains(string(version), "PgBouncer 1.1") || strings.Contains(string(version), "PgBouncer 1.20"),
+	}
+}
+
+// measured reports whether a target can do what a row is of. The server itself and the relay,
+// which opens a connection for each client, have no TLS here and are not for thousands.
+func (f *benchField) measured(t target, mode string, clients int) bool {
+	switch t.name {
+	case "pgbouncer":
+		return !strings.HasPrefix(mode, "prepared") || !f.old
+	case "direct", "relay":
+		return !strings.HasSuffix(mode, "-tls") && clients <= 500
+	}
+	return true
+}
+
+// BenchmarkProxy runs pgbench -S against the server itself, a bare relay, PgBouncer and the
+// proxy over both transports, in turn, and reports the CPU time that each takes for a
+// transaction, its ratio to PgBouncer's and the ratio of transactions per second to the
+// server's own. PgBouncer below 1.21 cannot do prepared statements, and is left out there: the
+// ratio is that to what it takes in extended mode. PGX_DEV_BENCH_SECONDS (2),
+// PGX_DEV_BENCH_CLIENTS (1,8,50,200,2000), PGX_DEV_BENCH_MODES and PGX_DEV_BENCH_TURNS (3)
+// change the runs.
+func BenchmarkProxy(b *testing.B) {
+	seconds, turns := 2, 3
+	if v, err := strconv.Atoi(os.Getenv("PGX_DEV_BENCH_SECONDS")); err == nil {
+		seconds = v
+	}
+	if v, err := strconv.Atoi(os.Getenv("PGX_DEV_BENCH_TURNS")); err == nil {
+		turns = v
+	}
+	clients := []int{1, 8, 50, 200, 2000}
+	if v := os.Getenv("PGX_DEV_BENCH_CLIENTS"); v != "" {
+		clients = nil
+		for c := range strings.SplitSeq(v, ",") {
+			n, err := strconv.Atoi(c)
+			if err != nil {
+				b.Fatal(err)
+			}
+			clients = append(clients, n)
+		}
+	}
+	modes := []string{"simple", "extended", "prepared", "simple-tls", "extended-tls"}
+	if v := os.Getenv("PGX_DEV_BENCH_MODES"); v != "" {
+		modes = strings.Split(v, ",")
+	}
+	f := newField(b)
+	reference := map[int]float64{} // PgBouncer's CPU in extended mode, by clients
+	for _, mode := range modes {
 		for _, n := range clients {
 			b.Run(fmt.Sprintf("%s/clients=%d", mode, n), func(b *testing.B) {
 				tps, cpu := map[string][]float64{}, map[string][]float64{}
 				for b.Loop() {
-					for _, t := range targets {
-						if t.name == "pgbouncer" && mode == "prepared" && old {
-							continue
+					for range turns {
+						for _, t := range f.targets {
+							if f.measured(t, mode, n) {
+								rate, used := pgbench(b, f.pgbench, t, mode, n, seconds)
+								tps[t.name] = append(tps[t.name], rate)
+								cpu[t.name] = append(cpu[t.name], used)
+							}
 						}
-						rate, used := pgbench(b, bench, t, mode, n, seconds)
-						tps[t.name] = append(tps[t.name], rate)
-						cpu[t.name] = append(cpu[t.name], used)
 					}
 				}
-				for _, t := range targets[1:] {
+				rival := reference[n]
+				if len(cpu["pgbouncer"]) > 0 {
+					rival = median(cpu["pgbouncer"])
+				}
+				if mode == "extended" {
+					reference[n] = rival
+				}
+				for _, t := range f.targets[1:] {
 					if len(tps[t.name]) == 0 {
 						continue
 					}
 					b.ReportMetric(median(cpu[t.name]), t.name+"-us/tx")
-					b.ReportMetric(median(tps[t.name])/median(tps["direct"]), t.name+"/direct-tps")
+					if rival > 0 && t.name != "pgbouncer" && t.name != "relay" {
+						b.ReportMetric(median(cpu[t.name])/rival, t.name+"/pgbouncer-cpu")
+					}
+					if len(tps["direct"]) > 0 {
+						b.ReportMetric(median(tps[t.name])/median(tps["direct"]), t.name+"/direct-tps")
+					} else {
+						b.ReportMetric(median(tps[t.name]), t.name+"-tps")
+					}
 				}
 				b.ReportMetric(0, "ns/op")
 			})

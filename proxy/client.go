@@ -15,6 +15,7 @@ import (
 func (s *session) clientBytes(b []byte) (consumed int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.scan = s.p.scanners.get()
 	for len(b) > consumed && err == nil {
 		rest := b[consumed:]
 		if s.pass > 0 {
@@ -55,6 +56,8 @@ func (s *session) clientBytes(b []byte) (consumed int, err error) {
 	if s.lc != nil && s.server == nil && s.stalled == flowing && s.lc.Pending() > 0 {
 		s.stalled = forClient
 	}
+	s.p.scanners.put(s.scan)
+	s.scan = nil
 	return consumed, err
 }
 

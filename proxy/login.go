@@ -26,31 +26,38 @@ const maxWelcomes = 1000
 // for it.
 type welcomes struct {
 	mu   sync.Mutex
-	told map[unique.Handle[string]]setting.Set
+	told map[unique.Handle[string]]told
 }
 
-func (w *welcomes) get(params setting.Set) (setting.Set, bool) {
+// A told is what clients with some startup parameters are told. Those parameters are there too,
+// so that clients share them.
+type told struct{ params, reported setting.Set }
+
+func (w *welcomes) get(params setting.Set) (told, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	told, ok := w.told[params.ID()]
-	return told, ok
+	t, ok := w.told[params.ID()]
+	return t, ok
 }
 
-func (w *welcomes) put(params, told setting.Set) {
+func (w *welcomes) put(params, reported setting.Set) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.told == nil || len(w.told) >= maxWelcomes {
-		w.told = map[unique.Handle[string]]setting.Set{}
+		w.told = map[unique.Handle[string]]told{}
 	}
-	w.told[params.ID()] = told
+	w.told[params.ID()] = told{params, reported}
 }
 
 // serve serves a client that has been let in.
 func (p *Proxy) serve(ctx context.Context, t *pgserver.Takeover) error {
+	p.logins.Add(1)
+	t.Params = p.idle.share(t.Params)
 	c := Client{
 		User: t.Session.User(), Database: t.Session.Database(), Addr: t.Session.RemoteAddr(),
 		Identity: t.Session.Identity(), Params: t.Params,
 	}
+	c.thrifty()
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(errGoodbye)
 	s := &session{
@@ -192,8 +199,8 @@ func (s *session) early() (pid uint32, err error) {
 // welcome finds out what a server reports for the client's startup parameters. A server that
 // refuses them refuses the client.
 func (s *session) welcome() error {
-	if told, ok := s.db.welcome.get(s.startup); ok {
-		s.reported = told
+	if t, ok := s.db.welcome.get(s.startup); ok {
+		s.startup, s.want, s.reported = t.params, t.params, t.reported
 		return nil
 	}
 	c, err := s.first()

@@ -24,6 +24,9 @@ type Proxy struct {
 	statements *cache
 	closing    atomic.Bool
 	buffers    buffers
+	scanners   scanners
+	idle       idleness
+	logins     atomic.Int64
 	stop       chan struct{}   // closed when the watcher must end
 	ctx        context.Context // of evented sessions
 	cancelAll  context.CancelCauseFunc
@@ -202,7 +205,9 @@ func (p *Proxy) watch() {
 		case now := <-tick.C:
 			for _, s := range p.all() {
 				s.overdue(now)
+				s.trim(now)
 			}
+			p.idle.rest(p.logins.Load(), now)
 		}
 	}
 }

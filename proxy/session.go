@@ -31,10 +31,10 @@ type session struct {
 	end    context.CancelCauseFunc
 
 	// Of the client's goroutine.
-	in     []byte // bytes that came and are not dealt with
-	out    []byte // for the server, not written yet
-	scan   effect.Scanner
-	served uint64 // unnamed statements so far
+	in     []byte          // bytes that came and are not dealt with
+	out    []byte          // for the server, not written yet
+	scan   *effect.Scanner // while there is something to scan
+	served uint64          // unnamed statements so far
 
 	stats    stats
 	through  *through // of a client that replicates
