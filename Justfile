@@ -57,7 +57,7 @@ fuzz-all time='60s' under='./...':
 
 # Run the benchmarks with a word in their name: up, wire, embed (just bench up 10).
 bench what count='1':
-    {{ if what == "wire" { "cd wire/pgserver/bench && go build -o ../../../dist/wire-bench . && ../../../dist/wire-bench" } else { "go test ./... -run '^$' -bench '(?i)" + what + "' -benchmem -count " + count + " -timeout 30m" } }}
+    {{ if what == "wire" { "cd wire/pgserver/bench && go build -o ../../../dist/wire-bench . && ../../../dist/wire-bench" } else { "go test ./... -run '^$' -bench '(?i)" + what + "' -benchmem -count " + count + " -timeout 90m" } }}
 
 # Compare what pgx's own tests say with and without the proxy.
 transparency: build

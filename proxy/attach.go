@@ -296,6 +296,22 @@ func (s *session) restful() bool {
 // mayRelease says that the connection can go to the next client.
 func (s *session) mayRelease() bool { return s.restful() && !s.writing && !s.delivering }
 
+// written does, when everything has been sent to the server, what could not be done while it
+// was: the server may have answered already.
+func (s *session) written() {
+	switch {
+	case s.mayRelease():
+		s.release()
+	case s.probe && s.server != nil && !s.writing && !s.delivering && s.mayProbe(s.server):
+		s.probing()
+	}
+}
+
+// mayProbe says that nothing is being asked for.
+func (s *session) mayProbe(c *pool.Conn) bool {
+	return s.queue.len() == 0 && c.Status == wire.TxIdle && !s.writing && !s.unsynced && s.pass == 0
+}
+
 // release gives the connection back. It is called with the lock held.
 func (s *session) release() {
 	c := s.server

@@ -9,12 +9,16 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/proxy"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
@@ -152,4 +156,56 @@ func startIdlers(b *testing.B, t target, n int, kind string) (end func()) {
 		b.Fatalf("%s clients of %s are there", idlers.port, t.name)
 	}
 	return func() { _ = in.Close() }
+}
+
+// TestIdleClients checks that an idle client has no goroutine where a loop drives it, and that
+// none leaves a descriptor.
+func TestIdleClients(t *testing.T) { transports(t, testIdleClients) }
+
+func testIdleClients(t *testing.T) {
+	srv := startServer(t, engines.Spec{})
+	b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 2, CheckoutTimeout: -1}, nil)
+	descriptors := func() int {
+		d, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(d)
+	}
+	eventually := func(what string, is func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); !is(); runtime.Gosched() {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s did not come true: %d goroutines, %d descriptors, %+v", what, runtime.NumGoroutine(), descriptors(), b.px.Stats())
+			}
+		}
+	}
+	_, port, err := net.SplitHostPort(b.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := idler(port, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	goroutines, open := runtime.NumGoroutine(), descriptors()
+	const n = 100
+	var clients []net.Conn
+	for range n {
+		c, err := idler(port, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clients = append(clients, c)
+	}
+	if s := b.px.Stats(); s.Clients != n+1 {
+		t.Errorf("%d clients", s.Clients)
+	}
+	if onLoops(t) {
+		eventually("idle clients have no goroutines", func() bool { return runtime.NumGoroutine() <= goroutines+10 })
+	}
+	for _, c := range append(clients, first) {
+		_ = c.Close()
+	}
+	eventually("all are gone", func() bool { return b.px.Stats().Clients == 0 && descriptors() < open })
 }

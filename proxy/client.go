@@ -50,8 +50,8 @@ func (s *session) clientBytes(b []byte) (consumed int, err error) {
 		}
 	}
 	s.flush()
-	if err == nil && s.mayRelease() {
-		s.release()
+	if err == nil {
+		s.written()
 	}
 	if s.lc != nil && s.server == nil && s.stalled == flowing && s.lc.Pending() > 0 {
 		s.stalled = forClient

@@ -13,12 +13,22 @@
 // Bytes are forwarded as they came. Only the headers of messages are looked at, and the bodies
 // of those few that name prepared statements or tell about the session's state.
 //
-// # One session, two goroutines
+// # One session, two sides
 //
-// The client's goroutine reads from the client and writes to the server; the server
-// connection's goroutine reads from the server and writes to the client. So neither side can
-// block the other, whatever COPY, pipelines and Flush do. What both need to know is in the
-// session under one lock, which nobody holds while he reads or writes.
+// The client's side reads from the client and writes to the server; the server connection's
+// side reads from the server and writes to the client. So neither can block the other, whatever
+// COPY, pipelines and Flush do. What both need to know is in the session under one lock, which
+// nobody holds while he waits.
+//
+// There are two transports, which run the same code. By goroutines each side has one, which
+// waits where it has to. By epoll (package loop, see evented.go) a few threads call the sides
+// of all sessions when there is something to read, and a session that would have to wait
+// stalls: its client is not listened to until what it waits for is there. A pool answers who
+// asks for a connection without a goroutine in one order with those who wait (pool.Ask), a peer
+// that is slow stops the other one, and what takes a dialogue with the server, as parameters
+// that differ, is done by a goroutine meanwhile. TLS is spoken over either. Sessions of
+// databases on several shards and for replication, and connections that are not the system's
+// sockets, are for goroutines.
 //
 // # What a client must not notice
 //

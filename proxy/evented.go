@@ -184,9 +184,8 @@ func (s *session) Taken(c *pool.Conn) {
 	if s.server != c || s.stalled != forServer {
 		return
 	}
-	if s.writing = false; s.mayRelease() {
-		s.release() // the server has answered without having read everything
-	}
+	s.writing = false
+	s.written() // the server may have answered without having read everything
 	s.lc.Post(s.resume)
 }
 
@@ -251,9 +250,7 @@ func (s *session) flushEvented(c *pool.Conn, out []byte) {
 			b, s.behindOut = s.behindOut, nil
 			if len(b) == 0 {
 				s.writing = false
-				if s.server == c && s.mayRelease() {
-					s.release()
-				}
+				s.written()
 				s.lc.Post(s.resume)
 			}
 			s.mu.Unlock()

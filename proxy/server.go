@@ -80,7 +80,7 @@ func (s *session) settle(c *pool.Conn, err error) {
 			s.release()
 		case s.p.closing.Load() && s.queue.len() == 0 && c.Status == wire.TxIdle && !s.writing && !s.unsynced:
 			s.p.background(func() { s.kill(errShutdown) }) // pinned, or in session mode
-		case s.probe && s.queue.len() == 0 && c.Status == wire.TxIdle && !s.writing && !s.unsynced && s.pass == 0:
+		case s.probe && s.mayProbe(c):
 			s.probing()
 		}
 	}

@@ -19,10 +19,12 @@ func transports(t *testing.T, test func(t *testing.T)) {
 	}
 }
 
+func onLoops(t testing.TB) bool { return strings.Contains(t.Name(), "/epoll") }
+
 // newLoops starts the loops of a test that transports runs; nil: it is for goroutines.
 func newLoops(t testing.TB, n int) *loop.Group {
 	t.Helper()
-	if !strings.Contains(t.Name(), "/epoll") {
+	if !onLoops(t) {
 		return nil
 	}
 	g, err := loop.New(n)
