@@ -52,8 +52,10 @@ func idler(port string, encrypted bool) (net.Conn, error) {
 			return nil, err
 		}
 		var answer [1]byte
-		if _, err := io.ReadFull(nc, answer[:]); err != nil || answer[0] != wire.SSLAccepted {
-			return nil, fmt.Errorf("no TLS: %q, %v", answer[0], err)
+		if _, err := io.ReadFull(nc, answer[:]); err != nil {
+			return nil, err
+		} else if answer[0] != wire.SSLAccepted {
+			return nil, fmt.Errorf("no TLS: %q", answer[0])
 		}
 		nc = tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
 	}
@@ -133,7 +135,7 @@ func BenchmarkProxyIdle(b *testing.B) {
 					before := t.rss(b)
 					idle := startIdlers(b, t, n, kind)
 					b.ReportMetric((t.rss(b)-before)/float64(n)/1000, t.name+"-kB/client-at-once")
-					time.Sleep(30 * time.Second) // what is measured is time passing
+					<-time.After(30 * time.Second) // what is measured is time passing
 					b.ReportMetric((t.rss(b)-before)/float64(n)/1000, t.name+"-kB/client")
 					idle()
 				}
