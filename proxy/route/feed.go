@@ -143,6 +143,14 @@ func (a *analysis) move(p *Plan, c *change, n *ast.UpdateStmt, why error) error 
 		}
 		name, _ := st.name(res.Name)
 		values[name] = template{}.str("(").toks(r.From+2, r.To).str(")")
+		if o, plain := a.operandOf(res.Val); plain && o.typ == 0 && o.param == 0 && !o.id && !o.null && st.toks[o.tok].Kind == lex.String {
+			// A string has the type of its column here, which RETURNING would not know.
+			if at := t.table.Column(name); at >= 0 {
+				if typ := t.table.Columns[at].TypeName; typ != "text" && !strings.HasPrefix(typ, "character") && !strings.HasPrefix(typ, "bit") {
+					values[name] = values[name].str("::" + typ)
+				}
+			}
+		}
 	}
 	alias := quoteIdent(t.name)
 	if t.alias {

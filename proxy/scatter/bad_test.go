@@ -221,3 +221,12 @@ func TestCascades(t *testing.T) {
 		t.Errorf("%d payments, want 200", n)
 	}
 }
+
+// TestMoveByLiteral moves a row by a string that is a key of the column's type.
+func TestMoveByLiteral(t *testing.T) {
+	_, c := demoFleet(t)
+	mustExec(t, c, "UPDATE users SET id = '1005', email = 'moved' WHERE id = 5")
+	if got := one[string](t, c, "SELECT email FROM users WHERE id = 1005"); got != "moved" {
+		t.Errorf("%q", got)
+	}
+}
