@@ -11,12 +11,14 @@ import (
 // proxyCommands put a pooler in front of PostgreSQL servers.
 type proxyCommands struct {
 	Proxy struct {
-		Serve proxyServeCmd `cmd:"" default:"withargs" help:"Serve: many clients share few connections to the servers (the default)."`
-		Route proxyRouteCmd `cmd:"" help:"Say to which shards statements would go, and why."`
-		Check proxyCheckCmd `cmd:"" help:"Check a configuration: read its files, log in at every server."`
-		Hash  proxyHashCmd  `cmd:"" help:"Make the SCRAM verifier of a password, for password_hash."`
-		Admin proxyAdminCmd `cmd:"" help:"Look at a running proxy and tell it what to do."`
-		Top   proxyTopCmd   `cmd:"" help:"Show a running proxy's pools and slow queries, again and again."`
+		Serve   proxyServeCmd   `cmd:"" default:"withargs" help:"Serve: many clients share few connections to the servers (the default)."`
+		Route   proxyRouteCmd   `cmd:"" help:"Say to which shards statements would go, and why."`
+		Check   proxyCheckCmd   `cmd:"" help:"Check a configuration: read its files, log in at every server."`
+		Orphans proxyOrphansCmd `cmd:"" help:"Name the prepared transactions on shards, and settle those whose log is lost."`
+		Setup   proxySetupCmd   `cmd:"" help:"Install sharded sequences on the shards of a database."`
+		Hash    proxyHashCmd    `cmd:"" help:"Make the SCRAM verifier of a password, for password_hash."`
+		Admin   proxyAdminCmd   `cmd:"" help:"Look at a running proxy and tell it what to do."`
+		Top     proxyTopCmd     `cmd:"" help:"Show a running proxy's pools and slow queries, again and again."`
 	} `cmd:"" group:"proxy" help:"Pool, balance and route connections to PostgreSQL servers."`
 	Top proxyTopCmd `cmd:"" group:"proxy" help:"Show a running proxy's pools and slow queries, again and again."`
 }

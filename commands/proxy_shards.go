@@ -19,7 +19,6 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/fleet"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
-	"github.com/pgx-dev/pgx-dev/proxy/scatter"
 	"github.com/pgx-dev/pgx-dev/proxy/shards"
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
@@ -71,7 +70,7 @@ func (c *proxyServeCmd) serveShards(ctx context.Context, env *Env, p *config.Pro
 	if len(layout.Tables) == 0 && len(layout.Schemas) == 0 {
 		env.UI.Note("no table is divided: every shard gets all rows; name tables by [[proxy.sharded_tables]], or take --demo")
 	}
-	ids, err := scatter.NewUniqueIDs(scatter.StandardIDs(), 0, 0)
+	ids, err := fleet.IDsOf(&p.General)
 	if err != nil {
 		return err
 	}
@@ -169,10 +168,10 @@ func runOn(ctx context.Context, srv *cluster.Server, database, sql string) error
 
 // shardSource lets every user have every database, divided among the servers. The directory
 // is for the logs of two-phase commit.
-func shardSource(servers []*cluster.Server, layout sharding.Config, ids *scatter.UniqueIDs, dir string, p *config.Proxy) fleet.Source {
+func shardSource(servers []*cluster.Server, layout sharding.Config, ids fleet.IDs, dir string, p *config.Proxy) fleet.Source {
 	g := p.General
 	return func(user, database string) (fleet.Plan, error) {
-		plan := fleet.Plan{Group: database, Shards: max(2, len(servers)), Tenant: p.MultiTenant.Column, SlowParse: g.LogMinDurationParse, Sample: g.LogQuerySampleLength}
+		plan := fleet.Plan{Group: database, IDs: ids, Shards: max(2, len(servers)), Tenant: p.MultiTenant.Column, SlowParse: g.LogMinDurationParse, Sample: g.LogQuerySampleLength}
 		for i, srv := range servers {
 			size := g.DefaultPoolSize
 			if most := srv.Info().MaxConns; most > 0 {
@@ -188,10 +187,13 @@ func shardSource(servers []*cluster.Server, layout sharding.Config, ids *scatter
 			})
 		}
 		plan.Sharding = func(ctx context.Context, o fleet.Opening) (*shards.Cluster, error) {
-			return shards.Open(ctx, shards.Config{
-				Name: database, Layout: layout, Pick: shards.Pick(o.Pick), IDs: ids, Logger: o.Log, Route: o.Route,
-				TwoPhase: filepath.Join(dir, url.PathEscape(database), url.PathEscape(user)),
-			})
+			cfg := fleet.ShardOptions(&p.Config, nil, database, o)
+			cfg.Layout = layout
+			cfg.TwoPhase = filepath.Join(dir, url.PathEscape(database), url.PathEscape(user))
+			if r := p.Rewrite; r.Enabled { // without it, all that can be done is
+				cfg.RefuseSplit, cfg.RefuseMove = r.SplitInserts != conf.RewriteRewrite, r.ShardKey != conf.RewriteRewrite
+			}
+			return shards.Open(ctx, cfg)
 		}
 		return plan, nil
 	}

@@ -205,16 +205,28 @@ func (s *session) runSharded(received []byte) error {
 	})
 	defer stop()
 	r := wire.NewReader(&rejoined{s: s, first: received}, wire.Frontend, s.p.cfg.MaxMessage)
+	var handling sync.Mutex // held while messages are dealt with, or notifications delivered
+	var wg sync.WaitGroup
+	gone := make(chan struct{})
+	defer wg.Wait()
+	defer close(gone)
+	listening := false
 	for {
 		f, err := r.ReadFrame()
 		if err != nil {
 			return err
 		}
 		s.noteSharded(f)
+		handling.Lock()
 		s.working(true)
 		err = session.Handle(s.ctx, f.Type, f.Body)
 		s.open = !session.Idle()
 		s.working(false)
+		handling.Unlock()
+		if come := session.Notified(); come != nil && !listening {
+			listening = true
+			wg.Go(func() { s.notify(session, &handling, come, gone) })
+		}
 		if !s.open && (f.Type == wire.TypeQuery || f.Type == wire.TypeSync || f.Type == wire.TypeFunctionCall) {
 			s.stats.transactions.Add(1)
 		}
@@ -225,6 +237,24 @@ func (s *session) runSharded(received []byte) error {
 			return err
 		case s.p.closing.Load() && !s.open && r.Buffered() == 0:
 			return errShutdown
+		}
+	}
+}
+
+// notify sends the client what has come on the channels that it listens to, while it says
+// nothing itself.
+func (s *session) notify(session *scatter.Session, handling *sync.Mutex, come, gone <-chan struct{}) {
+	for {
+		select {
+		case <-gone:
+			return
+		case <-come:
+		}
+		handling.Lock()
+		err := session.Deliver()
+		handling.Unlock()
+		if err != nil {
+			return // the client has gone, which its next message tells
 		}
 	}
 }

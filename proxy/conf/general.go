@@ -166,8 +166,9 @@ type General struct {
 	// QueryLogStdout writes every query to the log, at level info. Default: false.
 	QueryLogStdout bool `toml:"query_log_stdout"`
 
-	// PubSubChannelSize lets LISTEN and NOTIFY work in transaction mode, with queues of this
-	// many notifications. Default: 0, they do not.
+	// PubSubChannelSize is how many notifications wait for a client of a database on several
+	// shards before some are lost. Elsewhere LISTEN keeps the server connection. Default: 0,
+	// 4096.
 	PubSubChannelSize int `toml:"pub_sub_channel_size"`
 	// MirrorQueue is how many transactions may wait for a mirror before some are dropped.
 	// Default: 128.
@@ -182,23 +183,26 @@ type General struct {
 	// ExpandedExplain adds where a query goes to the output of EXPLAIN. Default: false.
 	ExpandedExplain bool `toml:"expanded_explain"`
 	// SystemCatalogs says on which shards catalogs are read: omnisharded (any),
-	// omnisharded_sticky (always the same one for a client) or sharded. Default:
-	// omnisharded_sticky.
+	// omnisharded_sticky (always the first) or sharded (all, each having a part). Views of
+	// statistics have the rows of all shards. Default: omnisharded_sticky.
 	SystemCatalogs SystemCatalogs `toml:"system_catalogs"`
 	// OmnishardedSticky reads omnisharded tables of a client always on the same shard.
 	// Default: false.
 	OmnishardedSticky bool `toml:"omnisharded_sticky"`
-	// LoadSchema reads the servers' catalogs at the start: on, off, or auto, which is where
-	// there are shards. Default: auto.
+	// LoadSchema reads the servers' catalogs at the start: on, off (what then cannot be told
+	// for sure is refused), or auto, which is where there are shards. Default: auto.
 	LoadSchema Switch `toml:"load_schema"`
 	// ReloadSchemaOnDDL reads them again after CREATE, ALTER and DROP. Default: true.
 	ReloadSchemaOnDDL bool `toml:"reload_schema_on_ddl"`
 	// CanonicalizeTypeInformation gives types that have different OIDs on the shards the
-	// first shard's. Default: false.
+	// first shard's. That is always done; false changes nothing. Default: false.
 	CanonicalizeTypeInformation bool `toml:"canonicalize_type_information"`
-	// ShardingLookupCacheSize is how many results of lookup queries are kept. Default: 10000.
+	// ShardingLookupCacheSize is how many results of lookup queries are kept; 0 is none. They
+	// are forgotten when a client of this proxy writes a table that the queries read. Default:
+	// 10000.
 	ShardingLookupCacheSize int `toml:"sharding_lookup_cache_size"`
-	// ShardingLookupTimeout is how long a lookup query may take. Default: 5s.
+	// ShardingLookupTimeout is how long a lookup query may take; 0 is without a limit.
+	// Default: 5s.
 	ShardingLookupTimeout time.Duration `toml:"sharding_lookup_timeout"`
 
 	// TwoPhaseCommit commits transactions that wrote to several shards in two phases.

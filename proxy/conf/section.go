@@ -46,14 +46,14 @@ type Memory struct {
 type Rewrite struct {
 	// Enabled allows it. Default: false.
 	Enabled bool `toml:"enabled"`
-	// ShardKey is for UPDATEs of the sharding key: error, rewrite (the row moves) or ignore.
-	// Default: error.
+	// ShardKey is for UPDATEs of the sharding key: error or rewrite (the row moves). Default:
+	// error.
 	ShardKey RewriteMode `toml:"shard_key"`
-	// SplitInserts is for INSERTs of rows that belong to several shards: error, rewrite or
-	// ignore. Default: error.
+	// SplitInserts is for INSERTs of rows that belong to several shards: error or rewrite.
+	// Default: error.
 	SplitInserts RewriteMode `toml:"split_inserts"`
 	// PrimaryKey is for INSERTs without the BIGINT primary key: error, rewrite (a unique id
-	// is put in), rewrite_omni (into omnisharded tables too) or ignore. Default: ignore.
+	// is put in), rewrite_omni (into omnisharded tables only) or ignore. Default: ignore.
 	PrimaryKey RewriteMode `toml:"primary_key"`
 }
 

@@ -10,7 +10,6 @@ import (
 func unused() map[string]map[string]string {
 	const (
 		reshards = "has no effect yet: the proxy does not move rows between shards"
-		lookups  = "has no effect yet: results of lookups are kept without a limit"
 		mirrors  = "has no effect yet: traffic is not mirrored"
 		sockets  = "has no effect yet: --listen says where sockets are"
 	)
@@ -18,15 +17,10 @@ func unused() map[string]map[string]string {
 		"general": {
 			"prepared_statements_ttl":        "has no effect yet: those that were used least make room for others",
 			"prepared_statements_ttl_jitter": "has no effect yet: those that were used least make room for others",
-			"pub_sub_channel_size":           "has no effect: LISTEN works in transaction mode without it, on a connection that the client keeps",
+			"pub_sub_channel_size":           "has no effect but on databases of several shards: elsewhere LISTEN keeps the client's server connection",
 			"mirror_queue":                   mirrors, "mirror_exposure": mirrors,
-			"dry_run":                       "has no effect yet: \"pgx-dev proxy route\" says where statements would go",
-			"expanded_explain":              "has no effect yet: EXPLAIN (ROUTE) says where a statement goes",
-			"system_catalogs":               "has no effect yet: a client reads catalogs on the same shard each time",
-			"omnisharded_sticky":            "has no effect yet: a client reads omnisharded tables on the same shard each time",
-			"load_schema":                   "has no effect yet: schemas are read where there are shards or tenants",
-			"canonicalize_type_information": "has no effect: types always have the first shard's numbers",
-			"sharding_lookup_cache_size":    lookups, "sharding_lookup_timeout": "has no effect yet: query_timeout bounds lookups with their queries",
+			"dry_run":                "has no effect yet: \"pgx-dev proxy route\" says where statements would go",
+			"expanded_explain":       "has no effect yet: EXPLAIN (ROUTE) says where a statement goes",
 			"resharding_copy_format": reshards, "resharding_parallel_copies": reshards,
 			"resharding_copy_retry_max_attempts": reshards, "resharding_copy_retry_min_delay": reshards,
 			"resharding_replication_retry_max_attempts": reshards, "resharding_replication_retry_min_delay": reshards,
@@ -55,7 +49,7 @@ func (c *Config) Unused(base *Config) []Warning {
 		for _, key := range slices.Sorted(maps.Keys(keys[section])) {
 			have, ok := fieldOf(v, key)
 			was, _ := fieldOf(b, key)
-			if ok && !reflect.DeepEqual(have.Interface(), was.Interface()) {
+			if ok && !reflect.DeepEqual(have.Interface(), was.Interface()) && (key != "pub_sub_channel_size" || !c.divided()) {
 				out = append(out, Warning{Key: section + "." + key, Msg: keys[section][key]})
 			}
 		}
@@ -72,6 +66,11 @@ func (c *Config) Unused(base *Config) []Warning {
 		}
 	}
 	return out
+}
+
+// divided reports whether a database is on several shards.
+func (c *Config) divided() bool {
+	return slices.ContainsFunc(c.Databases, func(d Database) bool { return d.Shard > 0 })
 }
 
 // PgBouncerDefaults returns the configuration that an empty PgBouncer file gives.

@@ -385,67 +385,8 @@ func (s *Splitter) textValue(v []byte, t hash.OID) sharding.Raw {
 		return sharding.Raw{Type: t, Bytes: v}
 	}
 	start := len(s.scratch)
-	s.scratch = unescape(s.scratch, v)
+	s.scratch = wire.AppendCopyText(s.scratch, v)
 	return sharding.Raw{Type: t, Bytes: s.scratch[start:]}
-}
-
-// unescape is CopyReadAttributesText's.
-func unescape(dst, v []byte) []byte {
-	for i := 0; i < len(v); i++ {
-		c := v[i]
-		if c != '\\' || i+1 == len(v) {
-			dst = append(dst, c)
-			continue
-		}
-		i++
-		switch c = v[i]; c {
-		case 'b':
-			c = '\b'
-		case 'f':
-			c = '\f'
-		case 'n':
-			c = '\n'
-		case 'r':
-			c = '\r'
-		case 't':
-			c = '\t'
-		case 'v':
-			c = '\v'
-		case '0', '1', '2', '3', '4', '5', '6', '7':
-			n := c - '0'
-			for range 2 {
-				if i+1 < len(v) && v[i+1] >= '0' && v[i+1] <= '7' {
-					i++
-					n = n<<3 + v[i] - '0'
-				}
-			}
-			c = n
-		case 'x':
-			if i+1 < len(v) && hex(v[i+1]) >= 0 {
-				i++
-				n := hex(v[i])
-				if i+1 < len(v) && hex(v[i+1]) >= 0 {
-					i++
-					n = n<<4 + hex(v[i])
-				}
-				c = byte(n)
-			}
-		}
-		dst = append(dst, c)
-	}
-	return dst
-}
-
-func hex(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
 }
 
 // csvKey reads the key's columns of a line in the CSV format (CopyReadAttributesCSV).

@@ -33,19 +33,51 @@ func divisions(c *conf.Config) (errs []error) {
 	return errs
 }
 
-// uniqueIDs makes the generator that a configuration asks for. This proxy's number is at the
-// end of NODE_ID, as in proxy-3; 0 without it.
-func uniqueIDs(g *conf.General) (*scatter.UniqueIDs, error) {
-	node := 0
+// IDs are what unique ids look like. The zero value is not a good one; see [DefaultIDs].
+type IDs struct {
+	Layout scatter.IDLayout
+	// Node is this proxy's number, Least what is added to each id.
+	Node  int
+	Least uint64
+}
+
+// DefaultIDs are those of a proxy without a configuration: the number at the end of NODE_ID, as
+// in proxy-3, is its own; 0 without it.
+func DefaultIDs() (IDs, error) {
+	out := IDs{Layout: scatter.StandardIDs()}
 	if id := os.Getenv("NODE_ID"); id != "" {
 		var err error
-		if node, err = strconv.Atoi(id[strings.LastIndexByte(id, '-')+1:]); err != nil {
-			return nil, fmt.Errorf("NODE_ID %q does not end in a number, as proxy-3 does", id)
+		if out.Node, err = strconv.Atoi(id[strings.LastIndexByte(id, '-')+1:]); err != nil {
+			return out, fmt.Errorf("NODE_ID %q does not end in a number, as proxy-3 does", id)
 		}
 	}
-	layout := scatter.StandardIDs()
-	if g.UniqueIDFunction == conf.UniqueIDCompact {
-		layout = scatter.CompactIDs()
+	return out, nil
+}
+
+// IDsOf are those that a configuration asks for.
+func IDsOf(g *conf.General) (IDs, error) {
+	out, err := DefaultIDs()
+	if err != nil {
+		return out, err
 	}
-	return scatter.NewUniqueIDs(layout, node, g.UniqueIDMin)
+	if g.UniqueIDFunction == conf.UniqueIDCompact {
+		out.Layout = scatter.CompactIDs()
+	}
+	out.Least = g.UniqueIDMin
+	_, err = scatter.NewUniqueIDs(out.Layout, out.Node, out.Least)
+	return out, err
+}
+
+// generator is the one generator of ids of a kind: two would make the same ones.
+func (f *Fleet) generator(i IDs) (*scatter.UniqueIDs, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if g := f.ids[i]; g != nil {
+		return g, nil
+	}
+	g, err := scatter.NewUniqueIDs(i.Layout, i.Node, i.Least)
+	if err == nil {
+		f.ids[i] = g
+	}
+	return g, err
 }

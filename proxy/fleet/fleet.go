@@ -18,6 +18,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/scatter"
 	"github.com/pgx-dev/pgx-dev/proxy/shards"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
@@ -34,6 +35,9 @@ type Plan struct {
 	Shards int
 	// Sharding opens a database on several shards.
 	Sharding func(ctx context.Context, o Opening) (*shards.Cluster, error)
+	// IDs say what unique ids look like. All databases of a fleet that want the same share one
+	// generator, through reloads too.
+	IDs IDs
 	// Aggressive lets a transaction's first statement decide where it runs.
 	Aggressive bool
 	// Group is equal for plans whose servers are the same ones, whoever uses them. Balance and
@@ -80,6 +84,7 @@ type Opening struct {
 	Pick  Pick
 	Log   *slog.Logger
 	Route route.Config // what the router is to be, beyond what the database's own settings say
+	IDs   *scatter.UniqueIDs
 }
 
 // maxMembers bounds the pairs of user and database. Clients that may ask for any database
@@ -106,6 +111,7 @@ type Fleet struct {
 	groups  map[string]*group
 	limits  map[string]*pool.Limit
 	opened  []*shards.Cluster
+	ids     map[IDs]*scatter.UniqueIDs
 	closed  bool
 }
 
@@ -140,7 +146,7 @@ func New(source Source, log *slog.Logger) *Fleet {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Fleet{log: log, lookup: net.DefaultResolver.LookupHost, source: source, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}, limits: map[string]*pool.Limit{}}
+	return &Fleet{log: log, lookup: net.DefaultResolver.LookupHost, source: source, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}, limits: map[string]*pool.Limit{}, ids: map[IDs]*scatter.UniqueIDs{}}
 }
 
 // Lookup is a proxy's Config.Lookup.
@@ -170,7 +176,11 @@ func (m *member) sharded(ctx context.Context, plan Plan) (*proxy.Database, error
 	m.opening.Lock()
 	defer m.opening.Unlock()
 	if m.cluster == nil {
-		c, err := plan.Sharding(ctx, Opening{Pick: m.pick, Log: m.fleet.log, Route: m.fleet.routing(plan, m.pair)})
+		ids, err := m.fleet.generator(plan.IDs)
+		if err != nil {
+			return nil, err
+		}
+		c, err := plan.Sharding(ctx, Opening{Pick: m.pick, Log: m.fleet.log, Route: m.fleet.routing(plan, m.pair), IDs: ids})
 		if err != nil {
 			return nil, err
 		}
@@ -279,6 +289,15 @@ func (m *member) pick(ctx context.Context, shard int, role route.Role) (*pool.Po
 		return nil, err
 	}
 	return m.fleet.pool(&servers[i], g, i)
+}
+
+// Pick returns the pool of a server of a shard of a user's database.
+func (f *Fleet) Pick(ctx context.Context, user, database string, shard int, role route.Role) (*pool.Pool, error) {
+	m, err := f.member(pair{user, database})
+	if err != nil {
+		return nil, err
+	}
+	return m.pick(ctx, shard, role)
 }
 
 // servers returns those of a shard.

@@ -22,7 +22,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/balance"
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
-	"github.com/pgx-dev/pgx-dev/proxy/scatter"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/shards"
 	"github.com/pgx-dev/pgx-dev/proxy/socket"
 	"github.com/pgx-dev/pgx-dev/proxy/twophase"
@@ -41,8 +41,9 @@ func FromConfig(c *conf.Config, keys ...*Keyring) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids, err := uniqueIDs(&c.General)
+	ids, err := IDsOf(&c.General)
 	errs := append(divisions(c), err, socket.Of(&c.TCP).Check())
+	errs = append(errs, rewrites(&c.Rewrite)...)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -86,7 +87,7 @@ func FromConfig(c *conf.Config, keys ...*Keyring) (Source, error) {
 			if c.PgBouncer.ServerResetQueryAlways {
 				return Plan{}, wire.Errorf(wire.CodeFeatureNotSupported, "server_reset_query_always is not for databases on several shards")
 			}
-			plan.Sharding = openShards(c, u, database, ids)
+			plan.Sharding, plan.IDs = openShards(c, u, database), ids
 		}
 		if len(plan.Servers) == 0 {
 			return Plan{}, wire.Errorf(wire.CodeInvalidCatalogName, "database %q: %w", database, errNoServer)
@@ -192,33 +193,22 @@ func recovery(r conf.Recovery) pool.Recovery {
 }
 
 // openShards opens a database on several shards for a user.
-func openShards(c *conf.Config, u *conf.User, database string, ids *scatter.UniqueIDs) func(context.Context, Opening) (*shards.Cluster, error) {
+func openShards(c *conf.Config, u *conf.User, database string) func(context.Context, Opening) (*shards.Cluster, error) {
 	return func(ctx context.Context, o Opening) (*shards.Cluster, error) {
 		layout, err := shards.Layout(c, database)
 		if err != nil {
 			return nil, err
 		}
 		g := &c.General
-		set := func(own *bool, general bool) bool {
-			if own != nil {
-				return *own
-			}
-			return general
-		}
-		cfg := shards.Config{
-			Name: database, Layout: layout, Pick: shards.Pick(o.Pick), Logger: o.Log, IDs: ids,
-			Route:       o.Route,
-			RefuseSplit: !c.Rewrite.Enabled || c.Rewrite.SplitInserts != conf.RewriteRewrite,
-			RefuseMove:  !c.Rewrite.Enabled || c.Rewrite.ShardKey != conf.RewriteRewrite,
-			KeepSchema:  !g.ReloadSchemaOnDDL,
-		}
-		cfg.Route.CrossShardDisabled = set(u.CrossShardDisabled, g.CrossShardDisabled)
-		cfg.Route.Aggressive, cfg.Route.Plans = g.ReadWriteStrategy == conf.Aggressive, g.QueryCacheLimit
-		if set(u.TwoPhaseCommit, g.TwoPhaseCommit) {
+		cfg := ShardOptions(c, u, database, o)
+		cfg.Layout = layout
+		cfg.RefuseSplit = !c.Rewrite.Enabled || c.Rewrite.SplitInserts != conf.RewriteRewrite
+		cfg.RefuseMove = !c.Rewrite.Enabled || c.Rewrite.ShardKey != conf.RewriteRewrite
+		if either(u.TwoPhaseCommit, g.TwoPhaseCommit) {
 			// Each user's transactions are resolved by his own connections.
 			cfg.TwoPhase = filepath.Join(g.TwoPhaseCommitWALDir, url.PathEscape(database), url.PathEscape(u.Name))
 			cfg.Log = twophase.LogOptions{
-				FsyncInterval: g.TwoPhaseCommitWALFsyncInterval, SegmentSize: g.TwoPhaseCommitWALSegmentSize,
+				FsyncInterval: unlimited(g.TwoPhaseCommitWALFsyncInterval), SegmentSize: g.TwoPhaseCommitWALSegmentSize,
 				CheckpointInterval: time.Duration(g.TwoPhaseCommitWALCheckpointInterval),
 			}
 			auto := u.TwoPhaseCommitAuto
@@ -229,6 +219,85 @@ func openShards(c *conf.Config, u *conf.User, database string, ids *scatter.Uniq
 		}
 		return shards.Open(ctx, cfg)
 	}
+}
+
+// ShardOptions are what a configuration says of the sessions of a database on several shards,
+// whatever its servers are. u may be nil.
+func ShardOptions(c *conf.Config, u *conf.User, database string, o Opening) shards.Config {
+	g := &c.General
+	cfg := shards.Config{
+		Name: database,
+		Pick: shards.Pick(o.Pick), Logger: o.Log, IDs: o.IDs, Route: o.Route,
+		KeepSchema: !g.ReloadSchemaOnDDL, NoSchema: g.LoadSchema == conf.SwitchOff,
+		OmniSticky:    g.OmnishardedSticky || sticky(c, database),
+		Notifications: g.PubSubChannelSize, Lookups: g.ShardingLookupCacheSize, LookupTimeout: g.ShardingLookupTimeout,
+	}
+	cfg.Route.CrossShardDisabled, cfg.Route.PrimaryKey = g.CrossShardDisabled, primaryKey(&c.Rewrite)
+	cfg.Route.Aggressive, cfg.Route.Plans = g.ReadWriteStrategy == conf.Aggressive, g.QueryCacheLimit
+	if g.BanReplicaLag > 0 {
+		// One that is further behind is left out, as soon as that is seen.
+		cfg.Behind = g.BanReplicaLag + 2*g.LSNCheckInterval
+	}
+	if u != nil {
+		cfg.Route.CrossShardDisabled = either(u.CrossShardDisabled, g.CrossShardDisabled)
+	}
+	if cfg.Lookups == 0 {
+		cfg.Lookups = -1 // none are kept
+	}
+	return cfg
+}
+
+// either is a user's own setting, or else the general one.
+func either(own *bool, general bool) bool {
+	if own != nil {
+		return *own
+	}
+	return general
+}
+
+// primaryKey is what [rewrite] says of INSERTs without a primary key.
+func primaryKey(r *conf.Rewrite) route.PrimaryKey {
+	if !r.Enabled {
+		return route.PrimaryIgnore
+	}
+	switch r.PrimaryKey {
+	case conf.RewriteError:
+		return route.PrimaryRefuse
+	case conf.RewriteRewrite:
+		return route.PrimaryUnique
+	case conf.RewriteOmni:
+		return route.PrimaryOmni
+	}
+	return route.PrimaryIgnore
+}
+
+// sticky reports whether omnisharded tables of a database are to be read on one shard.
+func sticky(c *conf.Config, database string) bool {
+	for _, o := range c.OmnishardedTables {
+		if o.Database == database && o.Sticky {
+			return true
+		}
+	}
+	return false
+}
+
+// rewrites are the settings of [rewrite] that would give wrong answers.
+func rewrites(r *conf.Rewrite) (errs []error) {
+	if !r.Enabled {
+		return nil
+	}
+	if r.ShardKey == conf.RewriteIgnore {
+		errs = append(errs, errors.New(`rewrite.shard_key = "ignore" would leave rows on shards where their new key is not looked for; take "rewrite", which moves them, or "error"`))
+	}
+	if r.SplitInserts == conf.RewriteIgnore {
+		errs = append(errs, errors.New(`rewrite.split_inserts = "ignore" would store rows on shards where their keys are not looked for; take "rewrite", which splits the INSERT, or "error"`))
+	}
+	for key, mode := range map[string]conf.RewriteMode{"shard_key": r.ShardKey, "split_inserts": r.SplitInserts} {
+		if mode == conf.RewriteOmni {
+			errs = append(errs, fmt.Errorf(`rewrite.%s cannot be "rewrite_omni", which is for primary_key`, key))
+		}
+	}
+	return errs
 }
 
 // unlimited turns the configuration's 0, which is no limit, into the pool's.

@@ -8,15 +8,17 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/route/hash"
 	"github.com/pgx-dev/pgx-dev/proxy/route/schema"
 	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
+	"github.com/pgx-dev/pgx-dev/wire"
 )
 
 // An analysis finds out how a statement's tables are divided.
 type analysis struct {
-	st     *statement
-	layout *sharding.Layout
-	snap   *schema.Snapshot
-	path   []string
-	refs   []*ref
+	st      *statement
+	layout  *sharding.Layout
+	snap    *schema.Snapshot
+	path    []string
+	primary PrimaryKey
+	refs    []*ref
 	// virtual are the refs that stand for sub-queries.
 	virtual []*ref
 	calls   []*call
@@ -28,6 +30,15 @@ type analysis struct {
 	system  bool  // refers to system columns such as ctid
 	params  int   // the greatest parameter
 	pins    []int // literals whose values the plan depends on
+	differs error // a table is not the same on all shards
+}
+
+// differs refuses a table that is not the same on all shards: the same statement would mean
+// different things there.
+func differs(t *schema.Table) error {
+	e := wire.Errorf("55000", "table %s.%s is not the same on all shards: %s", t.Schema, t.Name, t.Differs)
+	e.Hint = "Make it the same by ALTER TABLE on the shard, which a comment such as /* pgdog_shard: 1 */ names."
+	return e
 }
 
 // maxDepth bounds the nesting of queries.
@@ -63,13 +74,16 @@ func (a *analysis) table(b *block, v *ast.RangeVar) (*ref, *cte) {
 	} else if r.schema == "" && len(a.path) > 0 {
 		r.schema = a.path[0]
 	}
+	if r.table != nil && r.table.Differs != "" && a.differs == nil {
+		a.differs = differs(r.table)
+	}
 	r.place = a.layout.Find(r.schema, name, columns)
 	if r.table != nil && r.table.Parent != nil && r.place.Omni() {
 		// A partition is where its table is.
 		r.place = a.layout.Find(r.table.Parent.Schema, r.table.Parent.Name, r.table.Parent.Names())
 	}
 	if r.table != nil && (r.table.Schema == "pg_catalog" || r.table.Schema == "information_schema") {
-		r.place = sharding.Placement{}
+		r.place = a.layout.System(r.name)
 	}
 	r.key = typed(r.place.Key, r.table)
 	if r.place.Key != nil && r.key == nil {
@@ -96,7 +110,7 @@ func (a *analysis) only(word string) int {
 // typed is key with the column types of the table, which the schema knows better; nil if
 // they do not go together, or equality is not that of the bytes.
 func typed(key *sharding.Key, t *schema.Table) *sharding.Key {
-	if key == nil || t == nil {
+	if key == nil || t == nil || key.PerShard() {
 		return key
 	}
 	types := make([]hash.OID, len(key.Columns))

@@ -241,6 +241,9 @@ func joined(pairs [][2]column, p, q part) bool {
 	if p.kind != parted || q.kind != parted || p.key == nil || q.key == nil || !p.key.Colocated(q.key) || len(p.carry) != len(q.carry) || len(p.carry) == 0 {
 		return false
 	}
+	if p.key.PerShard() {
+		return true
+	}
 	for i := range p.carry {
 		found := false
 		for _, x := range p.carry[i] {

@@ -14,9 +14,10 @@ import (
 
 // A builder makes plans under one layout, schema and search path.
 type builder struct {
-	layout *sharding.Layout
-	snap   *schema.Snapshot
-	path   []string
+	layout  *sharding.Layout
+	snap    *schema.Snapshot
+	path    []string
+	primary PrimaryKey
 }
 
 // plan makes the plan of one statement. A statement that cannot be parsed is an error (42601).
@@ -38,7 +39,7 @@ func (pb *builder) query(sql string, toks []lex.Token) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &analysis{st: st, layout: pb.layout, snap: pb.snap, path: pb.path}
+	a := &analysis{st: st, layout: pb.layout, snap: pb.snap, path: pb.path, primary: pb.primary}
 	p := &Plan{st: st}
 	sel, isSelect := st.tree.(*ast.SelectStmt)
 	if isSelect {
@@ -106,6 +107,11 @@ func (a *analysis) change(p *Plan, c *change) error {
 		}
 	}
 	t := c.target
+	if c.insert != nil && !t.blind {
+		if done, err := a.primaryKey(p, c); done || err != nil {
+			return err
+		}
+	}
 	switch {
 	case t.blind:
 		return refuse("the sharding key of table "+t.name+" is configured with another type than its column has", "correct the configuration")
@@ -165,6 +171,9 @@ func (a *analysis) mergeInserts(m *ast.MergeStmt, c *change) error {
 
 // finish collects what the plan needs at execution.
 func (a *analysis) finish(p *Plan) {
+	if p.fixed == nil {
+		p.fixed = a.differs
+	}
 	for _, r := range a.refs {
 		p.tables = append(p.tables, strings.Clone(r.name))
 		if r.table == nil {
@@ -194,7 +203,23 @@ func (a *analysis) finish(p *Plan) {
 	for _, f := range a.calls {
 		p.hasIDs = p.hasIDs || f.schema == "pgdog" && f.name == "unique_id"
 	}
+	if p.hasIDs && p.fixed == nil {
+		switch n := a.st.tree.(type) {
+		case *ast.SelectStmt:
+			p.fixed = a.oncePerRow(n)
+		case *ast.InsertStmt:
+			if sel, ok := n.SelectStmt.(*ast.SelectStmt); ok {
+				p.fixed = a.oncePerRow(sel)
+			}
+		}
+	}
+	if a.everyShard(p) {
+		return
+	}
 	p.real = len(p.refs)
+	if p.real == 0 && !p.fresh {
+		p.anywhere = a.anywhere()
+	}
 	a.firstShard(p)
 	p.refs = append(p.refs, a.virtual...)
 	for i, r := range p.refs {
@@ -208,6 +233,16 @@ func (a *analysis) finish(p *Plan) {
 	for _, tok := range a.pins {
 		p.pins = append(p.pins, pin{tok, strings.Clone(a.st.toks[tok].Text(a.st.sql))})
 	}
+}
+
+// everyShard plans SELECT pgdog.install_sharded_sequence(…), which changes a table as DDL does.
+func (a *analysis) everyShard(p *Plan) bool {
+	if p.Class != Select || len(a.refs) > 0 || !slices.ContainsFunc(a.calls, func(c *call) bool { return c.schema == "pgdog" && c.name == "install_sharded_sequence" }) {
+		return false
+	}
+	p.every, p.omni, p.any, p.Write, p.ReloadSchema = true, true, false, true, true
+	p.why = "every shard gets the sequence"
+	return true
 }
 
 // firstShard finds what only one shard may serve: sequences, advisory locks and row locks of

@@ -78,6 +78,8 @@ func (pb *builder) copy(st *statement) (*Plan, error) {
 	place := pb.layout.Find(c.Schema, name, columns)
 	c.Key = typed(place.Key, t)
 	switch {
+	case t != nil && t.Differs != "":
+		p.fixed = differs(t)
 	case place.Key != nil && c.Key == nil:
 		p.fixed = refuse("the sharding key of table "+name+" is configured with another type than its column has", "correct the configuration")
 	case !stream:

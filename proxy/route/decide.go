@@ -39,7 +39,7 @@ func (r *Router) decide(d *Decision, p *Plan, hints []lex.Comment, sql string, s
 		hint = h.Over(hint)
 	}
 	hint = advice.Over(hint)
-	d.Role = r.role(p, s, hint)
+	d.Role, d.RoleNamed = r.role(p, s, hint), hint.HasRole
 	if hint.Shard >= 0 || hint.HasKey {
 		shard, err := hint.place(layout, d.env.lookups)
 		if err != nil {
@@ -69,6 +69,9 @@ func (r *Router) decide(d *Decision, p *Plan, hints []lex.Comment, sql string, s
 		return nil
 	case p.insert != nil:
 		return r.insert(d, p)
+	case p.fresh:
+		d.Any, d.Why = true, "the sharding key is made by a sequence of the shard, whose numbers are its own"
+		return r.ids(d, p)
 	case p.Feed != nil:
 		d.Why = "the rows are fetched, and placed by their keys"
 		d.FeedSelect, d.FeedParams = p.Feed.query.render(d.env.sql, d.env.toks)
@@ -77,16 +80,15 @@ func (r *Router) decide(d *Decision, p *Plan, hints []lex.Comment, sql string, s
 		return nil
 	case p.real == 0 && p.omni:
 		d.Merge, d.Why = sameEverywhere, "every shard has a copy of the table"
-		if err := r.ids(d, p); err != nil || p.replay == nil {
+		if err := r.ids(d, p); err != nil || !p.replay {
 			return err
 		}
-		if p.hasIDs {
-			return refuse("pgdog.unique_id() beside other computed values in an omnisharded table", "give the values as literals or parameters")
+		subs, err := p.idValues(&d.env)
+		if err != nil {
+			return err
 		}
-		if p.replay != nil {
-			d.SQL, d.Params = p.replay.render(d.env.sql, d.env.toks)
-			d.Replay, d.Why = true, "every shard has a copy of the table, and computed values must be the same in all"
-		}
+		d.SQL, d.Params = replaced(0, len(d.env.toks), subs).str(" RETURNING *").render(d.env.sql, d.env.toks)
+		d.Replay, d.Why = true, "every shard has a copy of the table, and computed values must be the same in all"
 		return nil
 	case p.first:
 		d.Shards, d.Why = sharding.One(0), "sequences and locks are on the first shard, for all sessions"
@@ -390,19 +392,25 @@ func (p *Plan) idCalls(e *env) []int {
 
 // ids replaces calls of pgdog.unique_id() in a statement that goes to shards as it is.
 func (r *Router) ids(d *Decision, p *Plan) error {
-	calls := p.idCalls(&d.env)
-	if len(calls) == 0 {
-		return nil
-	}
-	if d.env.bind == nil || d.env.bind.UniqueID == nil {
-		return refuse("pgdog.unique_id() needs a generator", "give the value as a literal or a parameter")
-	}
-	var subs []substitution
-	for _, tok := range calls {
-		subs = append(subs, substitution{tok, tok + 5, template{}.str(strconv.FormatInt(d.env.bind.UniqueID(), 10) + "::bigint")})
+	subs, err := p.idValues(&d.env)
+	if err != nil || len(subs) == 0 {
+		return err
 	}
 	d.SQL, d.Params = replaced(0, len(d.env.toks), subs).render(d.env.sql, d.env.toks)
 	return nil
+}
+
+// idValues puts a number in place of each call of pgdog.unique_id().
+func (p *Plan) idValues(e *env) ([]substitution, error) {
+	calls := p.idCalls(e)
+	if len(calls) > 0 && (e.bind == nil || e.bind.UniqueID == nil) {
+		return nil, refuse("pgdog.unique_id() needs a generator", "give the value as a literal or a parameter")
+	}
+	var subs []substitution
+	for _, tok := range calls {
+		subs = append(subs, substitution{tok, tok + 5, template{}.str(strconv.FormatInt(e.bind.UniqueID(), 10) + "::bigint")})
+	}
+	return subs, nil
 }
 
 // Verbatim reports whether the client's bytes can be sent as they are.

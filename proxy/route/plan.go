@@ -70,27 +70,30 @@ type Plan struct {
 	// RouteOnly asks for an explanation of the routing only: EXPLAIN (ROUTE).
 	RouteOnly bool
 
-	st      *statement
-	refs    []*ref // those that are sharded, and sub-queries that bound them
-	real    int    // how many of refs are tables
-	every   bool   // all shards, whatever the values
-	any     bool   // one shard is as good as another
-	first   bool   // the first shard only, though any has the rows
-	omni    bool   // writes omnisharded tables: all shards do the same
-	why     string
-	insert  *insertPlan
-	channel string
-	base    int      // the token at which the inner statement starts
-	replay  template // for the first shard of an omnisharded INSERT with volatile values
-	fixed   error    // why it is refused, whatever the values
-	pins    []pin
-	hasIDs  bool // calls pgdog.unique_id()
-	text    string
-	tokens  []lex.Token
-	hints   []lex.Comment
-	tables  []string
-	views   []string // that may read sharded tables
-	unknown []string // tables that the schema does not have
+	st       *statement
+	refs     []*ref   // those that are sharded, and sub-queries that bound them
+	real     int      // how many of refs are tables
+	every    bool     // all shards, whatever the values
+	any      bool     // one shard is as good as another
+	anywhere Anywhere // which of them
+	first    bool     // the first shard only, though any has the rows
+	omni     bool     // writes omnisharded tables: all shards do the same
+	why      string
+	insert   *insertPlan
+	inject   []insertion // what a primary key's value is put in by, before anything else
+	fresh    bool        // an INSERT whose key a shard's own sequence makes
+	channel  string
+	base     int   // the token at which the inner statement starts
+	replay   bool  // an omnisharded INSERT with volatile values, which the first shard makes
+	fixed    error // why it is refused, whatever the values
+	pins     []pin
+	hasIDs   bool // calls pgdog.unique_id()
+	text     string
+	tokens   []lex.Token
+	hints    []lex.Comment
+	tables   []string
+	views    []string // that may read sharded tables
+	unknown  []string // tables that the schema does not have
 
 	inMemory atomic.Bool
 
@@ -201,8 +204,9 @@ type Decision struct {
 	// Open says that it is no decision yet: it depends on parameters whose values the
 	// Binding did not have.
 	Open bool
-	// Role is which server of a shard may run it.
-	Role Role
+	// Role is which server of a shard may run it. RoleNamed says that it was named by hand.
+	Role      Role
+	RoleNamed bool
 	// SQL replaces the client's text on every shard. Empty: the client's bytes as they are.
 	SQL string
 	// Params are the client's parameters that SQL, and the texts of Queries, use as $1, $2

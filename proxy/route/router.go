@@ -37,6 +37,8 @@ type Config struct {
 	// is told.
 	Slow      func(sql string, took time.Duration)
 	SlowParse time.Duration
+	// PrimaryKey says what becomes of an INSERT without a primary key of type bigint.
+	PrimaryKey PrimaryKey
 }
 
 // A Router makes decisions. It is safe for concurrent use.
@@ -136,6 +138,12 @@ func (r *Router) Route(d *Decision, sql string, s *Session, b *Binding) error {
 	if err != nil {
 		return err
 	}
+	if p.inject != nil {
+		sql = splice(d.env.sql, d.env.toks, p.inject)
+		if p, hints, err = r.lookup(d, sql, s); err != nil {
+			return err
+		}
+	}
 	advice, err := r.advise(d, p, sql, s, b)
 	if err != nil {
 		return err
@@ -193,7 +201,7 @@ func (r *Router) lookup(d *Decision, sql string, s *Session) (*Plan, []lex.Comme
 	// The plan outlives the text.
 	own := strings.Clone(sql)
 	kept := slices.Clone(toks)
-	pb := &builder{layout: r.cfg.Layout, snap: st.snap, path: slices.Clone(path)}
+	pb := &builder{layout: r.cfg.Layout, snap: st.snap, path: slices.Clone(path), primary: r.cfg.PrimaryKey}
 	p, err := r.timed(pb, own, kept)
 	if err != nil {
 		return nil, nil, err

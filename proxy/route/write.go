@@ -193,6 +193,10 @@ func (a *analysis) planInsert(p *Plan, c *change) error {
 	if err := a.conflict(c); err != nil {
 		return err
 	}
+	if a.ownSequence(c) {
+		p.fresh, p.anywhere = true, AnyCopy
+		return nil
+	}
 	columns, ok := a.insertColumns(n, t)
 	at := make([]int, len(t.key.Columns))
 	for i, name := range t.key.Columns {
@@ -214,23 +218,7 @@ func (a *analysis) planInsert(p *Plan, c *change) error {
 	if c.from.sel.SortClause != nil || c.from.sel.LimitCount != nil || c.from.sel.LimitOffset != nil || c.from.sel.WithClause != nil {
 		return refuse("VALUES with ORDER BY, LIMIT or WITH cannot be split", "insert the rows as they are")
 	}
-	st := a.st
-	start := -1
-	depth := 0
-	for i, tok := range st.toks {
-		if tok.Kind == lex.Punct {
-			switch st.sql[tok.Start] {
-			case '(':
-				depth++
-			case ')':
-				depth--
-			}
-		}
-		if depth == 0 && st.is(i, "values") && tok.Kind == lex.Word && st.is(i+1, "(") {
-			start = i
-			break
-		}
-	}
+	start := a.valuesToken()
 	if start < 0 {
 		return refuse("VALUES could not be found in the text", "write INSERT INTO … VALUES (…)")
 	}
@@ -416,7 +404,7 @@ func (a *analysis) omniWrite(p *Plan, c *change) error {
 		return refuse("an INSERT into an omnisharded table with computed values and ON CONFLICT or RETURNING would leave its copies different",
 			"give all values as literals or parameters")
 	}
-	p.replay = template{}.toks(0, len(a.st.toks)).str(" RETURNING *")
+	p.replay = true
 	return nil
 }
 

@@ -16,6 +16,8 @@ type branch struct {
 	// own says that sql is the client's text.
 	own bool
 
+	types  []uint32 // of the parameters, as described
+	shape  shape
 	fields []wire.Field
 	rows   bool // it returns rows
 	tag    string
@@ -55,6 +57,9 @@ func (b *branch) start(q *request, types []uint32, results []wire.Format) error 
 		}
 	} else {
 		oids, formats, values, err := parameters(q, types, b.params)
+		if err == nil {
+			values, err = b.bound(q, oids, formats, values)
+		}
 		if err != nil {
 			return err
 		}
@@ -74,12 +79,21 @@ func (b *branch) start(q *request, types []uint32, results []wire.Format) error 
 	return l.push()
 }
 
+// bound are parameters with the shard's numbers of types in them. types are the client's.
+func (b *branch) bound(q *request, types []uint32, formats []wire.Format, values [][]byte) ([][]byte, error) {
+	if b.params == nil && q.st != nil && q.st.params != nil {
+		types = q.st.params
+	}
+	return b.l.oids.params(types, formats, values)
+}
+
 // describe asks for the description of the rows before anything is bound.
 func (b *branch) describe(q *request, types []uint32) error {
 	oids, _, _, err := parameters(q, types, b.params)
 	if err != nil {
 		return err
 	}
+	b.types = oids
 	for _, m := range []wire.Message{&wire.Parse{SQL: b.sql, ParamOIDs: oids}, &wire.Describe{Kind: wire.StatementKind}, &wire.Flush{}} {
 		if err := b.l.put(m); err != nil {
 			return err
@@ -107,9 +121,31 @@ func (b *branch) described() error {
 	}
 }
 
+// resumed are the parameters for what was described. Rows come in the given formats.
+func (b *branch) resumed(q *request, results []wire.Format) ([]wire.Format, [][]byte, error) {
+	_, formats, values, err := parameters(q, nil, b.params)
+	if err == nil {
+		values, err = b.bound(q, b.types, formats, values)
+	}
+	b.shape = b.l.oids.shapeOf(b.fields, func(i int) wire.Format { return wire.FormatAt(results, i) })
+	return formats, values, err
+}
+
+// row is a DataRow as the client is to see it.
+func (b *branch) row(body []byte) ([]byte, error) {
+	if b.shape == nil {
+		return body, nil
+	}
+	if err := b.l.oids.rewriteRow(b.shape, body); err != nil {
+		b.l.dead, b.ended = true, true
+		return nil, err
+	}
+	return body, nil
+}
+
 // resume binds and executes what was described.
 func (b *branch) resume(q *request, results []wire.Format) error {
-	_, formats, values, err := parameters(q, nil, b.params)
+	formats, values, err := b.resumed(q, results)
 	if err != nil {
 		return err
 	}
@@ -128,6 +164,7 @@ func (b *branch) setFields(body []byte) error {
 		return b.l.lost(err)
 	}
 	b.fields, b.rows = m.Fields, true
+	b.shape = b.l.oids.shapeOf(m.Fields, func(i int) wire.Format { return m.Fields[i].Format })
 	return nil
 }
 
@@ -202,7 +239,7 @@ func (b *branch) Next(context.Context) ([]byte, error) {
 		}
 		switch typ {
 		case wire.TypeDataRow:
-			return body, nil
+			return b.row(body)
 		case wire.TypeErrorResponse:
 			return nil, b.failed(body, false)
 		case wire.TypeCommandComplete:

@@ -93,8 +93,8 @@ func (s *Session) control(ctx context.Context, d *route.Decision, q *request) (h
 		return true, s.deallocate(ctx, q)
 	case route.Cursor:
 		return true, s.cursor(ctx, d, q)
-	case route.Listen:
-		return true, refuse("LISTEN needs a connection that stays the client's, which a session on shards has not", "connect to the server of the shard for LISTEN")
+	case route.Listen, route.Notify:
+		return true, s.channel(ctx, d, q)
 	case route.Explain:
 		if d.Plan.RouteOnly {
 			return true, s.explainRoute(ctx, q)
@@ -307,7 +307,7 @@ func (s *Session) savepoint(w words) error {
 	}
 	switch tag {
 	case "SAVEPOINT":
-		s.tx.replay = append(s.tx.replay, replayed{savepoint: name, sql: "SAVEPOINT " + quoteIdent(name), settings: s.settings, state: s.state})
+		s.tx.replay = append(s.tx.replay, replayed{savepoint: name, sql: "SAVEPOINT " + quoteIdent(name), settings: s.settings, state: s.state, deferred: len(s.tx.deferred)})
 	case "RELEASE":
 		kept := s.tx.replay[:at:at]
 		for _, r := range s.tx.replay[at:] {
@@ -322,6 +322,7 @@ func (s *Session) savepoint(w words) error {
 		s.settings, s.state = r.settings, r.state
 		s.state.Started = started
 		s.tx.replay = s.tx.replay[:at+1]
+		s.tx.deferred = s.tx.deferred[:r.deferred]
 		s.tx.failed = false
 		for _, l := range s.parts() {
 			if l.dead {

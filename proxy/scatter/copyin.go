@@ -35,13 +35,15 @@ func (s *Session) copyIn(ctx context.Context, d *route.Decision, q *request) err
 	if len(shards) > 1 && d.Plan.Copy != nil && d.Plan.Copy.Key != nil {
 		key := d.Plan.Copy.Key
 		split, err := copysplit.New(d.Plan.Copy, s.ex.cfg.Layout.Shards, func(values []sharding.Raw) (int, error) {
-			shard, err := key.Place(values, &s.ex.lookups)
+			shard, err := key.Place(values, &s.found)
+			if need, ok := errors.AsType[*sharding.NeedLookup](err); ok {
+				if err := s.lookAside(ctx, need); err != nil {
+					return 0, err
+				}
+				shard, err = key.Place(values, &s.found)
+			}
 			if err == nil {
 				return shard, nil
-			}
-			if need, ok := errors.AsType[*sharding.NeedLookup](err); ok {
-				return 0, refuse("COPY into a table whose shards are looked up, with a key that has not been looked up before: "+string(need.Value),
-					"use INSERT, or COPY into the shards' servers")
 			}
 			return 0, placeError(err, key, slices.Clone(values))
 		})
@@ -60,6 +62,11 @@ func (s *Session) copyIn(ctx context.Context, d *route.Decision, q *request) err
 	var err error
 	if c.branches, err = s.branches(ctx, d, plain, shards); err != nil {
 		return err
+	}
+	if d.Plan.Copy != nil {
+		if err := s.copyBinary(ctx, d, c.branches, d.Plan.Copy.Options, ""); err != nil {
+			return err
+		}
 	}
 	s.mark(d, c.branches)
 	if err := each(c.branches, func(b *branch) error { return b.start(plain, nil, nil) }); err != nil {

@@ -18,7 +18,7 @@ import (
 
 // copyOut is COPY TO STDOUT from several shards.
 func (s *Session) copyOut(ctx context.Context, d *route.Decision, q *request) error {
-	options := map[string]string{}
+	options, query := map[string]string{}, ""
 	if d.Plan.Copy != nil {
 		options = d.Plan.Copy.Options
 	}
@@ -39,6 +39,7 @@ func (s *Session) copyOut(ctx context.Context, d *route.Decision, q *request) er
 		if err := s.decide(ctx, &inner, sub); err != nil {
 			return err
 		}
+		query = sub.sql
 		if !plainConcat(&inner) {
 			return s.copyRows(ctx, &inner, sub, options)
 		}
@@ -46,6 +47,9 @@ func (s *Session) copyOut(ctx context.Context, d *route.Decision, q *request) er
 	plain := &request{sql: q.sql}
 	branches, err := s.branches(ctx, d, plain, d.Targets())
 	if err != nil {
+		return err
+	}
+	if err := s.copyBinary(ctx, d, branches, options, query); err != nil {
 		return err
 	}
 	if err := each(branches, func(b *branch) error { return b.start(plain, nil, nil) }); err != nil {

@@ -2,14 +2,18 @@ package scatter
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/merge"
+	"github.com/pgx-dev/pgx-dev/proxy/pubsub"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/route/schema"
 	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
+	"github.com/pgx-dev/pgx-dev/wire"
 )
 
 // A Config is what an [Executor] needs.
@@ -32,12 +36,30 @@ type Config struct {
 	UniqueID func() int64
 	// Reload loads the schema anew after DDL. Nil: it is not.
 	Reload func(ctx context.Context) error
+	// Differences says how the shards' schemas differ, as of the last Reload, for the clients
+	// that do DDL. Nil: it is not told.
+	Differences func() []string
 	// Fork makes a router like Router with another schema, for a transaction that has done
 	// DDL. Nil: statements that follow DDL in a transaction are routed by the old schema.
 	Fork func(*schema.Snapshot) *route.Router
 	// RefuseSplit and RefuseMove refuse multi-row INSERTs of rows of several shards, and
 	// UPDATEs of sharding keys. Default: both are done.
 	RefuseSplit, RefuseMove bool
+	// OmniSticky reads omnisharded tables always on the same shard for a session. Default:
+	// each statement outside of a transaction takes the next shard.
+	OmniSticky bool
+	// Behind is how far replicas are behind at most: for so long after it has written on a
+	// shard, a session reads there from the primary. Default: it is not known, and the session
+	// does so until it ends, or DISCARD ALL.
+	Behind time.Duration
+	// Lookups is how many results of lookup queries are kept. Default: 100,000; negative:
+	// none. LookupTimeout is how long one may take. Default: no limit.
+	Lookups       int
+	LookupTimeout time.Duration
+	// Listeners listen on each shard for all sessions. Empty: LISTEN is refused.
+	Listeners []*pubsub.Hub
+	// Notifications is how many wait for a client at most. Default: [pubsub.DefaultSize].
+	Notifications int
 	// Log takes what no client is told. Nil: nothing is logged.
 	Log *slog.Logger
 }
@@ -47,7 +69,7 @@ type Config struct {
 type Executor struct {
 	cfg     Config
 	next    atomic.Uint64 // for the sticky shards of sessions
-	lookups lookups
+	lookups *lookups
 	// generation counts reloads of the schema, which make descriptions stale.
 	generation atomic.Uint64
 	oids       atomic.Pointer[[]*oids]
@@ -69,11 +91,11 @@ func New(cfg Config) *Executor {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Executor{cfg: cfg, types: map[typeKey]string{}}
+	return &Executor{cfg: cfg, types: map[typeKey]string{}, lookups: newLookups(cfg.Layout, cfg.Lookups)}
 }
 
 // reload loads the schema anew.
-func (e *Executor) reload(ctx context.Context) {
+func (e *Executor) reload(ctx context.Context) (told []string) {
 	e.mu.Lock()
 	clear(e.types)
 	e.mu.Unlock()
@@ -81,7 +103,29 @@ func (e *Executor) reload(ctx context.Context) {
 	if e.cfg.Reload != nil {
 		if err := e.cfg.Reload(ctx); err != nil {
 			e.cfg.Log.Error("the schema could not be loaded after DDL", "error", err)
+			told = append(told, "the schema could not be read after the change, and statements are routed by the one of before: "+err.Error())
+		} else if e.cfg.Differences != nil {
+			told = e.cfg.Differences()
 		}
 	}
 	e.generation.Add(1)
+	return told
+}
+
+// maxTold is how many differences of schemas a client is told of at once.
+const maxTold = 10
+
+// tell warns the client of what DDL has left different between the shards.
+func (s *Session) tell() error {
+	told := s.told
+	s.told = nil
+	for i, d := range told {
+		if i == maxTold {
+			d = fmt.Sprintf("and %d differences more", len(told)-i)
+		}
+		if err := s.notice(wire.SeverityWarning, wire.CodeWarning, "the shards' schemas differ: "+d); err != nil || i == maxTold {
+			return err
+		}
+	}
+	return nil
 }

@@ -33,6 +33,7 @@ type portal struct {
 	results  []wire.Format
 	describe bool // a Describe waits to go along with the Execute
 
+	shape    shape   // of its rows, where numbers of types in them are to be translated
 	link     *link   // of one shard's portal that has more rows
 	answer   *answer // of several shards' that has
 	pending  []byte  // a row that has been read ahead
@@ -264,7 +265,7 @@ func (s *Session) describe(ctx context.Context, st *statement) error {
 	}
 	var d route.Decision
 	shard := s.sticky
-	b := &route.Binding{UniqueID: s.ex.cfg.UniqueID, Lookups: &s.ex.lookups}
+	b := &route.Binding{UniqueID: s.ex.cfg.UniqueID, Lookups: &s.found}
 	role := route.Primary
 	if err := s.router().Route(&d, st.sql, &s.state, b); err == nil {
 		role = d.Role

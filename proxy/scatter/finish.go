@@ -254,7 +254,7 @@ func (s *Session) typeNames(l *link, fields []wire.Field) ([]string, error) {
 		name, ok := s.ex.types[typeKey{f.TypeOID, f.TypeMod}]
 		if !ok {
 			sql.WriteString(map[bool]string{true: "SELECT ", false: ", "}[len(missing) == 0])
-			fmt.Fprintf(&sql, "pg_catalog.format_type(%d, %d)", l.oids.server(f.TypeOID), f.TypeMod)
+			fmt.Fprintf(&sql, "pg_catalog.format_type(%d, %d)", l.oids.serverOf(f.TypeOID), f.TypeMod)
 			missing = append(missing, i)
 		}
 		out[i] = name

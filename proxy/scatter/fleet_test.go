@@ -317,16 +317,15 @@ func newFleetOver(t testing.TB, srv engines.Server, pool *servers, config func(*
 	xc.Router, xc.Layout = router, layout
 	var ex *scatter.Executor
 	types := func(ctx context.Context) error {
-		all := make([]map[string]uint32, len(pool.shards))
+		all := make([][]scatter.Named, len(pool.shards))
 		for i, srv := range pool.shards {
-			all[i] = map[string]uint32{}
 			c, err := srv.connect(ctx)
 			if err != nil {
 				return err
 			}
 			err = catalog{c}.Query(ctx, scatter.TypesSQL, func(row [][]byte) error {
-				n, err := strconv.ParseUint(string(row[1]), 10, 32)
-				all[i][string(row[0])] = uint32(n)
+				n, err := scatter.ReadNamed(row)
+				all[i] = append(all[i], n)
 				return err
 			})
 			_ = c.Close()

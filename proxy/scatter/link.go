@@ -48,6 +48,9 @@ func (s *Session) acquire(ctx context.Context, shard int, role route.Role) (*lin
 		s.active[conn] = struct{}{}
 		s.mu.Unlock()
 	}
+	if !l.busy() {
+		l.oids = s.ex.oidsOf(shard) // DDL may have been done since
+	}
 	if s.tx.open() && !l.inTx {
 		if err := s.join(l); err != nil {
 			return nil, err
@@ -69,6 +72,7 @@ func acquireError(shard int, err error) error {
 
 // release gives a connection back.
 func (s *Session) release(l *link) {
+	s.noteWrite(l)
 	s.links[l.shard] = nil
 	s.mu.Lock()
 	delete(s.active, l.conn)

@@ -4,86 +4,257 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
 	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
-// maxLookups is how many results of lookup queries are kept.
-const maxLookups = 100_000
+// defaultLookups is how many results of lookup queries are kept unless it is said.
+const defaultLookups = 100_000
 
-// lookups are the results of lookup queries. It is safe for concurrent use.
+// lookups are the results of lookup queries that all sessions share. It is safe for
+// concurrent use.
 type lookups struct {
+	most   int
+	tables []string // that the queries read
+
 	mu    sync.RWMutex
 	found map[lookupKey][]byte
+	// generation counts what made results stale, so that one that was asked for before is not
+	// kept after it.
+	generation uint64
 }
 
 type lookupKey struct{ query, value string }
 
-// Lookup implements sharding.Lookups.
-func (k *lookups) Lookup(query string, value []byte) ([]byte, bool) {
+// newLookups makes the memory of a layout's lookups.
+func newLookups(layout *sharding.Layout, most int) *lookups {
+	if most == 0 {
+		most = defaultLookups
+	}
+	k := &lookups{most: max(0, most), found: map[lookupKey][]byte{}}
+	for _, key := range layout.Keys() {
+		w, err := scan(key.Query())
+		if err != nil {
+			continue
+		}
+		for i := range w.toks {
+			if w.is(i, "from", "join") {
+				name := w.ident(i + 1)
+				if w.is(i+2, ".") {
+					name = w.ident(i + 3)
+				}
+				k.tables = append(k.tables, name)
+			}
+		}
+	}
+	return k
+}
+
+func (k *lookups) get(key lookupKey) ([]byte, bool) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	v, ok := k.found[lookupKey{query, string(value)}]
+	v, ok := k.found[key]
 	return v, ok
 }
 
-func (k *lookups) put(query string, value, result []byte) {
+func (k *lookups) now() uint64 {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.generation
+}
+
+// put keeps a result that was asked for in a generation.
+func (k *lookups) put(key lookupKey, result []byte, generation uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.found == nil {
-		k.found = map[lookupKey][]byte{}
+	if k.most == 0 || k.generation != generation {
+		return
 	}
-	if len(k.found) >= maxLookups {
+	if len(k.found) >= k.most {
 		for old := range k.found {
 			delete(k.found, old)
 			break
 		}
 	}
-	k.found[lookupKey{query, string(value)}] = result
+	k.found[key] = result
 }
 
 func (k *lookups) clear() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.generation++
 	clear(k.found)
 }
 
-// lookup asks a server for the shard of a key. A key that is not there is not remembered as
-// such longer than the statement needs it.
+// reads reports whether a statement names a table that lookups read.
+func (k *lookups) reads(sql string) bool {
+	if len(k.tables) == 0 {
+		return false
+	}
+	w, err := scan(sql)
+	return err != nil || slices.ContainsFunc(w.toks, func(t lex.Token) bool {
+		return (t.Kind == lex.Word || t.Kind == lex.Quoted) && slices.Contains(k.tables, t.Ident(w.sql))
+	})
+}
+
+// A sessionLookups is what one statement has found out beside what is shared. Whatever the
+// shared memory forgets meanwhile, the statement can be routed.
+type sessionLookups struct {
+	shared *lookups
+	// private says that the transaction has written what lookups read: what it sees is not for
+	// others, and what others saw is not for it.
+	private bool
+	own     map[lookupKey][]byte
+}
+
+// Lookup implements sharding.Lookups.
+func (k *sessionLookups) Lookup(query string, value []byte) ([]byte, bool) {
+	key := lookupKey{query, string(value)}
+	if v, ok := k.own[key]; ok {
+		return v, true
+	}
+	if k.private {
+		return nil, false
+	}
+	return k.shared.get(key)
+}
+
+// lookup asks for the shard of a key. A key that is not there is an error, and not remembered.
 func (s *Session) lookup(ctx context.Context, need *sharding.NeedLookup) error {
 	if err := s.settle(); err != nil {
 		return err
 	}
-	l, err := s.acquire(ctx, s.sticky, route.Primary)
-	if err != nil {
+	// Its answer is waited for, which must not end what a pipeline has begun.
+	if err := s.promote(); err != nil {
 		return err
 	}
-	b := &branch{l: l, sql: need.Query}
-	q := &request{sql: need.Query, extended: true, values: [][]byte{need.Value}}
-	if err := b.start(q, nil, nil); err != nil {
-		return err
+	if s.lookingUp {
+		return refuse("the lookup query reads a table whose own shard has to be looked up", "keep the table that the lookup query reads on every shard")
 	}
-	if err := b.header(); err != nil {
-		return err
-	}
-	body, err := b.Next(ctx)
-	if errors.Is(err, io.EOF) {
-		return wire.Errorf(wire.CodeCheckViolation, "the lookup of sharding key %q found no row", need.Value)
-	}
-	if err != nil {
-		return err
-	}
-	values, err := columnsOf(nil, append([]byte(nil), body...))
-	b.Stop(nil)
+	s.lookingUp = true
+	defer func() { s.lookingUp = false }()
+	generation := s.ex.lookups.now()
+	values, err := s.lookUp(ctx, need)
 	switch {
 	case err != nil:
 		return err
+	case values == nil:
+		return wire.Errorf(wire.CodeCheckViolation, "the lookup of sharding key %q found no row", need.Value)
 	case len(values) == 0 || values[0] == nil:
 		return wire.Errorf(wire.CodeCheckViolation, "the lookup of sharding key %q gave no value", need.Value)
 	}
-	s.ex.lookups.put(need.Query, need.Value, values[0])
+	key := lookupKey{need.Query, string(need.Value)}
+	if len(s.found.own) >= 1000 {
+		clear(s.found.own)
+	}
+	s.found.own[key] = values[0]
+	// What an older snapshot says may be out of date.
+	if !s.found.private && !strings.Contains(strings.ToLower(s.tx.begin), "isolation") && len(s.tx.replay) == 0 {
+		s.ex.lookups.put(key, values[0], generation)
+	}
 	return nil
+}
+
+// lookUp runs the lookup query and returns its first row, nil if there is none.
+func (s *Session) lookUp(ctx context.Context, need *sharding.NeedLookup) ([][]byte, error) {
+	q := &request{sql: need.Query, extended: true, values: [][]byte{need.Value}}
+	var d route.Decision
+	if err := s.decide(ctx, &d, q); err != nil {
+		return nil, err
+	}
+	d.Role = route.Primary
+	stop := s.limit()
+	a, err := s.source(ctx, &d, q)
+	var values [][]byte
+	if err == nil {
+		var body []byte
+		switch body, err = a.next(ctx); {
+		case errors.Is(err, io.EOF):
+			_, err = a.tag()
+		case err == nil:
+			if values, err = columnsOf(nil, append([]byte(nil), body...)); values == nil {
+				values = [][]byte{}
+			}
+			a.stop(nil)
+		}
+	}
+	if stop() && err != nil && !broken(err) {
+		e := wire.Errorf(wire.CodeQueryCanceled, "the lookup of sharding key %q took longer than %s", need.Value, s.ex.cfg.LookupTimeout)
+		e.Hint = "Index the column that the lookup query compares, or raise sharding_lookup_timeout."
+		return nil, e
+	}
+	return values, err
+}
+
+// limit cancels what the session's servers do once a lookup takes too long. stop reports
+// whether it has, with the servers at rest.
+func (s *Session) limit() (stop func() bool) {
+	if s.ex.cfg.LookupTimeout <= 0 {
+		return func() bool { return false }
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.ex.cfg.LookupTimeout)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		<-ctx.Done()
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			s.Cancel(context.Background())
+		}
+	}()
+	return func() bool {
+		cancel()
+		<-done
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return false
+		}
+		// The request may reach a server after its query: one that does nothing takes it.
+		for _, l := range s.links {
+			if l != nil && !l.dead && !l.busy() && !l.unsynced {
+				if _, err := l.exec(";"); err != nil && !l.dead {
+					_, _ = l.exec(";")
+				}
+			}
+		}
+		return true
+	}
+}
+
+// lookAside looks a key up on a connection of its own, while the session's are in a COPY.
+func (s *Session) lookAside(ctx context.Context, need *sharding.NeedLookup) error {
+	if s.found.private {
+		return refuse("COPY into a table whose shards are looked up, in a transaction that has written the table which tells them", "commit that first")
+	}
+	side := s.ex.NewSession(wire.NewWriter(io.Discard), Options{Settings: s.settings, Path: s.state.Path, Hint: route.NoHint(), Reported: s.reported})
+	defer side.Close()
+	if err := side.lookup(ctx, need); err != nil {
+		return err
+	}
+	if len(s.found.own) >= 1000 {
+		clear(s.found.own)
+	}
+	maps.Copy(s.found.own, side.found.own)
+	return nil
+}
+
+// noteLookups notes that a statement may change what lookups read.
+func (s *Session) noteLookups(d *route.Decision, sql string) {
+	if d.Plan.Write && s.ex.lookups.reads(sql) {
+		clear(s.found.own)
+		s.found.private = true
+	}
+}
+
+// settleLookups ends what noteLookups has begun, once the transaction is over.
+func (s *Session) settleLookups() {
+	if s.found.private && s.tx.none() {
+		s.found.private = false
+		s.ex.lookups.clear()
+	}
 }

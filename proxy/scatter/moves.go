@@ -288,7 +288,7 @@ func (s *Session) moved(ctx context.Context, plan *route.Plan, q *request, into,
 // place finds a row's shard, with lookups as they are needed.
 func (s *Session) place(ctx context.Context, key *sharding.Key, values []sharding.Raw) (int, error) {
 	for range 2 {
-		shard, err := key.Place(values, &s.ex.lookups)
+		shard, err := key.Place(values, &s.found)
 		need, ok := errors.AsType[*sharding.NeedLookup](err)
 		if !ok {
 			return shard, placeError(err, key, values)

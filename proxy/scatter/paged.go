@@ -27,7 +27,7 @@ type pagedBranch struct {
 
 // openPaged binds what was described, without asking for rows.
 func (b *pagedBranch) open(q *request, results []wire.Format) error {
-	_, formats, values, err := parameters(q, nil, b.params)
+	formats, values, err := b.resumed(q, results)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,10 @@ func (b *pagedBranch) Take(_ context.Context, row func([]byte) error) (more bool
 		}
 		switch typ {
 		case wire.TypeDataRow:
-			if err := row(body); err != nil {
+			if body, err = b.row(body); err == nil {
+				err = row(body)
+			}
+			if err != nil {
 				return false, err
 			}
 		case wire.TypePortalSuspended:
@@ -240,7 +243,7 @@ func (s *Session) ranker(program *merge.Program, b *pagedBranch) (merge.Ranker, 
 
 // pagedType is the name of a type, asked for on a connection in the middle of a pipeline.
 func (s *Session) pagedType(b *pagedBranch, f wire.Field) (string, error) {
-	sql := fmt.Sprintf("SELECT pg_catalog.format_type(%d, %d)", b.l.oids.server(f.TypeOID), f.TypeMod)
+	sql := fmt.Sprintf("SELECT pg_catalog.format_type(%d, %d)", b.l.oids.serverOf(f.TypeOID), f.TypeMod)
 	if err := b.l.putAll(&wire.Parse{SQL: sql}, &wire.Bind{}, &wire.Execute{}, &wire.Flush{}); err != nil {
 		return "", err
 	}

@@ -42,6 +42,7 @@ func (s *Session) executeMessage(ctx context.Context, m *wire.Execute) error {
 		return err
 	}
 	s.started(d)
+	s.noteLookups(d, q.sql)
 	for _, n := range d.Plan.Notices {
 		if err := s.settle(); err != nil {
 			return err
@@ -265,6 +266,22 @@ func (s *Session) executeDirect(ctx context.Context, d *route.Decision, q *reque
 	if err != nil {
 		return err
 	}
+	var rows shape
+	if l.oids != nil {
+		if anyBinary(q.results) {
+			if err := s.describe(ctx, p.st); err != nil {
+				return err
+			}
+			rows = l.oids.shapeOf(p.st.fields, func(i int) wire.Format { return wire.FormatAt(q.results, i) })
+		}
+		types := oids
+		if !rewritten && p.st.params != nil {
+			types = p.st.params
+		}
+		if values, err = l.oids.params(types, formats, values); err != nil {
+			return err
+		}
+	}
 	name := p.st.server
 	if rewritten || name == "" {
 		name = ""
@@ -306,6 +323,7 @@ func (s *Session) executeDirect(ctx context.Context, d *route.Decision, q *reque
 	if limit > 0 {
 		p.link = l
 	}
+	p.shape = rows
 	if err := s.expect(l, expect{want: executed, p: p}, &wire.Execute{Portal: target, MaxRows: limit}); err != nil {
 		return err
 	}
@@ -454,7 +472,13 @@ func (s *Session) await(e *expect) error {
 			done = e.want == closed
 		case wire.TypeRowDescription, wire.TypeNoData:
 			done = e.want == rowsDescribed
-		case wire.TypeDataRow, wire.TypeCopyData, wire.TypeCopyDone, wire.TypeCopyOutResponse:
+		case wire.TypeDataRow:
+			if e.p != nil && e.p.shape != nil {
+				if err := e.l.oids.rewriteRow(e.p.shape, body); err != nil {
+					return e.l.lost(err)
+				}
+			}
+		case wire.TypeCopyData, wire.TypeCopyDone, wire.TypeCopyOutResponse:
 		case wire.TypeCommandComplete, wire.TypeEmptyQueryResponse:
 			done = e.want == executed
 			if e.p != nil {

@@ -84,7 +84,7 @@ func (s *Session) typeOIDs(ctx context.Context, list []string) ([]uint32, error)
 		if _, err := fmt.Sscan(string(v), &oid); err != nil {
 			return nil, err
 		}
-		out = append(out, oid)
+		out = append(out, l.oids.client(oid))
 	}
 	return out, nil
 }
@@ -280,6 +280,8 @@ func (s *Session) discard(ctx context.Context, w words) error {
 	case s.tx.block:
 		return wire.Errorf(wire.CodeActiveSQLTransaction, "DISCARD ALL cannot run inside a transaction block")
 	}
+	s.unlisten("")
+	clear(s.wrote)
 	clear(s.prepared)
 	clear(s.cursors)
 	for name := range s.statements {

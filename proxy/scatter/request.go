@@ -3,6 +3,7 @@ package scatter
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/route/hash"
@@ -40,7 +41,7 @@ func (s *Session) described(ctx context.Context, q *request) ([]uint32, error) {
 
 // decide routes a request, with lookups as they are needed.
 func (s *Session) decide(ctx context.Context, d *route.Decision, q *request) error {
-	b := &route.Binding{UniqueID: s.ex.cfg.UniqueID, Lookups: &s.ex.lookups, Values: q.values}
+	b := &route.Binding{UniqueID: s.ex.cfg.UniqueID, Lookups: &s.found, Values: q.values}
 	if b.Values == nil {
 		b.Values = [][]byte{}
 	}
@@ -59,10 +60,17 @@ func (s *Session) decide(ctx context.Context, d *route.Decision, q *request) err
 	if err := s.refresh(ctx); err != nil {
 		return err
 	}
+	if !s.lookingUp {
+		clear(s.found.own)
+	}
 	for range 1000 {
 		err := s.router().Route(d, q.sql, &s.state, b)
 		need, ok := errors.AsType[*sharding.NeedLookup](err)
 		if !ok {
+			if err == nil {
+				s.spread(d)
+				s.readOwn(d)
+			}
 			return s.aborted(s.refusals(d, err))
 		}
 		if err := s.lookup(ctx, need); err != nil {
@@ -80,6 +88,58 @@ func (s *Session) aborted(err error) error {
 		return err
 	}
 	return wire.Errorf(wire.CodeInFailedSQLTransaction, "current transaction is aborted, commands ignored until end of transaction block")
+}
+
+// spread chooses the shard that answers what any one could.
+func (s *Session) spread(d *route.Decision) {
+	if !d.Any {
+		return
+	}
+	switch kind := d.Plan.Anywhere(); {
+	case kind == route.Catalog && s.ex.cfg.Layout.Catalogs == sharding.CatalogsSticky:
+		// Numbers of types and tables are the first shard's for all clients.
+		d.Shards, d.Any = sharding.One(0), false
+	case s.pinned, kind == route.AnyShard, kind == route.AnyCopy && s.ex.cfg.OmniSticky && !d.Plan.Write:
+	default:
+		// A shard that has the transaction already, or has begun the pipeline, needs no other.
+		for _, l := range s.links {
+			if l != nil && (l.inTx || l.unsynced) && d.Shards.Has(l.shard) {
+				d.Shards, d.Any = sharding.One(l.shard), false
+				return
+			}
+		}
+		if list := d.Targets(); len(list) > 1 {
+			d.Shards, d.Any = sharding.One(list[s.ex.next.Add(1)%uint64(len(list))]), false
+		}
+	}
+}
+
+// readOwn sends a read to primaries if the session has written on one of its shards, which
+// replicas may not show yet.
+func (s *Session) readOwn(d *route.Decision) {
+	if d.Role != route.Replica || d.RoleNamed || len(s.wrote) == 0 {
+		return
+	}
+	now := time.Now()
+	for shard, at := range s.wrote {
+		switch {
+		case s.ex.cfg.Behind > 0 && now.Sub(at) > s.ex.cfg.Behind:
+			delete(s.wrote, shard)
+		case d.Shards.Has(shard):
+			d.Role = route.Primary
+		}
+	}
+}
+
+// noteWrite takes down that the session has written on a shard.
+func (s *Session) noteWrite(l *link) {
+	if !l.wrote {
+		return
+	}
+	if s.wrote == nil {
+		s.wrote = map[int]time.Time{}
+	}
+	s.wrote[l.shard] = time.Now()
 }
 
 // refusals are what the configuration does not allow.

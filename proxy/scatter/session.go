@@ -5,7 +5,9 @@ import (
 	"errors"
 	"maps"
 	"sync"
+	"time"
 
+	"github.com/pgx-dev/pgx-dev/proxy/pubsub"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
@@ -34,6 +36,13 @@ type Session struct {
 	copying  *copyIn
 	rest     []string // statements of a simple query that wait for a COPY to end
 	restPart bool     // they are part of a string of several
+
+	found     sessionLookups
+	lookingUp bool
+	wrote     map[int]time.Time // when the session last wrote on a shard
+	mail      *pubsub.Mailbox   // nil until the session listens
+	listening map[string]int    // the shards of the channels
+	told      []string          // what the client is to be warned of
 
 	decision route.Decision
 	scratch  []byte
@@ -65,7 +74,8 @@ func (e *Executor) NewSession(out *wire.Writer, o Options) *Session {
 
 		statements: map[string]*statement{}, portals: map[string]*portal{},
 		prepared: map[string]*statement{}, cursors: map[string]*cursor{}, reported: map[string]string{},
-		active: map[Conn]struct{}{},
+		active: map[Conn]struct{}{}, listening: map[string]int{},
+		found: sessionLookups{shared: e.lookups, own: map[lookupKey][]byte{}},
 	}
 	maps.Copy(s.reported, o.Reported)
 	if s.settings == nil {
@@ -148,6 +158,7 @@ func broken(err error) bool {
 
 // Close rolls back what is open and gives all connections back.
 func (s *Session) Close() {
+	s.unlisten("")
 	if s.copying != nil {
 		s.copying = nil
 		for _, l := range s.links {
@@ -242,12 +253,19 @@ func (s *Session) notice(severity wire.Severity, code wire.Code, message string)
 
 // ready ends a request of the client: connections that are not needed are given back.
 func (s *Session) ready() error {
+	s.settleLookups()
+	if err := s.tell(); err != nil {
+		return err
+	}
 	if s.tx.none() && !s.pinned {
 		for _, l := range s.links {
 			if l != nil {
 				s.release(l)
 			}
 		}
+	}
+	if _, err := s.deliver(); err != nil {
+		return err
 	}
 	if err := s.send(&wire.ReadyForQuery{TxStatus: s.tx.status()}); err != nil {
 		return err

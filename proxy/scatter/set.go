@@ -3,6 +3,7 @@ package scatter
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pgx-dev/pgx-dev/proxy/route"
@@ -228,6 +229,11 @@ func (s *Session) show(d *route.Decision, q *request) (bool, error) {
 		if h.HasRole {
 			value = h.Role.String()
 		}
+	case "unique_id":
+		if s.ex.cfg.UniqueID == nil {
+			return true, refuse("pgdog.unique_id() needs a generator", "give values as literals or parameters")
+		}
+		value = strconv.FormatInt(s.ex.cfg.UniqueID(), 10)
 	case "shards":
 		value = join([]int{s.ex.cfg.Layout.Shards})
 	default:

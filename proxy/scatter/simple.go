@@ -113,6 +113,7 @@ func (s *Session) run(ctx context.Context, d *route.Decision, q *request) error 
 		}
 	}
 	s.started(d)
+	s.noteLookups(d, q.sql)
 	if shard, ok := s.own(d); ok && d.Plan.Class != route.CopyIn {
 		if err := s.forward(ctx, d, q, shard); err != nil {
 			return err
@@ -296,7 +297,7 @@ func (s *Session) after(ctx context.Context, d *route.Decision, q *request) erro
 		s.tx.reload, s.tx.stale = true, true
 		return nil
 	}
-	s.ex.reload(ctx)
+	s.told = s.ex.reload(ctx)
 	return nil
 }
 

@@ -21,6 +21,8 @@ type transaction struct {
 	state    route.Session
 	// replay is what a shard that joins has missed, in order.
 	replay []replayed
+	// deferred is what takes effect at COMMIT.
+	deferred []deferral
 	// reload says that the schema must be loaded anew once it is committed.
 	reload bool
 	// stale says that DDL has been done since the router below was made, if there is one.
@@ -36,6 +38,7 @@ type transaction struct {
 type replayed struct {
 	savepoint, sql string
 	settings       *Settings // at the savepoint
+	deferred       int       // how many deferrals there were
 	state          route.Session
 }
 
@@ -143,7 +146,7 @@ func (s *Session) leave(committed bool) {
 	reload := s.tx.reload && committed
 	s.tx = transaction{}
 	if reload {
-		defer s.ex.reload(context.Background())
+		defer func() { s.told = s.ex.reload(context.Background()) }()
 	}
 	for _, l := range s.links {
 		if l == nil {
@@ -151,6 +154,9 @@ func (s *Session) leave(committed bool) {
 		}
 		if l.inTx && l.settings != nil {
 			l.settings = settings
+		}
+		if committed {
+			s.noteWrite(l)
 		}
 		l.inTx, l.wrote = false, false
 		if l.dead {
@@ -167,13 +173,21 @@ func (s *Session) leave(committed bool) {
 	}
 }
 
-// commit commits everywhere, or rolls back everywhere and says why. sql is the client's
-// COMMIT, or plain "COMMIT".
+// commit commits everywhere, or rolls back everywhere and says why. What was deferred takes
+// effect then.
 func (s *Session) commit(ctx context.Context) error {
-	parts := s.parts()
 	if s.tx.failed {
 		return s.rollback()
 	}
+	deferred := s.tx.deferred
+	if err := s.commitParts(ctx); err != nil {
+		return err
+	}
+	return s.committed(ctx, deferred)
+}
+
+func (s *Session) commitParts(ctx context.Context) error {
+	parts := s.parts()
 	var wrote []*link
 	for _, l := range parts {
 		if l.dead {

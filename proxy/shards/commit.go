@@ -28,7 +28,7 @@ func openCommit(ctx context.Context, cfg *Config, shards int) (*commit, error) {
 	c := &commit{log: log}
 	c.coordinator = twophase.New(twophase.Config{
 		Log: log, Shards: shards, Logger: logger,
-		Connect: func(ctx context.Context, shard int) (twophase.Server, error) { return connect(ctx, cfg.Pick, shard) },
+		Connect: Connector(cfg.Pick),
 	})
 	// What is prepared keeps its locks until it is resolved, so that goes first.
 	limited, done := context.WithTimeout(ctx, 10*time.Second)
@@ -36,10 +36,26 @@ func openCommit(ctx context.Context, cfg *Config, shards int) (*commit, error) {
 	if err := c.coordinator.Resolve(limited); err != nil {
 		logger.Warn("transactions that were left in the middle of a commit could not all be resolved; it will be tried again", "error", err)
 	}
+	c.orphans(limited, shards, cfg)
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c.cancel = cancel
 	c.wg.Go(func() { _ = c.coordinator.Run(running) })
 	return c, nil
+}
+
+// orphans names the transactions that are prepared and not this log's. Some may be those of
+// another proxy that is at work; those of a log that is lost stay, with their locks, until
+// somebody decides.
+func (c *commit) orphans(ctx context.Context, shards int, cfg *Config) {
+	list, err := twophase.Left(ctx, shards, Connector(cfg.Pick))
+	if err != nil {
+		cfg.Logger.Warn("not all shards could be asked for transactions that other proxies have left", "error", err)
+	}
+	for _, o := range list {
+		if o.Instance != c.log.Instance() {
+			cfg.Logger.Warn("a transaction is prepared that is not this proxy's; if its log is lost, decide by proxy orphans", "transaction", o.Name, "shards", o.Prepared, "since", o.Since+" UTC")
+		}
+	}
 }
 
 // close ends it, once no session uses it any more.

@@ -5,8 +5,10 @@ import (
 	"net"
 
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/pubsub"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/route/schema"
+	"github.com/pgx-dev/pgx-dev/proxy/twophase"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
@@ -46,6 +48,38 @@ func (j *joined) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	return j.Conn.Read(b)
+}
+
+// Connector connects to the shards' primaries, past their pools.
+func Connector(pick Pick) twophase.Connect {
+	return func(ctx context.Context, shard int) (twophase.Server, error) {
+		c, err := connect(ctx, pick, shard)
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
+	}
+}
+
+// listener connects for LISTEN, which only a primary does.
+func listener(ctx context.Context, pick Pick, shard int) (pubsub.Conn, error) {
+	c, err := connect(ctx, pick, shard)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Send implements pubsub.Conn.
+func (c *conn) Send(b []byte) error {
+	_, err := c.nc.Write(b)
+	return err
+}
+
+// Receive implements pubsub.Conn.
+func (c *conn) Receive() (wire.Type, []byte, error) {
+	f, err := c.r.ReadFrame()
+	return f.Type, f.Body, err
 }
 
 // Close says goodbye.

@@ -31,6 +31,12 @@ func Layout(c *conf.Config, database string) (sharding.Config, error) {
 			out.Schemas = append(out.Schemas, sharding.Schema{Name: s.Name, Shard: s.Shard, All: s.All})
 		}
 	}
+	switch c.General.SystemCatalogs {
+	case conf.CatalogsOmnisharded:
+		out.Catalogs = sharding.CatalogsAny
+	case conf.CatalogsSharded:
+		out.Catalogs = sharding.CatalogsSharded
+	}
 	for _, o := range c.OmnishardedTables {
 		if o.Database == database {
 			out.Omni = append(out.Omni, o.Tables...)

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/pubsub"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/route/schema"
 	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
@@ -39,6 +41,14 @@ type Config struct {
 	Memory                                int
 	// KeepSchema leaves the schema as it was read at the start, whatever DDL does.
 	KeepSchema bool
+	// NoSchema leaves it unread, with which the router refuses more.
+	NoSchema bool
+	// OmniSticky, Behind, Notifications, Lookups and LookupTimeout are scatter.Config's.
+	OmniSticky    bool
+	Behind        time.Duration
+	Notifications int
+	Lookups       int
+	LookupTimeout time.Duration
 	// IDs makes unique ids. Nil: statements that ask for one are refused.
 	IDs *scatter.UniqueIDs
 	// Logger gets what no client is told. Nil discards it.
@@ -55,13 +65,18 @@ type Cluster struct {
 	// Coordinator is what commits in two phases, nil if nothing does.
 	Coordinator *twophase.Coordinator
 
-	cfg    Config
-	types  []map[string]uint32 // as Open has read them
-	commit *commit
+	cfg         Config
+	listeners   []*pubsub.Hub
+	differences atomic.Pointer[[]string]
+	reloading   sync.Mutex // so that an older schema does not take the place of a newer one
+	commit      *commit
 }
 
 // Close ends what Open began, once no session uses it any more.
 func (c *Cluster) Close() error {
+	for _, h := range c.listeners {
+		h.Close()
+	}
 	if c.commit == nil {
 		return nil
 	}
@@ -79,22 +94,27 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{cfg: cfg, Layout: layout}
-	snap, err := c.load(ctx)
-	if err != nil {
-		return nil, err
+	var snap *schema.Snapshot
+	var types [][]scatter.Named
+	if !cfg.NoSchema {
+		if snap, types, err = c.load(ctx); err != nil {
+			return nil, err
+		}
 	}
 	cfg.Route.Layout, cfg.Route.Schema = layout, snap
 	c.Router = route.New(cfg.Route)
 	xc := scatter.Config{
 		Router: c.Router, Layout: layout, Servers: &proxy.ShardServers{Pick: cfg.Pick}, Memory: cfg.Memory,
 		RefuseSplit: cfg.RefuseSplit, RefuseMove: cfg.RefuseMove, SingleInTurn: cfg.SingleInTurn, Log: cfg.Logger,
+		OmniSticky: cfg.OmniSticky, Behind: cfg.Behind, Lookups: cfg.Lookups, LookupTimeout: cfg.LookupTimeout,
 		Fork: func(s *schema.Snapshot) *route.Router {
 			own := cfg.Route
 			own.Schema, own.Plans = s, 100
 			return route.New(own)
 		},
 	}
-	if !cfg.KeepSchema {
+	if !cfg.KeepSchema && !cfg.NoSchema {
+		xc.Differences = func() []string { return *c.differences.Load() }
 		xc.Reload = c.Reload
 	}
 	if cfg.IDs != nil {
@@ -107,26 +127,37 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 		c.Coordinator = c.commit.coordinator
 		xc.Committer = c.Coordinator
 	}
+	for shard := range layout.Shards {
+		c.listeners = append(c.listeners, pubsub.New(pubsub.Config{
+			Log: cfg.Logger.With("shard", shard), Connect: func(ctx context.Context) (pubsub.Conn, error) { return listener(ctx, cfg.Pick, shard) },
+		}))
+	}
+	xc.Listeners, xc.Notifications = c.listeners, cfg.Notifications
 	executor := scatter.New(xc)
-	executor.SetTypes(c.types)
+	if types != nil {
+		executor.SetTypes(types)
+	}
 	c.Database = &proxy.Database{Name: cfg.Name, Servers: first{cfg.Pick}, Sharded: executor}
 	return c, nil
 }
 
 // Reload reads the schema anew.
 func (c *Cluster) Reload(ctx context.Context) error {
-	snap, err := c.load(ctx)
+	c.reloading.Lock()
+	defer c.reloading.Unlock()
+	snap, types, err := c.load(ctx)
 	if err != nil {
 		return err
 	}
+	c.Database.Sharded.SetTypes(types)
 	c.Router.SetSchema(snap)
 	return nil
 }
 
 // load reads the schema of the first shard, and warns where the others have another.
-func (c *Cluster) load(ctx context.Context) (*schema.Snapshot, error) {
+func (c *Cluster) load(ctx context.Context) (*schema.Snapshot, [][]scatter.Named, error) {
 	snaps := make([]*schema.Snapshot, c.Layout.Shards)
-	types := make([]map[string]uint32, c.Layout.Shards)
+	types := make([][]scatter.Named, c.Layout.Shards)
 	errs := make([]error, c.Layout.Shards)
 	var wg sync.WaitGroup
 	for shard := range snaps {
@@ -145,30 +176,25 @@ func (c *Cluster) load(ctx context.Context) (*schema.Snapshot, error) {
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	for shard, s := range snaps {
-		pinned := func(t *schema.Table) bool { return c.Layout.Find(t.Schema, t.Name, t.Names()).Pinned }
-		for _, d := range Differences(snaps[0], s, pinned) {
-			c.cfg.Logger.Warn("the shards' schemas differ", "shard", shard, "difference", d)
-		}
+	differences := c.compare(snaps, types)
+	for _, d := range differences {
+		c.cfg.Logger.Warn("the shards' schemas differ", "difference", d)
 	}
+	c.differences.Store(&differences)
 	// What is on one shard only, by its schema, must be known, too.
 	for _, s := range snaps[1:] {
 		snaps[0].Adopt(s)
 	}
-	c.types = types
-	if c.Database != nil {
-		c.Database.Sharded.SetTypes(types)
-	}
-	return snaps[0], nil
+	return snaps[0], types, nil
 }
 
-func typesOf(ctx context.Context, conn *conn) (map[string]uint32, error) {
-	out := map[string]uint32{}
+func typesOf(ctx context.Context, conn *conn) ([]scatter.Named, error) {
+	var out []scatter.Named
 	err := conn.Query(ctx, scatter.TypesSQL, func(row [][]byte) error {
-		oid, err := strconv.ParseUint(string(row[1]), 10, 32)
-		out[string(row[0])] = uint32(oid)
+		n, err := scatter.ReadNamed(row)
+		out = append(out, n)
 		return err
 	})
 	return out, err
@@ -180,37 +206,4 @@ type first struct{ pick Pick }
 // Pick implements proxy.Servers.
 func (f first) Pick(ctx context.Context, role route.Role) (*pool.Pool, error) {
 	return f.pick(ctx, 0, role)
-}
-
-// Differences says in which tables two schemas differ, the system's left out, and those that
-// are on one shard only.
-func Differences(a, b *schema.Snapshot, pinned func(*schema.Table) bool) (out []string) {
-	system := func(t *schema.Table) bool {
-		return t.Schema == "pg_catalog" || t.Schema == "information_schema" || pinned != nil && pinned(t)
-	}
-	for t := range a.All {
-		if system(t) {
-			continue
-		}
-		o := b.Table(t.Schema, t.Name, nil)
-		switch {
-		case o == nil:
-			out = append(out, fmt.Sprintf("there is no table %s.%s", t.Schema, t.Name))
-			continue
-		case len(o.Columns) != len(t.Columns):
-			out = append(out, fmt.Sprintf("table %s.%s has %d columns, not %d", t.Schema, t.Name, len(o.Columns), len(t.Columns)))
-			continue
-		}
-		for i, col := range t.Columns {
-			if o := o.Columns[i]; o.Name != col.Name || o.TypeName != col.TypeName {
-				out = append(out, fmt.Sprintf("column %d of table %s.%s is %s %s, not %s %s", i+1, t.Schema, t.Name, o.Name, o.TypeName, col.Name, col.TypeName))
-			}
-		}
-	}
-	for t := range b.All {
-		if !system(t) && a.Table(t.Schema, t.Name, nil) == nil {
-			out = append(out, fmt.Sprintf("table %s.%s is only there", t.Schema, t.Name))
-		}
-	}
-	return out
 }

@@ -100,12 +100,13 @@ func GID(name string, shard int) string { return name + "_" + strconv.Itoa(shard
 
 // Commit implements scatter.Committer.
 func (c *Coordinator) Commit(_ context.Context, parts []scatter.Part) (pending []int, err error) {
-	name := c.prefix + c.epoch + "_" + strconv.FormatUint(c.next.Add(1), 36)
-	t := &Transaction{Name: name, State: "preparing", Since: time.Now()}
+	t := &Transaction{State: "preparing", Since: time.Now()}
 	for _, p := range parts {
 		t.Shards = append(t.Shards, p.Shard())
 	}
 	slices.Sort(t.Shards)
+	name := c.prefix + c.epoch + "_" + strconv.FormatUint(c.next.Add(1), 36) + "_" + memberText(t.Shards)
+	t.Name = name
 	c.mu.Lock()
 	c.flight[name] = t
 	c.mu.Unlock()
@@ -277,7 +278,7 @@ func (c *Coordinator) resolve(ctx context.Context, shard int) error {
 		}
 	}
 	c.mu.Unlock()
-	gids, err := prepared(ctx, srv, c.prefix)
+	gids, err := own(ctx, srv, c.prefix)
 	if err != nil {
 		return err
 	}
@@ -343,8 +344,8 @@ func (c *Coordinator) carriedOut(name string, shard int) {
 	}
 }
 
-// prepared lists the prepared transactions of a database whose names begin so.
-func prepared(ctx context.Context, srv Server, prefix string) ([]string, error) {
+// own lists the prepared transactions of a database whose names begin so.
+func own(ctx context.Context, srv Server, prefix string) ([]string, error) {
 	var out []string
 	err := srv.Query(ctx, "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database() AND pg_catalog.starts_with(gid, '"+prefix+"')",
 		func(c [][]byte) error {
@@ -368,38 +369,6 @@ func (c *Coordinator) Transactions() []Transaction {
 	}
 	slices.SortFunc(out, func(a, b Transaction) int { return a.Since.Compare(b.Since) })
 	return out
-}
-
-// An Orphan is a prepared transaction on a shard that is not this log's: another proxy's, or
-// made by hand. Nobody here resolves it.
-type Orphan struct {
-	Shard    int
-	Name     string
-	Owner    string
-	Prepared string // when, as the server writes it
-}
-
-// Orphans asks the shards for prepared transactions that are not this log's.
-func (c *Coordinator) Orphans(ctx context.Context) ([]Orphan, error) {
-	var out []Orphan
-	var errs []error
-	for shard := range c.cfg.Shards {
-		srv, err := c.cfg.Connect(ctx, shard)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("shard %d: %w", shard, err))
-			continue
-		}
-		err = srv.Query(ctx, "SELECT gid, owner, prepared FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database() AND NOT pg_catalog.starts_with(gid, '"+c.prefix+"') ORDER BY prepared",
-			func(row [][]byte) error {
-				out = append(out, Orphan{shard, string(row[0]), string(row[1]), string(row[2])})
-				return nil
-			})
-		srv.Close()
-		if err != nil {
-			errs = append(errs, fmt.Errorf("shard %d: %w", shard, err))
-		}
-	}
-	return out, errors.Join(errs...)
 }
 
 // Counts returns what has been done.

@@ -11,8 +11,10 @@
 // A [Log] holds the decisions: what is prepared and has no decision in it is rolled back
 // (presumed abort). A [Coordinator] commits, and resolves what was left: at the start, and as
 // long as it runs for servers that were away. Its transactions are named
-// pgx_INSTANCE_EPOCH_NUMBER_SHARD; the instance is the log's own, so that proxies with logs of
-// their own leave each other's transactions alone.
+// pgx_INSTANCE_EPOCH_NUMBER_MEMBERS_SHARD; the instance is the log's own, so that proxies with
+// logs of their own leave each other's transactions alone. The members are the shards that take
+// part, as bits of a hexadecimal number: where a log is lost, [Left] tells what of each
+// transaction is still there, and somebody decides by [Settle].
 //
 // # Log
 //

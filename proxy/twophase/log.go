@@ -21,7 +21,7 @@ import (
 // LogOptions say how a log is kept. Zero fields are the defaults.
 type LogOptions struct {
 	// FsyncInterval is how long records are gathered before they are synced together.
-	// Default: 2 ms; negative: not at all.
+	// Default: 2 ms; negative: they are synced at once.
 	FsyncInterval time.Duration
 	// SegmentSize is how large a segment grows before a checkpoint, in bytes. Default: 16 MiB.
 	SegmentSize int64

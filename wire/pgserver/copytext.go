@@ -1,6 +1,10 @@
 package pgserver
 
-import "io"
+import (
+	"io"
+
+	"github.com/pgx-dev/pgx-dev/wire"
+)
 
 // textRow reads a row of the text format (CopyReadAttributesText).
 func (d *CopyDecoder) textRow() error {
@@ -17,7 +21,7 @@ func (d *CopyDecoder) textRow() error {
 		if string(raw) == *d.f.Null {
 			ends = append(ends, -1)
 		} else {
-			d.mem = unescape(d.mem, raw)
+			d.mem = wire.AppendCopyText(d.mem, raw)
 			ends = append(ends, len(d.mem))
 		}
 		if !more {
@@ -54,65 +58,6 @@ func cutEscaped(line []byte, delim byte) (field, rest []byte, found bool) {
 		}
 	}
 	return line, nil, false
-}
-
-// unescape resolves the backslashes of the text format.
-func unescape(dst, raw []byte) []byte {
-	for i := 0; i < len(raw); i++ {
-		c := raw[i]
-		if c != '\\' || i+1 == len(raw) {
-			dst = append(dst, c)
-			continue
-		}
-		i++
-		switch c = raw[i]; c {
-		case 'b':
-			c = '\b'
-		case 'f':
-			c = '\f'
-		case 'n':
-			c = '\n'
-		case 'r':
-			c = '\r'
-		case 't':
-			c = '\t'
-		case 'v':
-			c = '\v'
-		case '0', '1', '2', '3', '4', '5', '6', '7':
-			v := int(c - '0')
-			for n := 0; n < 2 && i+1 < len(raw) && raw[i+1] >= '0' && raw[i+1] <= '7'; n++ {
-				i++
-				v = v<<3 + int(raw[i]-'0')
-			}
-			c = byte(v)
-		case 'x':
-			v, n := 0, 0
-			for n < 2 && i+1 < len(raw) {
-				digit, ok := unhex(raw[i+1])
-				if !ok {
-					break
-				}
-				i++
-				n++
-				v = v<<4 + digit
-			}
-			if n > 0 {
-				c = byte(v)
-			}
-		}
-		dst = append(dst, c)
-	}
-	return dst
-}
-
-func unhex(c byte) (int, bool) {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0'), true
-	case c|0x20 >= 'a' && c|0x20 <= 'f':
-		return int(c|0x20-'a') + 10, true
-	}
-	return 0, false
 }
 
 // csvRow reads a row of the CSV format (CopyReadAttributesCSV). A line end inside quotes does

@@ -376,5 +376,5 @@ func (t sqlToken) string() (string, bool) {
 		return t.text[tag : len(t.text)-tag], true
 	}
 	body := t.text[2 : len(t.text)-1] // E'…'
-	return string(unescape(nil, []byte(strings.ReplaceAll(body, "''", "'")))), true
+	return string(wire.AppendCopyText(nil, []byte(strings.ReplaceAll(body, "''", "'")))), true
 }

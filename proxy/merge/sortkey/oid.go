@@ -1,127 +1,40 @@
 package sortkey
 
-// An OID is the object identifier of a type, as in pg_type.dat.
-type OID uint32
+import "github.com/pgx-dev/pgx-dev/proxy/oid"
+
+// An OID is the object identifier of a type.
+type OID = oid.OID
 
 // The types that have an encoder, besides arrays and ranges of these.
 const (
-	Bool        OID = 16
-	Bytea       OID = 17
-	Char        OID = 18 // "char"
-	Name        OID = 19
-	Int8        OID = 20
-	Int2        OID = 21
-	Int4        OID = 23
-	Text        OID = 25
-	Oid         OID = 26
-	Float4      OID = 700
-	Float8      OID = 701
-	Cidr        OID = 650
-	Macaddr8    OID = 774
-	Macaddr     OID = 829
-	Inet        OID = 869
-	Bpchar      OID = 1042
-	Varchar     OID = 1043
-	Date        OID = 1082
-	Time        OID = 1083
-	Timestamp   OID = 1114
-	Timestamptz OID = 1184
-	Interval    OID = 1186
-	Timetz      OID = 1266
-	Bit         OID = 1560
-	Varbit      OID = 1562
-	Numeric     OID = 1700
-	UUID        OID = 2950
+	Bool        = oid.Bool
+	Bytea       = oid.Bytea
+	Char        = oid.Char
+	Name        = oid.Name
+	Int8        = oid.Int8
+	Int2        = oid.Int2
+	Int4        = oid.Int4
+	Text        = oid.Text
+	Oid         = oid.Oid
+	Float4      = oid.Float4
+	Float8      = oid.Float8
+	Cidr        = oid.Cidr
+	Macaddr8    = oid.Macaddr8
+	Macaddr     = oid.Macaddr
+	Inet        = oid.Inet
+	Bpchar      = oid.Bpchar
+	Varchar     = oid.Varchar
+	Date        = oid.Date
+	Time        = oid.Time
+	Timestamp   = oid.Timestamp
+	Timestamptz = oid.Timestamptz
+	Interval    = oid.Interval
+	Timetz      = oid.Timetz
+	Bit         = oid.Bit
+	Varbit      = oid.Varbit
+	Numeric     = oid.Numeric
+	UUID        = oid.UUID
 )
 
 // Money is a type that is named in errors only: its text depends on lc_monetary.
-const Money OID = 790
-
-// Element returns the type of the elements of the array type t, or 0.
-func (t OID) Element() OID {
-	switch t {
-	case 1000:
-		return Bool
-	case 1001:
-		return Bytea
-	case 1002:
-		return Char
-	case 1003:
-		return Name
-	case 1016:
-		return Int8
-	case 1005:
-		return Int2
-	case 1007:
-		return Int4
-	case 1009:
-		return Text
-	case 1028:
-		return Oid
-	case 1021:
-		return Float4
-	case 1022:
-		return Float8
-	case 651:
-		return Cidr
-	case 775:
-		return Macaddr8
-	case 1040:
-		return Macaddr
-	case 1041:
-		return Inet
-	case 1014:
-		return Bpchar
-	case 1015:
-		return Varchar
-	case 1182:
-		return Date
-	case 1183:
-		return Time
-	case 1115:
-		return Timestamp
-	case 1185:
-		return Timestamptz
-	case 1187:
-		return Interval
-	case 1270:
-		return Timetz
-	case 1561:
-		return Bit
-	case 1563:
-		return Varbit
-	case 1231:
-		return Numeric
-	case 2951:
-		return UUID
-	}
-	return 0
-}
-
-// Subtype returns the type of the bounds of the range type t, or 0.
-func (t OID) Subtype() OID {
-	switch t {
-	case 3904:
-		return Int4
-	case 3926:
-		return Int8
-	case 3906:
-		return Numeric
-	case 3908:
-		return Timestamp
-	case 3910:
-		return Timestamptz
-	case 3912:
-		return Date
-	}
-	return 0
-}
-
-// Collatable reports whether values of type t are compared by a collation.
-func (t OID) Collatable() bool {
-	switch t {
-	case Text, Varchar, Bpchar, Name:
-		return true
-	}
-	return t.Element() != 0 && t.Element().Collatable()
-}
+const Money = oid.Money

@@ -104,10 +104,10 @@ func Hash(t OID, value []byte, f Format, seed uint64) (uint64, error) {
 	case Jsonb:
 		return hashJsonb(value, f, seed)
 	}
-	if e := element(t); e != 0 {
+	if e := t.Element(); e != 0 && Known(e) {
 		return hashArray(t, e, value, f, seed)
 	}
-	if s := subtype(t); s != 0 {
+	if s := t.Subtype(); s != 0 {
 		return hashRange(t, s, value, f, seed)
 	}
 	return 0, fmt.Errorf("values of type %s cannot be hashed here", TypeName(t))
@@ -224,7 +224,7 @@ func TypeName(t OID) string {
 	case Jsonb:
 		return "jsonb"
 	}
-	if e := element(t); e != 0 {
+	if e := t.Element(); e != 0 {
 		return TypeName(e) + "[]"
 	}
 	return "oid " + strconv.FormatUint(uint64(t), 10)

@@ -29,7 +29,7 @@ FROM pg_catalog.pg_database d WHERE datname = current_database()`
 	// ColumnsSQL: schema, table, relkind, triggers or rules or foreign keys that cascade, column, type, type's name,
 	// collation's name (NULL: none, or the default), bytewise, deterministic, not null, has a
 	// default, the default is volatile, is generated, is
-	// from a sequence.
+	// from a sequence, is from a sharded one.
 	ColumnsSQL = `SELECT n.nspname, c.relname, c.relkind,
 	c.relhasrules AND c.relkind NOT IN ('v', 'm') OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
 		OR EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k WHERE k.confrelid = c.oid AND k.contype = 'f' AND (k.confdeltype NOT IN ('a', 'r') OR k.confupdtype NOT IN ('a', 'r'))),
@@ -38,7 +38,8 @@ FROM pg_catalog.pg_database d WHERE datname = current_database()`
 	coalesce(co.collname IN ('C', 'POSIX', 'ucs_basic'), false), coalesce(co.collisdeterministic, true),
 	a.attnotnull, a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL,
 	a.attidentity <> '' OR a.attgenerated = '' AND (t.typdefault IS NOT NULL OR pg_catalog.pg_get_expr(d.adbin, d.adrelid) ~ '\(|CURRENT_|LOCALTIME'),
-	a.attgenerated <> '', a.attidentity <> '' OR coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid) ~ '^nextval\(', false)
+	a.attgenerated <> '', a.attidentity <> '' OR coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid) ~ '^nextval\(', false),
+	coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid) ~ '^pgdog\.next_id_seq\(', false)
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -112,7 +113,7 @@ func Load(ctx context.Context, q Querier) (*Snapshot, error) {
 		return nil, err
 	}
 	var last *Table
-	err = read("tables", ColumnsSQL, 15, func(c [][]byte) error {
+	err = read("tables", ColumnsSQL, 16, func(c [][]byte) error {
 		if last == nil || last.Schema != string(c[0]) || last.Name != string(c[1]) {
 			last = &Table{Schema: string(c[0]), Name: string(c[1]), Kind: char(c[2]), Triggers: yes(c[3])}
 			s.tables[last.Name] = append(s.tables[last.Name], last)
@@ -124,7 +125,7 @@ func Load(ctx context.Context, q Querier) (*Snapshot, error) {
 		last.Columns = append(last.Columns, Column{
 			Name: string(c[4]), Type: hash.OID(oid), TypeName: string(c[6]),
 			Collation: s.collation(string(c[7]), yes(c[8]), yes(c[9])),
-			NotNull:   yes(c[10]), Default: yes(c[11]), Volatile: yes(c[12]), Generated: yes(c[13]), Sequence: yes(c[14]),
+			NotNull:   yes(c[10]), Default: yes(c[11]), Volatile: yes(c[12]), Generated: yes(c[13]), Sequence: yes(c[14]), ShardSequence: yes(c[15]),
 		})
 		return nil
 	})

@@ -13,6 +13,10 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/route/hash"
 )
 
+// ShardSequenceFunction is the function, of a shard's sequence's name, that returns its next
+// number which hashes to the shard, and thereby never what another shard's returns.
+const ShardSequenceFunction = "pgdog.next_id_seq"
+
 // A Snapshot is the schema of one database.
 type Snapshot struct {
 	// Database is the database's name.
@@ -45,6 +49,9 @@ type Table struct {
 	// Triggers says that the table has triggers of its own (not those of constraints), or
 	// rules, or is referred to by foreign keys that change other tables with it.
 	Triggers bool
+	// Differs says how the table is not the same on another shard, in a way that could change
+	// what statements mean; empty if it is the same on all.
+	Differs string
 }
 
 // A Column is a column of a table.
@@ -60,6 +67,9 @@ type Column struct {
 	Default, Volatile bool
 	// Sequence says that the default is taken from a sequence.
 	Sequence bool
+	// ShardSequence says that the default is a number which hashes to the shard that makes
+	// it (see [ShardSequenceFunction]).
+	ShardSequence bool
 	// Generated says that the value is computed from other columns.
 	Generated bool
 }

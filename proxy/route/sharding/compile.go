@@ -13,7 +13,9 @@ import (
 type Layout struct {
 	Shards         int
 	LocalFunctions []string
+	Catalogs       Catalogs
 
+	own       *Key // of catalogs that are read on every shard
 	tables    []*Key
 	omni      map[string]bool
 	schemas   map[string]Schema
@@ -28,7 +30,7 @@ func Compile(cfg Config) (*Layout, error) {
 		fail("the number of shards must be between 1 and %d, not %d", MaxShards, cfg.Shards)
 		return nil, errors.Join(errs...)
 	}
-	l := &Layout{Shards: cfg.Shards, LocalFunctions: slices.Clone(cfg.LocalFunctions), schemas: map[string]Schema{}}
+	l := &Layout{Catalogs: cfg.Catalogs, own: perShard(cfg.Shards), Shards: cfg.Shards, LocalFunctions: slices.Clone(cfg.LocalFunctions), schemas: map[string]Schema{}}
 	if len(cfg.Omni) > 0 {
 		l.omni = map[string]bool{}
 	}

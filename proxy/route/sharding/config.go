@@ -21,6 +21,8 @@ type Config struct {
 	// arguments, or that are meant to see one shard only. Functions in other languages than
 	// SQL and PL ones, and immutable ones, need not be named.
 	LocalFunctions []string
+	// Catalogs says on which shards the system catalogs are read.
+	Catalogs Catalogs
 }
 
 // A Table is a sharded table, or all tables that have certain columns.
@@ -69,11 +71,13 @@ const (
 	Centroids
 	// Lookup asks a table.
 	Lookup
+	// PerShard is of what every server has of its own, which no configuration places.
+	PerShard
 )
 
 // String returns the word for explanations.
 func (f Function) String() string {
-	return [...]string{"unset", "hash", "sha1", "mapping", "centroids", "lookup"}[f]
+	return [...]string{"unset", "hash", "sha1", "mapping", "centroids", "lookup", "each server's own"}[f]
 }
 
 // A Rule maps some keys to a shard.

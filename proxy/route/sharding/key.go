@@ -68,6 +68,9 @@ func (k *Key) Colocated(o *Key) bool { return k == o || k.id == o.id }
 // All are all shards.
 func (k *Key) All() Set { return First(k.shards) }
 
+// Query is the lookup query, empty for other functions.
+func (k *Key) Query() string { return k.query }
+
 // Probes is how many centroids a search by distance asks; 0 is all.
 func (k *Key) Probes() int { return k.probes }
 

@@ -1,0 +1,12 @@
+// Package pubsub lets many clients share one connection for LISTEN.
+//
+// # Flow
+//
+//	Subscribe ─► Hub ─► LISTEN on its connection
+//	server's NotificationResponse ─► Hub ─► each subscriber's Mailbox ─► its client
+//
+// A [Hub] connects when somebody subscribes and lets go when nobody does any more. When its
+// connection is lost it connects again and listens to the same channels; what was sent
+// meanwhile is lost, which every subscriber is told. A [Mailbox] is bounded: what does not fit
+// is lost, and told. So a notification comes at most once.
+package pubsub
