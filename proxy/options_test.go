@@ -33,7 +33,7 @@ func testOptions(t *testing.T) {
 
 	t.Run("a transaction that lasts too long", func(t *testing.T) {
 		b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 1}, func(c *proxy.Config, _ *proxy.Database) {
-			c.TransactionTimeout = 50 * time.Millisecond
+			c.TransactionTimeout = 500 * time.Millisecond
 		})
 		conn := b.connect("")
 		run(t, conn, "CREATE TABLE IF NOT EXISTS timed (a int)")
@@ -86,7 +86,7 @@ func testOptions(t *testing.T) {
 
 	t.Run("who gets no connection", func(t *testing.T) {
 		for drop, want := range map[bool]string{false: "ERROR 53300", true: "FATAL 53300"} {
-			b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 1, CheckoutTimeout: 20 * time.Millisecond}, func(c *proxy.Config, _ *proxy.Database) {
+			b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 1, CheckoutTimeout: 300 * time.Millisecond}, func(c *proxy.Config, _ *proxy.Database) {
 				c.DropClients = drop
 			})
 			// The first connection may take longer than that.

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -34,16 +35,43 @@ type login struct {
 // pool lends out, for replication; rest are bytes that came behind the ReadyForQuery.
 func Open(ctx context.Context, b *Backend, params map[string]string) (nc net.Conn, key wire.BackendKeyData, reported setting.Set, rest []byte, err error) {
 	creds := b.Login
-	if fetch := creds.Fetch; fetch != nil {
-		got, err := fetch(ctx)
-		if err != nil {
-			return nil, key, reported, nil, fmt.Errorf("find out how %s logs in: %w", creds.User, err)
+	for {
+		if fetch := creds.Fetch; fetch != nil {
+			got, err := fetch(ctx)
+			if err != nil {
+				return nil, key, reported, nil, fmt.Errorf("find out how %s logs in: %w", creds.User, err)
+			}
+			creds.Password, creds.Passwords, creds.Keys, creds.MD5 = got.Password, got.Passwords, got.Keys, got.MD5
 		}
-		creds.Password, creds.Passwords, creds.Keys, creds.MD5 = got.Password, got.Passwords, got.Keys, got.MD5
+		nc, key, reported, rest, err = openAny(ctx, b, creds, params)
+		// A client may have logged in with a new password meanwhile.
+		if !refused(err) || creds.Fetch == nil {
+			return nc, key, reported, rest, err
+		}
+		if got, ferr := creds.Fetch(ctx); ferr != nil || got.proves(creds) {
+			return nc, key, reported, rest, err
+		}
 	}
+}
+
+// proves reports whether c and other are the same proofs of who somebody is.
+func (c Credentials) proves(other Credentials) bool {
+	same := c.Keys == other.Keys || c.Keys != nil && other.Keys != nil &&
+		bytes.Equal(c.Keys.ClientKey, other.Keys.ClientKey) && bytes.Equal(c.Keys.ServerKey, other.Keys.ServerKey)
+	return same && c.Password == other.Password && c.MD5 == other.MD5 && slices.Equal(c.Passwords, other.Passwords)
+}
+
+// refused reports whether the server did not believe in a login.
+func refused(err error) bool {
+	e, ok := errors.AsType[*wire.Error](err)
+	return ok && e.Code == wire.CodeInvalidPassword
+}
+
+// openAny logs in with the first of the passwords that the server takes.
+func openAny(ctx context.Context, b *Backend, creds Credentials, params map[string]string) (nc net.Conn, key wire.BackendKeyData, reported setting.Set, rest []byte, err error) {
 	for more := creds.Passwords; ; more = more[1:] {
 		nc, key, reported, rest, err = openAs(ctx, b, creds, params)
-		if e, ok := errors.AsType[*wire.Error](err); !ok || e.Code != wire.CodeInvalidPassword || len(more) == 0 {
+		if !refused(err) || len(more) == 0 {
 			return nc, key, reported, rest, err
 		}
 		creds.Password = more[0]
