@@ -127,7 +127,7 @@ func jdbc(t *testing.T, source string) string {
 		t.Fatal(err)
 	}
 	classes := t.TempDir()
-	run(t, ".", "javac", "-cp", jar, "-d", classes, source)
+	run(t, ".", "javac", "-encoding", "UTF-8", "-cp", jar, "-d", classes, source)
 	return jar + ":" + classes
 }
 

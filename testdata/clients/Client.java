@@ -1,6 +1,6 @@
 // A real application's moves, with the PostgreSQL JDBC driver; the URL is the first argument:
 //
-//   java -cp postgresql.jar testdata/clients/Client.java 'jdbc:postgresql://127.0.0.1:5432/postgres?user=postgres&password=…'
+//   java -cp postgresql.jar testdata/clients/Client.java 'jdbc:postgresql://127.0.0.1:5432/postgres?user=postgres&password=...'
 import java.io.StringReader;
 import java.io.StringWriter;
 import java.sql.*;
