@@ -292,13 +292,16 @@ func testPool(t *testing.T) {
 				for _, m := range test.send {
 					out, _ = wire.Append(out, m)
 				}
+				release := deafen(c)
 				if _, err := c.Write(out); err != nil {
 					t.Fatal(err)
 				}
+				left := c
 				c.Recover(test.Abandoned)
+				release()
 				c = get(t, p)
 				if c.PID() != pid {
-					t.Errorf("the connection was not kept: %s", c.Why())
+					t.Errorf("the connection was not kept: %s", left.Why())
 				}
 				if c.Status != wire.TxIdle {
 					t.Errorf("the transaction is %v", c.Status)
@@ -492,3 +495,25 @@ func TestTLSRefused(t *testing.T) {
 type remote struct{ net.Conn }
 
 func (remote) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 1} }
+
+// deafen keeps what the server says from everybody until somebody else is attached and release
+// is called: a connection that has been asked for something always has a sink.
+func deafen(c *pool.Conn) (release func()) {
+	if c.Evented() {
+		c.Pause()
+		return func() {}
+	}
+	s := deaf{make(chan struct{})}
+	c.Attach(s)
+	return func() { close(s.free) }
+}
+
+// A deaf sink lets bytes wait for the next one.
+type deaf struct{ free chan struct{} }
+
+func (s deaf) Data(*pool.Conn, []byte) (int, error) {
+	<-s.free
+	return 0, pool.ErrDetached
+}
+
+func (deaf) Lost(*pool.Conn, error) {}
