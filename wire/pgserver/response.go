@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -148,24 +149,55 @@ func (w *response) RawRow(values [][]byte) error {
 			return err
 		}
 	}
-	// The rest is Begin, End and sent by hand: calls would be a fifth of a short row's cost.
+	// The rest is Begin, End and sent by hand, for a length that is known before: calls, and a
+	// check of the room for each value, would be a fifth of a short row's cost.
+	n := 7
+	for _, v := range values {
+		n += 4 + len(v)
+	}
 	out := w.c.w
 	b := out.Buffer()
-	at := len(b) + 1
-	b = append(b, byte(wire.TypeDataRow), 0, 0, 0, 0, byte(len(values)>>8), byte(len(values)))
+	if n-1 > wire.MaxLargeMessage {
+		return &wire.EncodeError{
+			Message: fmt.Sprintf("message of type %v", wire.TypeDataRow),
+			Reason:  fmt.Sprintf("%d bytes are more than the limit of %d", n-1, wire.MaxLargeMessage),
+		}
+	}
+	at := len(b)
+	if cap(b)-at < n {
+		b = slices.Grow(b, n)
+	}
+	b = b[:at+n]
+	row := b[at:]
+	row[0] = byte(wire.TypeDataRow)
+	binary.BigEndian.PutUint32(row[1:], uint32(n-1))
+	binary.BigEndian.PutUint16(row[5:], uint16(len(values)))
+	row = row[7:]
 	for _, v := range values {
 		if v == nil {
-			b = append(b, 0xff, 0xff, 0xff, 0xff)
+			binary.BigEndian.PutUint32(row, 0xffffffff)
+			row = row[4:]
 			continue
 		}
-		b = binary.BigEndian.AppendUint32(b, uint32(len(v)))
-		b = append(b, v...)
+		binary.BigEndian.PutUint32(row, uint32(len(v)))
+		to := row[4 : 4+len(v)]
+		row = row[4+len(v):]
+		// Short values without a call: two words that may overlap.
+		switch n := len(v); {
+		case n > 16:
+			copy(to, v)
+		case n >= 8:
+			binary.LittleEndian.PutUint64(to, binary.LittleEndian.Uint64(v))
+			binary.LittleEndian.PutUint64(to[n-8:], binary.LittleEndian.Uint64(v[n-8:]))
+		case n >= 4:
+			binary.LittleEndian.PutUint32(to, binary.LittleEndian.Uint32(v))
+			binary.LittleEndian.PutUint32(to[n-4:], binary.LittleEndian.Uint32(v[n-4:]))
+		default:
+			for i := range v {
+				to[i] = v[i]
+			}
+		}
 	}
-	if len(b)-at > wire.MaxLargeMessage {
-		_, err := wire.End(b, at)
-		return err
-	}
-	binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at))
 	if err := out.Commit(b); err != nil {
 		return err
 	}
