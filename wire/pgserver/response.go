@@ -192,10 +192,8 @@ func (w *response) RawRow(values [][]byte) error {
 		case n >= 4:
 			binary.LittleEndian.PutUint32(to, binary.LittleEndian.Uint32(v))
 			binary.LittleEndian.PutUint32(to[n-4:], binary.LittleEndian.Uint32(v[n-4:]))
-		default:
-			for i := range v {
-				to[i] = v[i]
-			}
+		case n > 0: // one to three bytes
+			to[0], to[n/2], to[n-1] = v[0], v[n/2], v[n-1]
 		}
 	}
 	if err := out.Commit(b); err != nil {
