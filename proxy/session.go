@@ -272,12 +272,15 @@ func (s *session) abandoned(c *pool.Conn) (a pool.Abandoned) {
 	if c == nil {
 		return a
 	}
+	forget := false
 	for i := s.queue.head; i < len(s.queue.items); i++ {
 		r := &s.queue.items[i]
 		switch r.kind {
 		case askedQuery, askedFunction, askedSync:
 			a.Readies++
 		}
+		// Whether the server comes to it nobody will know: all its statements have to go.
+		forget = forget || r.added || r.removed
 		s.undo(c, r)
 	}
 	a.Skip = s.serverPass
@@ -285,7 +288,7 @@ func (s *session) abandoned(c *pool.Conn) (a pool.Abandoned) {
 	a.CopyIn = s.copying == wire.TypeCopyInResponse || a.Readies > 0 || a.Sync
 	a.Cancel = a.Readies > 0
 	// What pins has to go, and so has what cannot be told.
-	a.Reset = s.pinned != "" || s.db.Mode == Session
+	a.Reset = forget || s.pinned != "" || s.db.Mode == Session
 	if len(s.pending) > 0 {
 		c.Unknown = true
 	}
