@@ -1,0 +1,208 @@
+package route
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/multigres/multigres/go/common/parser/ast"
+
+	"github.com/pgx-dev/pgx-dev/proxy/gather"
+	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
+)
+
+// stageMerge plans a MERGE whose source's rows have to be placed, or read first: they become
+// a list of VALUES.
+func (a *analysis) stageMerge(c *change, n *ast.MergeStmt) (*steps, error) {
+	st := a.st
+	list, main, ok := a.bodies(n.WithClause)
+	if !ok {
+		return nil, nil
+	}
+	switch x := n.SourceRelation.(type) {
+	case *ast.RangeVar:
+	case *ast.RangeSubselect:
+		if x.Alias == nil || a.settledValues(x) {
+			return nil, nil
+		}
+	default:
+		return nil, nil
+	}
+	src := c.block.by[n.SourceRelation]
+	for _, w := range items(n.MergeWhenClauses) {
+		if m, isWhen := w.(*ast.MergeWhenClause); !isWhen || m.MatchKind == ast.MERGE_WHEN_NOT_MATCHED_BY_SOURCE {
+			return nil, nil
+		}
+	}
+	if slices.ContainsFunc(a.refs, func(r *ref) bool { return r.sharded() && r != c.target && r.block == nil }) {
+		return nil, nil
+	}
+	using, on, depth := -1, -1, 0
+	for i := main; i < len(st.toks); i++ {
+		switch {
+		case st.is(i, "("):
+			depth++
+		case st.is(i, ")"):
+			depth--
+		case depth == 0 && using < 0 && st.is(i, "using"):
+			using = i
+		case depth == 0 && using >= 0 && on < 0 && st.is(i, "on"):
+			on = i
+		}
+	}
+	if using < 0 || on < 0 || src == nil {
+		return nil, nil
+	}
+	if slices.ContainsFunc(a.refs, func(r *ref) bool {
+		return r.sharded() && r != c.target && (r.tok > on || r.tok < main) && !a.inBodies(list, r.tok)
+	}) {
+		return nil, nil // conditions and actions that read more
+	}
+	step := Step{Empty: "MERGE 0", sql: a.prefix(list, using+1, on).str(" SELECT * FROM ").toks(using+1, on)}
+	if len(items(n.ReturningList)) > 0 {
+		step.Empty = ""
+	}
+	switch {
+	case src.r != nil && src.r.table != nil:
+		for _, col := range src.r.table.Columns {
+			step.Collations = append(step.Collations, col.Collation)
+		}
+	case src.sub != nil:
+		if ts, known := a.targets(src.sub); known {
+			step.Collations = []gather.Collation{}
+			for _, t := range ts {
+				step.Collations = append(step.Collations, a.targetCollation(src.sub, t))
+			}
+		}
+	}
+	last := template{}.toks(main, using+1)
+	last = append(last, chunkOf(gather.Values, 0)).str(" AS " + quoteIdent(src.alias))
+	last = append(last, chunkOf(gather.Names, 0)).str(" ").toks(on, len(st.toks))
+	return &steps{list: []Step{step}, last: last, why: "the source's rows are read first, and placed by their keys"}, nil
+}
+
+// settledValues reports whether a sub-query is a list of VALUES all of whose values have a cast,
+// which is what a step makes of others.
+func (a *analysis) settledValues(x *ast.RangeSubselect) bool {
+	if !isValues(x) {
+		return false
+	}
+	for _, row := range items(x.Subquery.(*ast.SelectStmt).ValuesLists) {
+		list, ok := row.(*ast.NodeList)
+		if !ok {
+			return false
+		}
+		for _, v := range list.Items {
+			if _, cast := v.(*ast.TypeCast); !cast {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// alike reports whether each row of VALUES has the same types by itself as among the others:
+// a string without a type takes that of the values above and below it.
+func (a *analysis) alike(rows []ast.Node) bool {
+	kind := func(n ast.Node) string {
+		switch n := unparen(n).(type) {
+		case *ast.ParamRef:
+			return ""
+		case *ast.TypeCast:
+			if n.TypeName != nil {
+				parts, _ := a.st.names(n.TypeName.Names)
+				return strings.Join(append(parts, itoa(len(items(n.TypeName.ArrayBounds))), itoa(len(items(n.TypeName.Typmods)))), " ")
+			}
+		}
+		o, ok := a.operandOf(n)
+		switch {
+		case !ok || o.typ != 0 || o.id:
+			return "?"
+		case o.null || a.st.toks[o.tok].Kind == lex.String:
+			return "unknown"
+		}
+		return itoa(int(numberType(a.st.toks[o.tok].Text(a.st.sql))))
+	}
+	var first []string
+	for i, r := range rows {
+		list, ok := r.(*ast.NodeList)
+		if !ok || i > 0 && len(list.Items) != len(first) {
+			return false
+		}
+		for j, v := range list.Items {
+			k := kind(v)
+			switch {
+			case i == 0:
+				first = append(first, k)
+			case first[j] == "":
+				first[j] = k
+			case k == "" || k == first[j] && k != "?":
+			default:
+				return false
+			}
+		}
+	}
+	if len(rows) == 1 {
+		return true
+	}
+	for _, r := range rows { // what the plan depends on
+		for _, v := range r.(*ast.NodeList).Items {
+			if tok, ok := a.st.literal(unparen(v)); ok && a.st.toks[tok].Kind == lex.Number {
+				a.pin(tok)
+			}
+		}
+	}
+	return true
+}
+
+// mergeValues splits a MERGE whose source is a list of VALUES with the key that it joins by:
+// each shard gets the rows that its own can match. It returns nil if there is no need, or no
+// way.
+func (a *analysis) mergeValues(n *ast.MergeStmt, c *change) *insertPlan {
+	x, ok := n.SourceRelation.(*ast.RangeSubselect)
+	if !ok || !isValues(x) || n.WithClause != nil || a.otherSharded(c) || c.target.key == nil || len(c.block.sources) != 2 {
+		return nil
+	}
+	target, src := c.block.sources[0], c.block.sources[1]
+	var at []int
+	for _, k := range c.target.key.Columns {
+		i := slices.IndexFunc(src.columns, func(col string) bool {
+			return same(c.block.pairs, column{src, col}, column{target, k})
+		})
+		if i < 0 {
+			return nil
+		}
+		at = append(at, i)
+	}
+	for _, w := range items(n.MergeWhenClauses) {
+		if m, isWhen := w.(*ast.MergeWhenClause); !isWhen || m.MatchKind == ast.MERGE_WHEN_NOT_MATCHED_BY_SOURCE {
+			return nil
+		}
+	}
+	sel := x.Subquery.(*ast.SelectStmt)
+	if !a.alike(items(sel.ValuesLists)) {
+		return nil
+	}
+	if sel.SortClause != nil || sel.LimitCount != nil || sel.LimitOffset != nil || sel.WithClause != nil {
+		return nil
+	}
+	for i := c.target.end; i > 0 && i < len(a.st.toks); i++ {
+		if a.st.is(i, "using") && a.st.is(i+1, "(") && a.st.is(i+2, "values") {
+			ip, err := a.valueRows(i+2, items(sel.ValuesLists), c.target.key, at)
+			if err != nil {
+				return nil
+			}
+			return ip
+		}
+	}
+	return nil
+}
+
+func (a *analysis) inBodies(list []body, tok int) bool {
+	return slices.ContainsFunc(list, func(b body) bool { return tok >= b.from && tok < b.to })
+}
+
+// isValues reports whether a sub-query is a list of VALUES already.
+func isValues(x *ast.RangeSubselect) bool {
+	sel, ok := x.Subquery.(*ast.SelectStmt)
+	return ok && sel != nil && len(items(sel.ValuesLists)) > 0
+}
