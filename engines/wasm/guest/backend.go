@@ -33,7 +33,7 @@ func (rt *Runtime) newBackend(ctx context.Context, f *guestfs.FS) (*Instance, er
 // setupBackend gives a backend the host's sides of its callbacks.
 func (in *Instance) setupBackend() {
 	in.Proc.OnAlarm = in.Interrupt
-	in.Proc.Waiting = func() bool { return in.Load(in.rt.symbols.Waiting) != 0 }
+	in.Proc.Waiting = func() bool { return in.Load(in.rt.pg.symbols.Waiting) != 0 }
 	in.popen = func(cmd, _ string) uint32 {
 		if strings.HasPrefix(cmd, "locale -a") {
 			return uint32(in.Call("fopen", in.cstring(localeAt), in.cstring("r")))
@@ -130,7 +130,7 @@ func (rt *Runtime) Boot(ctx context.Context, f *guestfs.FS, o Options) (*Instanc
 // Interrupt makes the guest look for interrupts soon. It may be called from any goroutine
 // until Close.
 func (in *Instance) Interrupt() {
-	in.Store(in.rt.symbols.InterruptPending, 1)
+	in.Store(in.rt.pg.symbols.InterruptPending, 1)
 	in.setLatch()
 	in.Proc.Wake()
 }
@@ -138,7 +138,7 @@ func (in *Instance) Interrupt() {
 // Cancel cancels the statement that runs, as SIGINT would. It may be called from any
 // goroutine until Close.
 func (in *Instance) Cancel() {
-	in.Store(in.rt.symbols.QueryCancelPending, 1)
+	in.Store(in.rt.pg.symbols.QueryCancelPending, 1)
 	in.Interrupt()
 }
 
@@ -151,10 +151,10 @@ func (in *Instance) setLatch() {
 }
 
 // ClearCancel forgets a cancellation that came too late.
-func (in *Instance) ClearCancel() { in.Store(in.rt.symbols.QueryCancelPending, 0) }
+func (in *Instance) ClearCancel() { in.Store(in.rt.pg.symbols.QueryCancelPending, 0) }
 
 // Symbols returns the addresses of the session's variables.
-func (in *Instance) Symbols() *Symbols { return &in.rt.symbols }
+func (in *Instance) Symbols() *Symbols { return &in.rt.pg.symbols }
 
 // Step lets the backend take one message from its client and carry it out. An error of
 // SQL is no error of Step.

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -75,7 +76,10 @@ func (in *Instance) load(handle uint32, name string) error {
 	if err != nil {
 		return err
 	}
-	side, err := in.rt.sideModule(in.ctx, code, false)
+	side, err := in.rt.sideModule(in.ctx, code, len(code) < largeModule)
+	if errors.Is(err, errNotCached) {
+		err = fmt.Errorf("%w: run «pgx-dev runtime install», or name the extension when the server is started", ErrNotCompiled)
+	}
 	if err != nil {
 		return err
 	}
@@ -93,7 +97,7 @@ func (in *Instance) load(handle uint32, name string) error {
 	if err := l.start(); err != nil {
 		return err
 	}
-	mem, m := in.Memory(), side.mod
+	mem, m := in.Memory(), side.Module
 	mem.WriteByte(handle+dsoMemAllocated, 1)
 	for off, v := range map[uint32]uint32{dsoMemAddr: l.memBase, dsoMemSize: m.MemSize, dsoTableAddr: l.tableBase, dsoTableSize: m.TableSize} {
 		mem.WriteUint32Le(handle+off, v)
@@ -135,7 +139,7 @@ func (in *Instance) relink(at placed) error {
 
 // room finds memory for the library's data.
 func (l *linking) room() error {
-	m := l.side.mod
+	m := l.side.Module
 	if m.MemSize == 0 {
 		return nil
 	}
@@ -150,7 +154,7 @@ func (l *linking) room() error {
 
 // place gives the library's functions slots of the table, and its symbols their values.
 func (l *linking) place() error {
-	in, m := l.in, l.side.mod
+	in, m := l.in, l.side.Module
 	for _, e := range m.Exports {
 		switch e.Kind {
 		case wasmbin.KindFunc:
@@ -223,7 +227,7 @@ func (l *linking) instantiate() error {
 	got := map[string]api.Module{}
 	mods := map[string]api.Module{"env": env}
 	for _, table := range []string{"GOT.func", "GOT.mem"} {
-		if got[table], err = in.link(withModules(in.ctx, nil), gotModule(l.side.mod, table)); err != nil {
+		if got[table], err = in.link(withModules(in.ctx, nil), gotModule(l.side.Module, table)); err != nil {
 			return err
 		}
 		mods[table] = got[table]
@@ -239,7 +243,7 @@ func (l *linking) instantiate() error {
 			return fmt.Errorf("fill the function table: %w", err)
 		}
 	}
-	for _, im := range l.side.mod.Imports {
+	for _, im := range l.side.Imports {
 		var v uint32
 		var ok bool
 		switch im.Module {

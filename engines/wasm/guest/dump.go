@@ -7,10 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-
-	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/pgx-dev/pgx-dev/engines/wasm/guestfs"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
@@ -141,37 +138,34 @@ func (t *talker) write(b []byte) {
 
 // dumpProgram compiles pg_dump, once.
 func (rt *Runtime) dumpProgram(ctx context.Context, file string) (program, error) {
-	rt.dumpMu.Lock()
-	defer rt.dumpMu.Unlock()
-	if rt.dumper.code != nil {
-		return rt.dumper, nil
-	}
-	code, err := os.ReadFile(file)
-	if err != nil {
-		return program{}, err
-	}
-	mod, err := wasmbin.Decode(code)
-	if err != nil {
-		return program{}, fmt.Errorf("read pg_dump.wasm: %w", err)
-	}
-	if _, ok := mod.Export("__wasm_apply_data_relocs", wasmbin.KindFunc); !ok || mod.MemSize == 0 {
-		return program{}, errors.New("pg_dump.wasm is not the build that this program knows: it is not position independent")
-	}
-	compiled, err := rt.wz.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), code)
-	if err != nil {
-		return program{}, fmt.Errorf("compile pg_dump.wasm: %w", err)
-	}
-	b := rt.wz.NewHostModuleBuilder(hostDump)
-	for _, im := range mod.Imports {
-		if im.Kind == wasmbin.KindFunc && im.Module == "env" {
-			rt.export(b, im.Name, mod.Types[im.Type])
+	return rt.dumper.get(func() (program, error) {
+		code, err := os.ReadFile(file)
+		if err != nil {
+			return program{}, err
 		}
+		m, err := rt.module(ctx, code, checkDump, true)
+		if err != nil {
+			return program{}, fmt.Errorf("compile pg_dump.wasm: %w", err)
+		}
+		b := rt.wz.NewHostModuleBuilder(hostDump)
+		for _, im := range m.Imports {
+			if im.Kind == wasmbin.KindFunc && im.Module == "env" {
+				rt.export(b, im.Name, m.Types[im.Type])
+			}
+		}
+		if _, err := b.Instantiate(ctx); err != nil {
+			return program{}, err
+		}
+		return program{m, hostDump, independentEnv}, nil
+	})
+}
+
+// checkDump changes nothing.
+func checkDump(m *wasmbin.Module) ([]byte, Symbols, error) {
+	if _, ok := m.Export("__wasm_apply_data_relocs", wasmbin.KindFunc); !ok || m.MemSize == 0 {
+		return nil, Symbols{}, errors.New("it is not the build that this program knows: it is not position independent")
 	}
-	if _, err := b.Instantiate(ctx); err != nil {
-		return program{}, err
-	}
-	rt.dumper = program{mod, compiled, hostDump, independentEnv}
-	return rt.dumper, nil
+	return nil, Symbols{}, nil
 }
 
 // independentEnv gives a position independent main program its memory, table, data, stack

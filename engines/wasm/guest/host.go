@@ -36,14 +36,16 @@ var callbacks = [...]struct {
 	{"pclose", wasmbin.FuncType{Params: []byte{wasmbin.I32}, Results: []byte{wasmbin.I32}}},
 }
 
-func (rt *Runtime) buildHost(ctx context.Context) error {
+// buildHost makes the functions that the main modules and all the generated ones import; init
+// is initdb.wasm.
+func (rt *Runtime) buildHost(ctx context.Context, init *wasmbin.Module) error {
 	for _, h := range []struct {
 		name, from string
 		mods       []*wasmbin.Module
 	}{
-		{hostMain, "env", []*wasmbin.Module{rt.pg}},
-		{hostInitdb, "env", []*wasmbin.Module{rt.init}},
-		{wasi, wasi, []*wasmbin.Module{rt.pg, rt.init}},
+		{hostMain, "env", []*wasmbin.Module{rt.pg.Module}},
+		{hostInitdb, "env", []*wasmbin.Module{init}},
+		{wasi, wasi, []*wasmbin.Module{rt.pg.Module, init}},
 	} {
 		b := rt.wz.NewHostModuleBuilder(h.name)
 		done := map[string]bool{}

@@ -55,7 +55,11 @@ func (rt *Runtime) Mounts(data, scratch guestfs.Tree) (*guestfs.FS, error) {
 func (rt *Runtime) Initdb(ctx context.Context, f *guestfs.FS, user string) error {
 	var log bytes.Buffer
 	env := append(environment(), "LANG=C.UTF-8")
-	in, err := rt.newInstance(ctx, f, env, rt.bootstrapper())
+	p, err := rt.bootstrapper(ctx)
+	if err != nil {
+		return err
+	}
+	in, err := rt.newInstance(ctx, f, env, p)
 	if err != nil {
 		return fmt.Errorf("start initdb: %w", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"unsafe"
@@ -63,17 +65,28 @@ type Instance struct {
 
 // A program is a module that can be run, and what it finds at its imports.
 type program struct {
-	mod  *wasmbin.Module
-	code wazero.CompiledModule
+	*module
 	host string                                        // name of the host module with its functions
 	env  func(w *wasmbin.Builder, mod *wasmbin.Module) // defines what is no function; nil: nothing is
 }
 
 // postgres is pglite.wasm, which has been changed to have a memory of its own.
-func (rt *Runtime) postgres() program { return program{rt.pg, rt.main, hostMain, nil} }
+func (rt *Runtime) postgres() program { return program{rt.pg, hostMain, nil} }
 
 // bootstrapper is initdb.wasm, which has a memory of its own.
-func (rt *Runtime) bootstrapper() program { return program{rt.init, rt.initdb, hostInitdb, nil} }
+func (rt *Runtime) bootstrapper(ctx context.Context) (program, error) {
+	return rt.initdb.get(func() (program, error) {
+		code, err := os.ReadFile(filepath.Join(filepath.Dir(rt.root), "initdb.wasm"))
+		if err != nil {
+			return program{}, err
+		}
+		m, err := rt.module(ctx, code, unchanged, true)
+		if err != nil {
+			return program{}, fmt.Errorf("compile initdb.wasm: %w", err)
+		}
+		return program{m, hostInitdb, nil}, nil
+	})
+}
 
 // newInstance links a program.
 func (rt *Runtime) newInstance(ctx context.Context, fs *guestfs.FS, env []string, p program) (in *Instance, err error) {
@@ -95,7 +108,7 @@ func (rt *Runtime) newInstance(ctx context.Context, fs *guestfs.FS, env []string
 		return in, err
 	}
 	mctx := withModules(experimental.WithMemoryAllocator(in.ctx, in.mem), map[string]api.Module{"env": envMod, "GOT.mem": envMod})
-	if in.main, err = rt.wz.InstantiateModule(mctx, p.code, anonymous()); err != nil {
+	if in.main, err = rt.wz.InstantiateModule(mctx, p.compiled, anonymous()); err != nil {
 		return in, fmt.Errorf("instantiate: %w", err)
 	}
 	in.mods = append(in.mods, in.main)
@@ -121,9 +134,9 @@ func anonymous() wazero.ModuleConfig {
 func envModule(p program) []byte {
 	var w wasmbin.Builder
 	var names []string
-	for _, im := range p.mod.Imports {
+	for _, im := range p.Imports {
 		if im.Module == "env" && im.Kind == wasmbin.KindFunc {
-			w.ImportFunc(p.host, im.Name, p.mod.Types[im.Type])
+			w.ImportFunc(p.host, im.Name, p.Types[im.Type])
 			names = append(names, im.Name)
 		}
 	}
@@ -131,7 +144,7 @@ func envModule(p program) []byte {
 		w.Export(n, wasmbin.KindFunc, uint32(i))
 	}
 	if p.env != nil {
-		p.env(&w, p.mod)
+		p.env(&w, p.Module)
 	}
 	return w.Bytes()
 }

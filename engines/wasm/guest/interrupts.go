@@ -66,11 +66,11 @@ func hookInterrupts(pg *wasmbin.Module, e *wasmbin.Edit) error {
 }
 
 // pollSide returns a side module with a countdown, nil if it never looks for interrupts.
-func pollSide(m *wasmbin.Module) ([]byte, error) {
+func pollSide(m *wasmbin.Module) ([]byte, Symbols, error) {
 	process, direct := importIndex(m, wasmbin.KindFunc, "env", processInterrupts)
 	pending, ok := importIndex(m, wasmbin.KindGlobal, "GOT.mem", "InterruptPending")
 	if !ok {
-		return nil, nil
+		return nil, Symbols{}, nil
 	}
 	invoke, invokes := importIndex(m, wasmbin.KindFunc, "env", "invoke_v")
 	pointer, points := importIndex(m, wasmbin.KindGlobal, "GOT.func", processInterrupts)
@@ -87,9 +87,9 @@ func pollSide(m *wasmbin.Module) ([]byte, error) {
 	}
 	checks, _, err := f.edit(m, e)
 	if err != nil || checks == 0 {
-		return nil, err
+		return nil, Symbols{}, err
 	}
-	return e.Bytes(), nil
+	return e.Bytes(), Symbols{}, nil
 }
 
 // importIndex returns the index of an import among those of its kind.

@@ -41,7 +41,7 @@ func TestPollSide(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			hooked, err := pollSide(m)
+			hooked, _, err := pollSide(m)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +113,7 @@ func TestPollSideWithout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if hooked, err := pollSide(m); hooked != nil || err != nil {
+	if hooked, _, err := pollSide(m); hooked != nil || err != nil {
 		t.Errorf("%d bytes, %v", len(hooked), err)
 	}
 }

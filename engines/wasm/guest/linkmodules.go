@@ -35,12 +35,12 @@ func (l *linking) basesModule() (api.Module, error) {
 }
 
 // exportBase is the first slot of the library's exported functions.
-func (l *linking) exportBase() uint32 { return l.tableBase + l.side.mod.TableSize }
+func (l *linking) exportBase() uint32 { return l.tableBase + l.side.TableSize }
 
 // envModule gives the side module what it imports from env: functions of main as they
 // are, those of the host, and symbols of libraries through the table.
 func (l *linking) envModule() []byte {
-	in, m := l.in, l.side.mod
+	in, m := l.in, l.side.Module
 	type export struct {
 		name  string
 		index uint32

@@ -24,10 +24,10 @@ type Listener struct {
 
 // Listener reads the backend's place.
 func (in *Instance) Listener(last Listener) Listener {
-	c := in.Load(in.rt.symbols.AsyncControl)
+	c := in.Load(in.rt.pg.symbols.AsyncControl)
 	first := in.Load(c + asyncFirst)
 	l := last
-	l.Listening = in.LoadByte(in.rt.symbols.AmListening) != 0
+	l.Listening = in.LoadByte(in.rt.pg.symbols.AmListening) != 0
 	if l.Listening && int32(first) >= 0 {
 		e := c + asyncBackends + first*asyncStride
 		l.Proc, l.PID, l.DB, l.Known = first, in.Load(e), in.Load(e+4), true
@@ -43,7 +43,7 @@ func (in *Instance) position(at uint32) (page uint64, offset uint32) {
 
 // NotifyHead returns how far notifications have been written.
 func (in *Instance) NotifyHead() (page uint64, offset uint32) {
-	return in.position(in.Load(in.rt.symbols.AsyncControl) + asyncHead)
+	return in.position(in.Load(in.rt.pg.symbols.AsyncControl) + asyncHead)
 }
 
 // SetListener puts the backend's place as l says: listening from a position on, or not
@@ -55,7 +55,7 @@ func (in *Instance) SetListener(l Listener, hold bool) {
 		invalid = 0xffffffff // INVALID_PROC_NUMBER; InvalidPid is -1 too
 		nobody  = 0x7fffffff // a PID that no backend has, so that none is signalled
 	)
-	c := in.Load(in.rt.symbols.AsyncControl)
+	c := in.Load(in.rt.pg.symbols.AsyncControl)
 	entry := func(proc uint32) uint32 { return c + asyncBackends + proc*asyncStride }
 	first := uint32(invalid)
 	put := func(proc, pid, db uint32, there bool) {
@@ -80,5 +80,5 @@ func (in *Instance) SetListener(l Listener, hold bool) {
 	if l.Listening {
 		listening = 1
 	}
-	in.StoreByte(in.rt.symbols.AmListening, listening)
+	in.StoreByte(in.rt.pg.symbols.AmListening, listening)
 }

@@ -13,13 +13,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/experimental"
 
-	"github.com/pgx-dev/pgx-dev/engines/dirlock"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/emscripten"
 	"github.com/pgx-dev/pgx-dev/engines/wasm/wasmbin"
 )
@@ -27,18 +24,14 @@ import (
 // A Runtime is a PGlite package compiled for this machine. It is safe for concurrent use.
 type Runtime struct {
 	root     string // host directory shown read-only as /, holding pglite/ and home/
-	pg, init *wasmbin.Module
-	symbols  Symbols
+	pg       *module
+	cacheDir string // of compiled code; "" without a disk cache
 
-	wz     wazero.Runtime
-	cache  wazero.CompilationCache
-	main   wazero.CompiledModule
-	initdb wazero.CompiledModule
-	calls  map[string]emscripten.Call
-	marks  string // directory of the marks of compiled side modules; "" without a disk cache
+	wz    wazero.Runtime
+	cache wazero.CompilationCache
+	calls map[string]emscripten.Call
 
-	dumpMu sync.Mutex
-	dumper program // pg_dump, once it was wanted
+	initdb, dumper lazyProgram
 
 	mu    sync.Mutex
 	small map[[32]byte]wazero.CompiledModule
@@ -50,10 +43,11 @@ type Runtime struct {
 // A package whose modules lack something we need is an error that names it.
 func Load(ctx context.Context, dir, cacheDir string) (rt *Runtime, err error) {
 	rt = &Runtime{
-		root:  filepath.Join(dir, "root"),
-		calls: emscripten.Calls(),
-		small: map[[32]byte]wazero.CompiledModule{},
-		side:  map[[32]byte]*sideModule{},
+		root:     filepath.Join(dir, "root"),
+		cacheDir: cacheDir,
+		calls:    emscripten.Calls(),
+		small:    map[[32]byte]wazero.CompiledModule{},
+		side:     map[[32]byte]*sideModule{},
 	}
 	pg, err := os.ReadFile(filepath.Join(dir, "pglite.wasm"))
 	if err != nil {
@@ -63,25 +57,14 @@ func Load(ctx context.Context, dir, cacheDir string) (rt *Runtime, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if rt.pg, err = wasmbin.Decode(pg); err != nil {
-		return nil, fmt.Errorf("read pglite.wasm: %w", err)
-	}
-	if rt.init, err = wasmbin.Decode(initdb); err != nil {
+	init, err := wasmbin.Decode(initdb)
+	if err != nil {
 		return nil, fmt.Errorf("read initdb.wasm: %w", err)
-	}
-	if rt.symbols, err = findSymbols(rt.pg); err != nil {
-		return nil, fmt.Errorf("pglite.wasm is not the build that this program knows: %w", err)
-	}
-	if pg, err = changed(rt.pg); err != nil {
-		return nil, fmt.Errorf("pglite.wasm is not the build that this program knows: %w", err)
 	}
 	if cacheDir == "" {
 		rt.cache = wazero.NewCompilationCache()
-	} else {
-		if rt.cache, err = wazero.NewCompilationCacheWithDir(cacheDir); err != nil {
-			return nil, fmt.Errorf("open the compile cache: %w", err)
-		}
-		rt.marks = versionDir(cacheDir)
+	} else if rt.cache, err = wazero.NewCompilationCacheWithDir(cacheDir); err != nil {
+		return nil, fmt.Errorf("open the compile cache: %w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -89,43 +72,28 @@ func Load(ctx context.Context, dir, cacheDir string) (rt *Runtime, err error) {
 		}
 	}()
 	rt.wz = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(rt.cache))
-	// Processes that start together, as tests do, compile once: the first, while the others
-	// wait for its result.
-	key := sha256.Sum256(pg)
-	if cacheDir != "" && !rt.marked(key) {
-		lock, err := dirlock.Exclusive(ctx, filepath.Join(cacheDir, "compile.lock"))
-		if err != nil {
-			return nil, err
-		}
-		defer lock.Unlock() //nolint:errcheck // nothing was written through it
-	}
-	workers := experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
-	if rt.main, err = rt.wz.CompileModule(workers, pg); err != nil {
+	if rt.pg, err = rt.module(ctx, pg, changed, true); err != nil {
 		return nil, fmt.Errorf("compile pglite.wasm: %w", err)
 	}
-	if rt.initdb, err = rt.wz.CompileModule(workers, initdb); err != nil {
-		return nil, fmt.Errorf("compile initdb.wasm: %w", err)
-	}
-	if rt.marks != "" {
-		if err := os.WriteFile(rt.mark(key), nil, 0o600); err != nil {
-			return nil, err
-		}
-	}
-	return rt, rt.buildHost(ctx)
+	return rt, rt.buildHost(ctx, init)
 }
 
 // changed returns the code that is run in place of pglite.wasm.
-func changed(pg *wasmbin.Module) ([]byte, error) {
+func changed(pg *wasmbin.Module) ([]byte, Symbols, error) {
+	s, err := findSymbols(pg)
 	e := pg.Edit()
-	if err := hookInterrupts(pg, e); err != nil {
-		return nil, err
+	if err == nil {
+		err = hookInterrupts(pg, e)
 	}
-	// To a memory of its own, compiled code finds its way with one load less, after every
-	// call: that makes up to a tenth of the time that SQL takes.
-	if err := e.OwnMemory(); err != nil {
-		return nil, err
+	if err == nil {
+		// To a memory of its own, compiled code finds its way with one load less, after every
+		// call: that makes up to a tenth of the time that SQL takes.
+		err = e.OwnMemory()
 	}
-	return e.Bytes(), nil
+	if err != nil {
+		return nil, s, fmt.Errorf("it is not the build that this program knows: %w", err)
+	}
+	return e.Bytes(), s, nil
 }
 
 // Close frees the compiled code. Every instance must have been closed.
@@ -143,6 +111,26 @@ func (rt *Runtime) Close() error {
 
 // Root returns the host directory with the package's files.
 func (rt *Runtime) Root() string { return rt.root }
+
+// A lazyProgram is a program that is compiled when it is first wanted.
+type lazyProgram struct {
+	mu sync.Mutex
+	p  program
+}
+
+// get returns the program, making it if it has not been made.
+func (l *lazyProgram) get(make func() (program, error)) (program, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.p.module != nil {
+		return l.p, nil
+	}
+	p, err := make()
+	if err == nil {
+		l.p = p
+	}
+	return p, err
+}
 
 // compiled returns generated code, compiled once. It is for modules of which there are
 // few: they stay until Close.

@@ -6,23 +6,24 @@ import (
 
 // Opcodes that callers look for.
 const (
-	OpIf        = 0x04
-	OpEnd       = 0x0b
-	OpBrIf      = 0x0d
-	OpCall      = 0x10
-	OpLocalGet  = 0x20
-	OpLocalSet  = 0x21
-	OpLocalTee  = 0x22
-	OpGlobalGet = 0x23
-	OpGlobalSet = 0x24
-	OpI32Load   = 0x28
-	OpI32Load8  = 0x2d // i32.load8_u
-	OpI32Store  = 0x36
-	OpI32Const  = 0x41
-	OpI32Eqz    = 0x45
-	OpI32LtS    = 0x48
-	OpI32Sub    = 0x6b
-	OpI32Or     = 0x72
+	OpUnreachable = 0x00
+	OpIf          = 0x04
+	OpEnd         = 0x0b
+	OpBrIf        = 0x0d
+	OpCall        = 0x10
+	OpLocalGet    = 0x20
+	OpLocalSet    = 0x21
+	OpLocalTee    = 0x22
+	OpGlobalGet   = 0x23
+	OpGlobalSet   = 0x24
+	OpI32Load     = 0x28
+	OpI32Load8    = 0x2d // i32.load8_u
+	OpI32Store    = 0x36
+	OpI32Const    = 0x41
+	OpI32Eqz      = 0x45
+	OpI32LtS      = 0x48
+	OpI32Sub      = 0x6b
+	OpI32Or       = 0x72
 
 	opI64Const = 0x42
 )

@@ -1,6 +1,7 @@
 package wasmbin
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -94,7 +95,19 @@ func (e *Edit) imports() []byte {
 }
 
 // Bytes returns the changed module.
-func (e *Edit) Bytes() []byte {
+func (e *Edit) Bytes() []byte { return e.assemble(e.code) }
+
+// Outline returns the changed module without its code: every function traps as soon as it is
+// called, and all else is as in Bytes. The bytes in mark go into a custom section, and so make
+// outlines differ whose modules differ in nothing but code.
+func (e *Edit) Outline(mark []byte) []byte {
+	name := str("outline")
+	size := leb(uint32(len(name) + len(mark)))
+	return cat(e.assemble(e.noCode), []byte{0}, size, name, mark)
+}
+
+// assemble puts the sections together; code returns the content of the code section.
+func (e *Edit) assemble(code func() []byte) []byte {
 	m := e.m
 	out := slices.Clone(m.raw[:8])
 	write := func(id byte, content []byte) {
@@ -145,7 +158,7 @@ func (e *Edit) Bytes() []byte {
 		case 7:
 			write(7, add(s, len(m.Exports), e.exports))
 		case 10:
-			write(10, e.code())
+			write(10, code())
 		default:
 			out = append(out, m.raw[s.at:s.end]...)
 		}
@@ -170,6 +183,12 @@ func (e *Edit) code() []byte {
 		out = append(append(out, b...), body[from:]...)
 	}
 	return out
+}
+
+// noCode returns the content of a code section whose functions are only "unreachable".
+func (e *Edit) noCode() []byte {
+	body := []byte{0, OpUnreachable, OpEnd}
+	return cat(leb(uint32(len(e.m.bodies))), bytes.Repeat(cat(leb(uint32(len(body))), body), len(e.m.bodies)))
 }
 
 // Leb returns the unsigned LEB128 encoding of an index, as instructions have it.

@@ -92,6 +92,9 @@ type Module struct {
 	byName                         map[string]Export
 }
 
+// Bytes returns what the module was decoded from.
+func (m *Module) Bytes() []byte { return m.raw }
+
 // ImportedFuncs returns how many functions are imported; they have the first indexes.
 func (m *Module) ImportedFuncs() uint32 { return m.importedFuncs }
 

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -141,6 +144,57 @@ func TestEdit(t *testing.T) {
 	}
 	if err := e.Insert(sum.Index, 1000, 1); err == nil {
 		t.Error("something was put behind the end")
+	}
+}
+
+// TestOutline checks that a module without its code has all else, and that no function of it
+// does anything.
+func TestOutline(t *testing.T) {
+	ctx := t.Context()
+	m, err := wasmbin.Decode(sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := m.Edit()
+	e.Global("count", 100)
+	code := e.Outline([]byte("mark"))
+	if bytes.Equal(code, e.Outline([]byte("another"))) || len(code) >= len(e.Bytes())+len("outline")+len("mark")+3 {
+		t.Errorf("%d bytes, %d with code", len(code), len(e.Bytes()))
+	}
+	o, err := wasmbin.Decode(code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := wasmbin.Decode(e.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, same := range map[string]bool{
+		"types": reflect.DeepEqual(o.Types, whole.Types), "imports": reflect.DeepEqual(o.Imports, whole.Imports),
+		"functions": slices.Equal(o.Funcs, whole.Funcs), "exports": slices.Equal(o.Exports, whole.Exports),
+		"globals": slices.Equal(o.Globals, whole.Globals), "table": reflect.DeepEqual(o.Table, whole.Table),
+		"data": reflect.DeepEqual(o.Data, whole.Data), "dylink": reflect.DeepEqual(o.Dylink, whole.Dylink),
+	} {
+		if !same {
+			t.Errorf("its %s differ", what)
+		}
+	}
+	r := wazero.NewRuntime(ctx)
+	defer r.Close(ctx)
+	if _, err := r.NewHostModuleBuilder("host").NewFunctionBuilder().
+		WithGoFunction(api.GoFunc(func(context.Context, []uint64) {}), nil, nil).Export("tick").Instantiate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	table := []byte{0, 'a', 's', 'm', 1, 0, 0, 0, 4, 4, 1, 0x70, 0, 8, 7, 9, 1, 5, 't', 'a', 'b', 'l', 'e', 1, 0}
+	if _, err := r.InstantiateWithConfig(ctx, table, wazero.NewModuleConfig().WithName("host2")); err != nil {
+		t.Fatal(err)
+	}
+	mod, err := r.InstantiateWithConfig(ctx, code, wazero.NewModuleConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mod.ExportedFunction("sum").Call(ctx, 40, 2); err == nil || !strings.Contains(err.Error(), "unreachable") {
+		t.Errorf("a function of it: %v, want a trap", err)
 	}
 }
 
