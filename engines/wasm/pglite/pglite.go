@@ -33,7 +33,7 @@ func (p Package) Spec() string { return p.Name + "@" + p.Version }
 // To move to another version: "just pin @electric-sql/pglite VERSION" changes Version and
 // Integrity here, and runs the tests of package guest, which check every import, export and
 // variable that we depend on, then those of package wasm. Where they say so, Provides,
-// License and ServerVersion follow, and what changed in PGlite's own structures (guest's
+// License and ServerVersion follow, the hash in TestRewriting of package guest, and what changed in PGlite's own structures (guest's
 // dlopen.go, notify.go and symbols.go name theirs).
 func Main() Package {
 	return Package{
