@@ -184,6 +184,7 @@ type proxyServing struct {
 	login                    *fleet.Auth    // nil: auth needs nothing of the fleet
 	keys                     *fleet.Keyring // what clients prove
 	log                      *proxyLog
+	proxy                    atomic.Pointer[proxy.Proxy] // once it serves
 	config                   atomic.Pointer[conf.Config]
 	tls                      atomic.Pointer[tls.Config]
 	reload                   func() (*config.Proxy, error) // nil: nothing to read again
@@ -267,6 +268,8 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		return err
 	}
 	panel.Attach(px)
+	px.Mirror(fleet.Mirrors(cfg))
+	s.proxy.Store(px)
 	endWatch, err := watchProxy(ctx, env, panel, cfg, &s.sockets)
 	if err != nil {
 		return err
@@ -424,5 +427,6 @@ func (s *proxyServing) apply(cfg *conf.Config, members *fleet.Fleet) error {
 	s.tls.Store(t)
 	s.log.again(&cfg.General)
 	members.Reload(source)
+	s.proxy.Load().Mirror(fleet.Mirrors(cfg))
 	return nil
 }

@@ -22,6 +22,9 @@ func (s *session) clientBytes(b []byte) (consumed int, err error) {
 			n := min(s.pass, len(rest))
 			if s.pass -= n; s.sendTo && s.server != nil {
 				s.out = append(s.out, rest[:n]...)
+				if s.tape != nil {
+					s.tape.keep(step{ready: s.pass == 0 && s.calling(), copy: !s.calling()}, rest[:n])
+				}
 			}
 			consumed += n
 			continue
@@ -47,6 +50,9 @@ func (s *session) clientBytes(b []byte) (consumed int, err error) {
 		}
 		if err = s.message(typ, rest[:size], rest[size:]); err == nil {
 			consumed += size
+			if s.tape != nil && s.server != nil {
+				s.keep(typ, rest[:size])
+			}
 		}
 	}
 	s.flush()
@@ -298,6 +304,11 @@ func (s *session) function(size int) error {
 	s.ask(request{kind: askedFunction})
 	s.pass, s.sendTo = size, true
 	return nil
+}
+
+// calling says that what was asked for last is a FunctionCall.
+func (s *session) calling() bool {
+	return s.queue.len() > 0 && s.queue.items[len(s.queue.items)-1].kind == askedFunction
 }
 
 // execute takes an Execute.

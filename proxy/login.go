@@ -143,6 +143,9 @@ func (s *session) login(t *pgserver.Takeover) error {
 	}
 	s.want = s.startup
 	s.adopt(t)
+	s.mu.Lock()
+	s.retape()
+	s.mu.Unlock()
 	pid := uint32(0)
 	if s.replication() == "" {
 		if pid, err = s.early(); err == nil && pid == 0 {

@@ -27,6 +27,7 @@ type Proxy struct {
 	scanners   scanners
 	idle       idleness
 	logins     atomic.Int64
+	mirrors    mirrors
 	stop       chan struct{}   // closed when the watcher must end
 	ctx        context.Context // of evented sessions
 	cancelAll  context.CancelCauseFunc

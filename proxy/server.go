@@ -466,6 +466,9 @@ func (s *session) nowReady(c *pool.Conn, status wire.TxStatus, drop bool) {
 			})
 		})
 	}
+	if s.tape != nil {
+		s.tapeReady(status, s.failed)
+	}
 	s.failed = false
 }
 

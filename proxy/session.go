@@ -103,6 +103,8 @@ type session struct {
 	gotRole   route.Role
 	waitFrom  time.Time
 
+	tape *tape // of a client that is mirrored
+
 	sharded *scatter.Session // of a database on several shards
 	open    bool             // of the client's goroutine: sharded holds server connections
 	holds   bool             // the same, for others
@@ -230,6 +232,8 @@ func (s *session) leave() {
 	s.end(errGoodbye)
 	s.mu.Lock()
 	s.over = true
+	s.tape.end()
+	s.tape = nil
 	if s.behind {
 		s.behind = false // it takes nothing more
 		if s.server != nil && s.server.Evented() {

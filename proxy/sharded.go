@@ -222,6 +222,7 @@ func (s *session) runSharded(received []byte) error {
 		err = session.Handle(s.ctx, f.Type, f.Body)
 		s.open = !session.Idle()
 		s.working(false)
+		s.keepSharded(f, err)
 		handling.Unlock()
 		if come := session.Notified(); come != nil && !listening {
 			listening = true
@@ -275,6 +276,24 @@ func (s *session) noteSharded(f wire.Frame) {
 		s.mu.Lock()
 		s.sample(sql)
 		s.mu.Unlock()
+	}
+}
+
+// keepSharded keeps what was asked for, to be mirrored.
+func (s *session) keepSharded(f wire.Frame, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tape == nil || err != nil {
+		return
+	}
+	m := appendHeader(nil, f.Type, len(f.Body))
+	s.keep(f.Type, append(m, f.Body...))
+	if f.Type == wire.TypeQuery || f.Type == wire.TypeSync || f.Type == wire.TypeFunctionCall {
+		status := wire.TxIdle
+		if s.open {
+			status = wire.TxActive
+		}
+		s.tapeReady(status, false)
 	}
 }
 

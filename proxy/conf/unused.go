@@ -10,7 +10,6 @@ import (
 func unused() map[string]map[string]string {
 	const (
 		reshards = "has no effect yet: the proxy does not move rows between shards"
-		mirrors  = "has no effect yet: traffic is not mirrored"
 		sockets  = "has no effect yet: --listen says where sockets are"
 	)
 	return map[string]map[string]string{
@@ -18,10 +17,9 @@ func unused() map[string]map[string]string {
 			"prepared_statements_ttl":        "has no effect yet: those that were used least make room for others",
 			"prepared_statements_ttl_jitter": "has no effect yet: those that were used least make room for others",
 			"pub_sub_channel_size":           "has no effect but on databases of several shards: elsewhere LISTEN keeps the client's server connection",
-			"mirror_queue":                   mirrors, "mirror_exposure": mirrors,
-			"dry_run":                "has no effect yet: \"pgx-dev proxy route\" says where statements would go",
-			"expanded_explain":       "has no effect yet: EXPLAIN (ROUTE) says where a statement goes",
-			"resharding_copy_format": reshards, "resharding_parallel_copies": reshards,
+			"dry_run":                        "has no effect yet: \"pgx-dev proxy route\" says where statements would go",
+			"expanded_explain":               "has no effect yet: EXPLAIN (ROUTE) says where a statement goes",
+			"resharding_copy_format":         reshards, "resharding_parallel_copies": reshards,
 			"resharding_copy_retry_max_attempts": reshards, "resharding_copy_retry_min_delay": reshards,
 			"resharding_replication_retry_max_attempts": reshards, "resharding_replication_retry_min_delay": reshards,
 			"cutover_traffic_stop_threshold": reshards, "cutover_replication_lag_threshold": reshards,
@@ -58,7 +56,6 @@ func (c *Config) Unused(base *Config) []Warning {
 		key, msg string
 		set      bool
 	}{
-		{"mirroring", "has no effect yet: traffic is not mirrored", len(c.Mirroring) > 0},
 		{"query_parsers", "has no effect: the parser is asked where a database needs it", len(c.QueryParsers) > 0},
 	} {
 		if s.set {

@@ -19,7 +19,6 @@ func missing() []string {
 		"rows_inserted", "rows_updated", "rows_deleted", "close", "client_idle_xact_timeouts",
 		"server_parse_count", "bind_count", "close_count",
 		"query_cache_direct", "query_cache_cross", "query_cache_parse_time", "query_cache_fingerprints", "prepared_statements_memory_used",
-		"mirror_total_count", "mirror_mirrored_count", "mirror_dropped_count", "mirror_error_count", "mirror_queue_length",
 		"pub_sub_listeners", "pub_sub_listener_received", "pub_sub_listener_dropped",
 		"sharding_lookup_cache_entries", "sharding_lookup_cache_bytes", "sharding_lookup_cache_hits", "sharding_lookup_cache_misses",
 		"sharding_lookup_cache_evictions", "sharding_lookup_queries", "sharding_lookup_query_time",
@@ -38,6 +37,11 @@ func (c *Console) Snapshot(parts admin.Part) *admin.Snapshot {
 	if p != nil {
 		st := p.Stats()
 		s.Metrics.Clients, s.Metrics.ClientsLocked = st.Clients, st.Pinned
+		for _, m := range p.Mirrors() {
+			s.Metrics.Mirrors = append(s.Metrics.Mirrors, metrics.Mirror{
+				Source: m.Source, Destination: m.Destination, Total: m.Total, Mirrored: m.Mirrored, Dropped: m.Dropped, Failed: m.Failed, Queue: m.Queue,
+			})
+		}
 		s.Metrics.Prepared = metrics.Prepared{Statements: st.Statements, Limit: cfg.General.PreparedStatementsLimit}
 	}
 	r := c.cfg.Fleet.Routing()

@@ -112,7 +112,7 @@ func others() []metric {
 		one("prepared_statements_limit", "The most a server connection may have; 0 is no limit.", false, func(s *Snapshot) float64 { return float64(s.Prepared.Limit) }),
 		mirror("mirror_total_count", "Transactions that were to be mirrored.", true, func(m *Mirror) float64 { return float64(m.Total) }),
 		mirror("mirror_mirrored_count", "Transactions mirrored.", true, func(m *Mirror) float64 { return float64(m.Mirrored) }),
-		mirror("mirror_dropped_count", "Transactions not mirrored because the queue was full.", true, func(m *Mirror) float64 { return float64(m.Dropped) }),
+		mirror("mirror_dropped_count", "Transactions not mirrored by the exposure, or because the queue was full.", true, func(m *Mirror) float64 { return float64(m.Dropped) }),
 		mirror("mirror_error_count", "Transactions that failed at the mirror.", true, func(m *Mirror) float64 { return float64(m.Failed) }),
 		mirror("mirror_queue_length", "Transactions that wait for the mirror.", false, func(m *Mirror) float64 { return float64(m.Queue) }),
 		one("pub_sub_listeners", "Clients that listen.", false, func(s *Snapshot) float64 { return float64(s.PubSub.Listeners) }),
