@@ -147,30 +147,14 @@ func (s *proxyServing) madeAuth() (*wireAuth, error) {
 func clusterSource(srv *cluster.Server, c *conf.Config) fleet.Source {
 	g := &c.General
 	return func(user, database string) (fleet.Plan, error) {
-		plan := fleet.Plan{Replication: true, Tenant: c.MultiTenant.Column, SlowParse: g.LogMinDurationParse, Sample: g.LogQuerySampleLength}
-		plan.Servers = []fleet.Server{{
-			Backend: pool.Backend{
-				ID: user + "\x00" + database, Name: srv.Info().Dir, Dial: srv.Dial, Login: pool.Credentials{User: user, Database: database},
-			},
-			Pool: pool.Config{Size: g.DefaultPoolSize, CheckoutTimeout: unlimited(g.CheckoutTimeout), IdleTimeout: unlimited(g.IdleTimeout), CleanTimeout: g.RollbackTimeout},
-			Key:  user + "\x00" + database,
-		}}
-		switch g.PoolerMode {
-		case conf.Session:
-			plan.Mode = proxy.Session
-		case conf.Statement:
-			plan.Mode = proxy.Statement
-		}
-		return plan, nil
+		s, mode := fleet.Unnamed(c, pool.Backend{
+			ID: user + "\x00" + database, Name: srv.Info().Dir, Dial: srv.Dial, Login: pool.Credentials{User: user, Database: database},
+		}, srv.Info().MaxConns)
+		return fleet.Plan{
+			Mode: mode, Servers: []fleet.Server{s}, Replication: true, Tenant: c.MultiTenant.Column,
+			SlowParse: g.LogMinDurationParse, Sample: g.LogQuerySampleLength, KeepNames: g.PreparedStatements == conf.PreparedDisabled,
+		}, nil
 	}
-}
-
-// unlimited turns a configuration's 0, which is no limit, into a pool's.
-func unlimited(d time.Duration) time.Duration {
-	if d == 0 {
-		return -1
-	}
-	return d
 }
 
 // proxyServing is a proxy that serves.

@@ -173,18 +173,11 @@ func shardSource(servers []*cluster.Server, layout sharding.Config, ids fleet.ID
 	return func(user, database string) (fleet.Plan, error) {
 		plan := fleet.Plan{Group: database, IDs: ids, Shards: max(2, len(servers)), Tenant: p.MultiTenant.Column, SlowParse: g.LogMinDurationParse, Sample: g.LogQuerySampleLength}
 		for i, srv := range servers {
-			size := g.DefaultPoolSize
-			if most := srv.Info().MaxConns; most > 0 {
-				size = min(size, most)
-			}
-			key := strconv.Itoa(i) + "\x00" + user + "\x00" + database
-			plan.Servers = append(plan.Servers, fleet.Server{
-				Backend: pool.Backend{
-					ID: key, Name: srv.Info().Dir, Shard: i, Dial: srv.Dial, Login: pool.Credentials{User: user, Database: database},
-				},
-				Pool:     pool.Config{Size: size, CheckoutTimeout: unlimited(g.CheckoutTimeout), IdleTimeout: unlimited(g.IdleTimeout), CleanTimeout: g.RollbackTimeout},
-				ConfRole: conf.Primary, Key: key,
-			})
+			s, _ := fleet.Unnamed(&p.Config, pool.Backend{
+				ID: strconv.Itoa(i) + "\x00" + user + "\x00" + database, Name: srv.Info().Dir, Shard: i, Dial: srv.Dial,
+				Login: pool.Credentials{User: user, Database: database},
+			}, srv.Info().MaxConns)
+			plan.Servers = append(plan.Servers, s)
 		}
 		plan.Sharding = func(ctx context.Context, o fleet.Opening) (*shards.Cluster, error) {
 			cfg := fleet.ShardOptions(&p.Config, nil, database, o)

@@ -43,13 +43,14 @@ func (s *session) attach(n need) error {
 	if s.lc != nil {
 		return s.attachEvented(role)
 	}
-	if c := s.quick(role); c != nil {
-		if c.Attach(s) {
-			s.server = c
+	p, quick := s.quick(role)
+	if quick != nil {
+		if quick.Attach(s) {
+			s.server = quick
 			s.stats.transactions.Add(1)
 			return nil
 		}
-		c.Release()
+		quick.Release()
 	}
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	s.waiting = cancel
@@ -59,7 +60,8 @@ func (s *session) attach(n need) error {
 	for attempt := 0; ; attempt++ {
 		s.mu.Unlock()
 		notified := s.notifying()
-		c, err = s.checkout(ctx, role)
+		c, err = s.checkoutAfter(ctx, role, p, nil)
+		p = nil
 		notified()
 		s.mu.Lock()
 		if err != nil {
@@ -140,26 +142,26 @@ func (s *session) restart(c *pool.Conn) error {
 	return nil
 }
 
-// quick returns a connection if there is one at once that is as the client wants it: nearly
-// always, if the pool is large enough.
-func (s *session) quick(role route.Role) *pool.Conn {
+// quick returns the pool to use, if that can be told at once, and a connection of it if there is one
+// that is as the client wants it: nearly always, if the pool is large enough.
+func (s *session) quick(role route.Role) (*pool.Pool, *pool.Conn) {
 	r, ok := s.db.Servers.(ready)
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	p := r.Ready(role)
 	if p == nil {
-		return nil
+		return nil, nil
 	}
 	c := p.TryGet()
 	if c == nil {
-		return nil
+		return p, nil
 	}
 	if !s.fits(c) {
 		c.Release() // who wants it otherwise has to wait for the server anyway
-		return nil
+		return p, nil
 	}
-	return c
+	return p, c
 }
 
 // fits says that a connection is as the client wants it.
@@ -171,7 +173,8 @@ func (s *session) checkout(ctx context.Context, role route.Role) (*pool.Conn, er
 	return s.checkoutAfter(ctx, role, nil, nil)
 }
 
-// checkoutAfter is checkout after an attempt at the pool p that has failed, unless that is nil.
+// checkoutAfter is checkout of the pool p first, unless that is nil. With an error it comes after an
+// attempt at that pool which has failed.
 func (s *session) checkoutAfter(ctx context.Context, role route.Role, p *pool.Pool, err error) (*pool.Conn, error) {
 	for attempt := 0; ; attempt++ {
 		var c *pool.Conn
@@ -179,6 +182,8 @@ func (s *session) checkoutAfter(ctx context.Context, role route.Role, p *pool.Po
 			if p, err = s.db.Servers.Pick(ctx, role); err != nil {
 				return nil, err
 			}
+			c, err = p.Get(ctx)
+		} else if err == nil {
 			c, err = p.Get(ctx)
 		}
 		if err == nil || ctx.Err() != nil || attempt == maxAttempts {

@@ -270,11 +270,12 @@ func (s *session) attachEvented(role route.Role) error {
 			c.Release()
 			c = nil
 		}
+		var p *pool.Pool
 		if c == nil {
-			c = s.quick(role)
+			p, c = s.quick(role)
 		}
 		if c == nil {
-			return s.order(role)
+			return s.order(role, p)
 		}
 		if c.Attach(s) {
 			s.server = c
@@ -285,18 +286,17 @@ func (s *session) attachEvented(role route.Role) error {
 	}
 }
 
-// order asks for a connection. The session stalls until there is one.
-func (s *session) order(role route.Role) error {
+// order asks for a connection of a pool; nil: which one takes time to tell. The session stalls until
+// there is one.
+func (s *session) order(role route.Role, p *pool.Pool) error {
 	s.stalled, s.waitFrom = forConn, time.Now()
-	if r, ok := s.db.Servers.(ready); ok {
-		if p := r.Ready(role); p != nil {
-			w := p.Ask(func(c *pool.Conn, err error) {
-				s.lc.Post(func() { s.granted(p, role, c, err) })
-			})
-			s.waiting = w.GiveUp
-			s.noticeLater()
-			return errStalled
-		}
+	if p != nil {
+		w := p.Ask(func(c *pool.Conn, err error) {
+			s.lc.Post(func() { s.granted(p, role, c, err) })
+		})
+		s.waiting = w.GiveUp
+		s.noticeLater()
+		return errStalled
 	}
 	s.fetch(nil, role, nil, nil)
 	return errStalled

@@ -129,7 +129,8 @@ type member struct {
 	plan Plan
 	err  error
 
-	only atomic.Pointer[only] // where there is nothing to choose
+	only    atomic.Pointer[only]    // where there is nothing to choose
+	several atomic.Pointer[several] // where there is
 
 	opening sync.Mutex
 	cluster *shards.Cluster // of a database on several shards, once somebody has come
@@ -139,6 +140,14 @@ type member struct {
 type only struct {
 	wave int64
 	pool *pool.Pool
+}
+
+// A several is the servers of a database on one shard with the pools of a member, as of a wave of
+// the fleet.
+type several struct {
+	wave  int64
+	group *group
+	pools []*pool.Pool
 }
 
 // New makes a fleet. It connects to nothing.
@@ -254,10 +263,17 @@ func (m *member) current() (Plan, error) {
 	return m.plan, m.err
 }
 
-// Ready returns the pool where there is only one, and it is known.
-func (m *member) Ready(route.Role) *pool.Pool {
-	if o := m.only.Load(); o != nil && o.wave == m.fleet.wave.Load() {
+// Ready returns the pool to use, where that can be told at once: nearly always, once somebody has
+// picked one since the last reload, unless there is no primary.
+func (m *member) Ready(role route.Role) *pool.Pool {
+	wave := m.fleet.wave.Load()
+	if o := m.only.Load(); o != nil && o.wave == wave {
 		return o.pool
+	}
+	if s := m.several.Load(); s != nil && s.wave == wave {
+		if i, ok := s.group.now(role); ok {
+			return s.pools[i]
+		}
 	}
 	return nil
 }
@@ -288,7 +304,17 @@ func (m *member) pick(ctx context.Context, shard int, role route.Role) (*pool.Po
 	if err != nil {
 		return nil, err
 	}
-	return m.fleet.pool(&servers[i], g, i)
+	if shard != 0 || plan.Shards > 1 {
+		return m.fleet.pool(&servers[i], g, i)
+	}
+	all := &several{wave: wave, group: g, pools: make([]*pool.Pool, len(servers))}
+	for j := range servers {
+		if all.pools[j], err = m.fleet.pool(&servers[j], g, j); err != nil {
+			return nil, err
+		}
+	}
+	m.several.Store(all)
+	return all.pools[i], nil
 }
 
 // Pick returns the pool of a server of a shard of a user's database.

@@ -36,10 +36,21 @@ func serve(t *testing.T, current *atomic.Pointer[conf.Config]) (f *fleet.Fleet, 
 	}
 	auth := fleet.NewAuth(current.Load, false)
 	auth.Keys, auth.Fleet = keys, f
-	px, err := proxy.New(proxy.Config{
+	return f, listen(t, f, proxy.Config{
 		Loops: f.Loops, Lookup: f.Lookup, Auth: auth,
 		ClientLimits: func(c proxy.Client) (int, int) { return fleet.ClientLimits(current.Load(), c) },
 	})
+}
+
+// serveFleet serves a fleet to everybody.
+func serveFleet(t *testing.T, f *fleet.Fleet) (addr string) {
+	t.Helper()
+	return listen(t, f, proxy.Config{Lookup: f.Lookup})
+}
+
+func listen(t *testing.T, f *fleet.Fleet, cfg proxy.Config) (addr string) {
+	t.Helper()
+	px, err := proxy.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +72,7 @@ func serve(t *testing.T, current *atomic.Pointer[conf.Config]) (f *fleet.Fleet, 
 			f.Loops.Close()
 		}
 	})
-	return f, ln.Addr().String()
+	return ln.Addr().String()
 }
 
 func connect(t *testing.T, addr, user, password, database, params string) (*pgx.Conn, error) {

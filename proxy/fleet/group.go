@@ -113,6 +113,17 @@ func (g *group) choose(ctx context.Context, role route.Role) (int, error) {
 	return g.WaitPrimary(ctx)
 }
 
+// now returns the server for a role, unless that takes a wait or there is none.
+func (g *group) now(role route.Role) (i int, ok bool) {
+	if role == route.Primary || role == route.PreferPrimary {
+		if i, ok := g.Primary(); ok || role == route.Primary {
+			return i, ok
+		}
+	}
+	i, err := g.Read()
+	return i, err == nil
+}
+
 // failed says that an error of a checkout is the server's fault, and not that of too many
 // clients.
 func failed(err error) bool {

@@ -121,15 +121,7 @@ func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Serv
 			TLS:    pool.TLS{Mode: tlsMode(g.TLSVerify), Config: t},
 			Params: params(d, settings),
 		},
-		Pool: pool.Config{
-			Size: settings.Size, Min: settings.MinSize, Reserve: settings.Reserve, ReserveTimeout: unlimited(c.PgBouncer.ReservePoolTimeout),
-			CheckoutTimeout: unlimited(g.CheckoutTimeout), ConnectTimeout: unlimited(g.ConnectTimeout),
-			ConnectAttempts: g.ConnectAttempts, ConnectDelay: g.ConnectAttemptDelay,
-			IdleTimeout: unlimited(settings.IdleTimeout), Lifetime: unlimited(settings.Lifetime), LifetimeJitter: settings.LifetimeJitter,
-			HealthInterval: unlimited(g.HealthcheckInterval), HealthTimeout: g.HealthcheckTimeout, CleanTimeout: g.RollbackTimeout,
-			Statements: g.PreparedStatementsLimit, ConnectQuery: d.ConnectQuery, Recovery: recovery(g.ConnectionRecovery),
-			ResetQuery: c.PgBouncer.ServerResetQuery, ResetAlways: c.PgBouncer.ServerResetQueryAlways,
-		},
+		Pool: pooling(c, d, settings),
 	}
 	if network == "tcp" {
 		if _, err := netip.ParseAddr(d.Host); err != nil {
@@ -144,14 +136,54 @@ func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Serv
 	s.Key = fmt.Sprint(network, " ", address, " ", role, " ", d.Shard, " ", d.Name, " ", settings.User, " ", settings.Database, " ", hex.EncodeToString(secret[:8]), " ", s.TLS.Mode, " ", g.TLSServerCACertificate, " ", g.TLSServerCertificate, " ", s.Pool, " ", s.Params, " ", c.TCP, " ", s.HostTTL)
 	s.ID = s.Key
 	s.Limits = limitsOf(c, d, address, settings.User)
-	mode := proxy.Transaction
-	switch settings.Mode {
+	return s, modeOf(settings.Mode)
+}
+
+func modeOf(m conf.PoolerMode) proxy.Mode {
+	switch m {
 	case conf.Session:
-		mode = proxy.Session
+		return proxy.Session
 	case conf.Statement:
-		mode = proxy.Statement
+		return proxy.Statement
 	}
-	return s, mode
+	return proxy.Transaction
+}
+
+// pooling is how a server's connections are pooled.
+func pooling(c *conf.Config, d *conf.Database, s conf.Settings) pool.Config {
+	g := &c.General
+	return pool.Config{
+		Size: s.Size, Min: s.MinSize, Reserve: s.Reserve, ReserveTimeout: unlimited(c.PgBouncer.ReservePoolTimeout),
+		CheckoutTimeout: unlimited(g.CheckoutTimeout), ConnectTimeout: unlimited(g.ConnectTimeout),
+		ConnectAttempts: g.ConnectAttempts, ConnectDelay: g.ConnectAttemptDelay,
+		IdleTimeout: unlimited(s.IdleTimeout), Lifetime: unlimited(s.Lifetime), LifetimeJitter: s.LifetimeJitter,
+		HealthInterval: unlimited(g.HealthcheckInterval), HealthTimeout: g.HealthcheckTimeout, CleanTimeout: g.RollbackTimeout,
+		Statements: g.PreparedStatementsLimit, ConnectQuery: d.ConnectQuery, Recovery: recovery(g.ConnectionRecovery),
+		ResetQuery: c.PgBouncer.ServerResetQuery, ResetAlways: c.PgBouncer.ServerResetQueryAlways,
+	}
+}
+
+// Unnamed returns what a configuration says of connections to a server of which it does not speak:
+// how those of a user to a database are pooled, and their limits together with others'. most is how
+// many connections the server can have; 0 is any number. No connection is kept for good, since the
+// server is everybody's whose it is.
+func Unnamed(c *conf.Config, b pool.Backend, most int) (Server, proxy.Mode) {
+	d := &conf.Database{Name: b.Login.Database, Shard: b.Shard}
+	u, ok := c.User(b.Login.User, b.Login.Database)
+	if !ok {
+		u = &conf.User{Name: b.Login.User}
+	}
+	settings := c.Pool(u, d, conf.Primary)
+	s := Server{Backend: b, ConfRole: conf.Primary, Pool: pooling(c, d, settings)}
+	s.Pool.Min = 0
+	if most > 0 {
+		s.Pool.Size = min(s.Pool.Size, most)
+		s.Pool.Reserve = min(s.Pool.Reserve, most-s.Pool.Size)
+	}
+	s.Params = params(d, settings)
+	s.Key = fmt.Sprint(b.ID, " ", s.Pool, " ", s.Params)
+	s.Limits = limitsOf(c, d, b.Name, b.Login.User)
+	return s, modeOf(settings.Mode)
 }
 
 // learn has a server's connections log in by what the user has proved to the proxy, where the
