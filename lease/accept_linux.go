@@ -38,8 +38,8 @@ func openDoor(path string) (*door, error) {
 // is 4096 by default, bounds it.
 const backlog = 4096
 
-// accept returns the next client, for whom it waits, unless the descriptor is not to block.
-// Only one goroutine may call it. The error wraps errClosed after close.
+// accept waits for the next client. Only one goroutine may call it. The error wraps
+// errClosed after close.
 func (d *door) accept() (*caller, error) {
 	d.mu.Lock()
 	if d.closed {
@@ -103,6 +103,12 @@ func (d *door) release() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_ = d.free()
+}
+
+func (d *door) isClosed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.closed
 }
 
 // close ends accept, and with it the listening. A second close does nothing.

@@ -32,13 +32,14 @@ func (p *Pool) keep() {
 
 // refill starts what makers are wanted and returns when to look again at the latest.
 func (p *Pool) refill() time.Duration {
-	version := p.version()
+	read := p.readVersion()
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closing {
 		return time.Hour
 	}
+	version := p.newest(read)
 	p.match(version)
 	if wait := p.rest(now); wait == 0 {
 		return time.Hour // asleep until somebody asks
@@ -134,7 +135,7 @@ func (p *Pool) makeOne() {
 	began := time.Now()
 	it, err := p.src.Create(p.ctx)
 	took := time.Since(began)
-	version := p.version()
+	read := p.readVersion()
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -154,7 +155,7 @@ func (p *Pool) makeOne() {
 		return
 	}
 	p.ready.push(it)
-	p.match(version)
+	p.match(p.newest(read))
 }
 
 // failed notes why nothing could be made. p.mu is held.

@@ -43,6 +43,8 @@ type Pool struct {
 	fail    failure
 	demand  demand
 	stats   counters
+
+	readings readings
 }
 
 // A failure is why the last attempt to make an item failed.
@@ -99,7 +101,7 @@ func (p *Pool) Request(h Holder) *Request { return p.request(h, nil) }
 // request is Request with a function that is called when the request is settled, with the
 // pool's mutex held, perhaps before request returns. It must not block.
 func (p *Pool) request(h Holder, tell func(*Lease, error)) *Request {
-	version := p.version()
+	read := p.readVersion()
 	r := &Request{pool: p, holder: h, since: time.Now(), done: make(chan struct{}), tell: tell}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,7 +119,7 @@ func (p *Pool) request(h Holder, tell func(*Lease, error)) *Request {
 	p.waiting.push(r)
 	p.queued++
 	p.demand.asked(p.ready.len() > 0)
-	p.match(version)
+	p.match(p.newest(read))
 	if !r.settled() && p.cfg.Wait > 0 {
 		r.timer = time.AfterFunc(p.cfg.Wait, func() { r.expire(p.cfg.Wait) })
 	}
@@ -139,13 +141,6 @@ func (p *Pool) Acquire(ctx context.Context, h Holder) (*Lease, error) {
 		return nil, context.Cause(ctx)
 	}
 	return r.Lease()
-}
-
-func (p *Pool) version() string {
-	if v, ok := p.src.(Versioned); ok {
-		return v.Version()
-	}
-	return ""
 }
 
 // match grants ready items to those who wait. p.mu is held.
@@ -230,7 +225,7 @@ func (p *Pool) recycleItem(it *Item, use Use) {
 	if err != nil {
 		p.log.Warn("clean", "name", it.Name, "err", err)
 	}
-	version := p.version()
+	read := p.readVersion()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.recycle--
@@ -240,7 +235,7 @@ func (p *Pool) recycleItem(it *Item, use Use) {
 		p.discard(again)
 	case again != nil:
 		p.ready.push(again)
-		p.match(version)
+		p.match(p.newest(read))
 	}
 	p.poke()
 }

@@ -4,24 +4,29 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // A hall is where the clients of one lease socket wait and hold their leases, as long as
-// they say nothing, which pgmanager's never do. One thread serves all of them by epoll(7):
-// it writes a grant as soon as it has accepted a client, or has seen the one before go, and
-// has no goroutine to wait for. By way of the runtime's poller and two goroutines for each
-// client a grant takes twice as long. Who says something is handed to a session.
+// they say nothing, which pgmanager's never do. One goroutine serves all of them: it writes
+// a grant as soon as it has accepted a client, or has seen the one before go, and has no
+// other goroutine to wait for. It waits for an epoll instance of its own, which the runtime's
+// poller watches: a thread that slept in epoll_wait(2) itself would have to come back through
+// the scheduler, which takes longer than the grant. Who says something is handed to a session.
 type hall struct {
 	server *Server
 	pool   *Pool
 	door   *door
 
-	ep, bell int            // the epoll instance; an eventfd that ends it
-	quiet    map[int]*quiet // by descriptor
+	ep     int // the epoll instance, which poller owns
+	poller *os.File
+	ended  atomic.Bool
+	quiet  map[int]*quiet // by descriptor
 }
 
 // A quiet is a client that has said nothing.
@@ -37,91 +42,104 @@ type quiet struct {
 
 // openHall returns a hall for the clients of d. run has to be called, and ended.
 func openHall(s *Server, p *Pool, d *door) (*hall, error) {
-	h := &hall{server: s, pool: p, door: d, bell: -1, quiet: map[int]*quiet{}}
-	var err error
-	if h.ep, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	if h.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
-		err = errors.Join(h.watch(h.bell), h.watch(d.fd), unix.SetNonblock(d.fd, true))
+	h := &hall{server: s, pool: p, door: d, ep: ep, quiet: map[int]*quiet{}}
+	if errno := rawWatch(ep, d.fd); errno != 0 {
+		err = errno
 	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("watch a socket: %w", err), unix.Close(h.ep), unix.Close(h.bell))
+	// What does not block, the runtime's poller takes.
+	if err = errors.Join(err, unix.SetNonblock(ep, true), unix.SetNonblock(d.fd, true)); err != nil {
+		return nil, errors.Join(fmt.Errorf("watch a socket: %w", err), unix.Close(ep))
+	}
+	h.poller = os.NewFile(uintptr(ep), "lease clients")
+	if err = h.poller.SetReadDeadline(time.Time{}); err != nil { // it has not taken it
+		return nil, errors.Join(fmt.Errorf("wait for clients: %w", err), h.poller.Close())
 	}
 	d.use()
 	return h, nil
 }
 
-func (h *hall) watch(fd int) error {
-	return unix.EpollCtl(h.ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(fd)})
-}
-
-func (h *hall) unwatch(fd int) {
-	_ = unix.EpollCtl(h.ep, unix.EPOLL_CTL_DEL, fd, nil) // it may be gone
-}
-
 // end makes run return.
 func (h *hall) end() {
-	_, _ = unix.Write(h.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	h.ended.Store(true)
+	_ = h.poller.Close()
 }
 
 // run serves until end, and then closes everything.
 func (h *hall) run() {
-	defer func() {
-		for _, q := range h.quiet {
-			h.leave(q)
-		}
-		h.door.release()
-		_, _ = unix.Close(h.ep), unix.Close(h.bell)
-	}()
 	events := make([]unix.EpollEvent, 64)
 	buf := make([]byte, MaxLine)
-	for {
-		n, err := unix.EpollWait(h.ep, events, -1)
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			h.server.log.Error("wait for clients", "err", err)
-			return
-		}
-		for _, ev := range events[:max(n, 0)] {
-			switch fd := int(ev.Fd); fd {
-			case h.bell:
-				return
-			case h.door.fd:
-				h.meet()
-			default:
-				if q := h.quiet[fd]; q != nil {
-					h.hear(q, buf)
+	raw, err := h.poller.SyscallConn()
+	for err == nil {
+		err = raw.Read(func(uintptr) bool {
+			for range longRun {
+				if !h.round(rawPoll(h.ep, events), buf) {
+					return false // wait for more
 				}
 			}
+			return true
+		})
+		runtime.Gosched() // others want the processor, too
+	}
+	if !h.ended.Load() {
+		h.server.log.Error("wait for clients", "err", err)
+	}
+	for _, q := range h.quiet {
+		h.leave(q)
+	}
+	h.door.release()
+}
+
+// longRun is how many rounds are made before others get the processor.
+const longRun = 64
+
+// round serves those who can be read from and reports whether there were any. Who comes is
+// served before who goes, for whom nobody waits unless there is no name left; then, who
+// comes has to queue anyway.
+func (h *hall) round(events []unix.EpollEvent, buf []byte) bool {
+	for _, ev := range events {
+		if int(ev.Fd) == h.door.fd {
+			h.meet()
 		}
 	}
+	for _, ev := range events {
+		if q := h.quiet[int(ev.Fd)]; q != nil && int(ev.Fd) != h.door.fd {
+			h.hear(q, buf)
+		}
+	}
+	return len(events) > 0
 }
 
 // meet accepts a client. Those behind it are met in the next round: who goes is as
 // important as who comes.
 func (h *hall) meet() {
-	in, err := h.door.accept()
+	fd, errno := rawAccept(h.door.fd)
 	switch {
-	case errors.Is(err, errClosed):
-		h.unwatch(h.door.fd)
+	case errno == 0:
+	case errno == unix.EAGAIN, errno == unix.EINTR, errno == unix.ECONNABORTED:
 		return
-	case errors.Is(err, unix.EAGAIN):
+	case h.door.isClosed():
+		_ = unix.EpollCtl(h.ep, unix.EPOLL_CTL_DEL, h.door.fd, nil)
 		return
-	case err != nil: // out of descriptors, most likely; some will come back
-		h.server.log.Warn("accept", "err", err)
+	default: // out of descriptors, most likely; some will come back
+		h.server.log.Warn("accept", "err", errno)
 		<-time.After(50 * time.Millisecond)
 		return
 	}
-	if in.err != nil || !h.server.welcome(in.uid) {
-		h.server.log.Warn("refused", "pid", in.pid, "uid", in.uid, "err", in.err)
-		in.sendAway()
+	cred, errno := rawPeer(fd)
+	if errno != 0 || !h.server.welcome(int(cred.Uid)) {
+		h.server.log.Warn("refused", "pid", cred.Pid, "uid", cred.Uid, "err", errno)
+		rawClose(fd)
 		return
 	}
-	q := &quiet{pid: in.pid, fd: in.fd}
-	h.quiet[in.fd] = q
-	q.asked = h.pool.request(Holder{PID: in.pid, End: q.ended}, q.settled)
-	if err := h.watch(in.fd); err != nil {
-		h.server.log.Warn("watch a client", "err", err)
+	q := &quiet{pid: int(cred.Pid), fd: fd}
+	h.quiet[fd] = q
+	q.asked = h.pool.request(Holder{PID: q.pid, End: q.ended}, q.settled)
+	if errno := rawWatch(h.ep, fd); errno != 0 {
+		h.server.log.Warn("watch a client", "err", errno)
 		h.leave(q)
 	}
 }
@@ -138,11 +156,11 @@ func (q *quiet) settled(l *Lease, err error) {
 	if err == nil {
 		q.told = true
 		var b [len(grantPrefix) + MaxName]byte
-		_, _ = unix.Write(q.fd, appendGrant(b[:0], l.Item.Name)) // one who has gone is seen by hear
+		rawWrite(q.fd, appendGrant(b[:0], l.Item.Name)) // one who has gone is seen by hear
 		return
 	}
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
-		_, _ = unix.Write(q.fd, appendEmpty(nil, refused.Reason))
+		rawWrite(q.fd, appendEmpty(nil, refused.Reason))
 	}
 	_ = unix.Shutdown(q.fd, unix.SHUT_RDWR) // hear closes it
 }
@@ -162,10 +180,10 @@ func (q *quiet) ended(why string) {
 
 // hear finds out why a client can be read from.
 func (h *hall) hear(q *quiet, buf []byte) {
-	n, err := unix.Read(q.fd, buf)
+	n, errno := rawRead(q.fd, buf)
 	switch {
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
-	case err != nil || n == 0:
+	case errno == unix.EAGAIN, errno == unix.EINTR:
+	case errno != 0 || n == 0:
 		h.leave(q)
 	default:
 		h.introduce(q, string(buf[:n]))
@@ -176,7 +194,7 @@ func (h *hall) hear(q *quiet, buf []byte) {
 func (h *hall) leave(q *quiet) {
 	delete(h.quiet, q.fd)
 	q.mu.Lock()
-	_ = unix.Close(q.fd)
+	rawClose(q.fd)
 	q.fd = -1
 	q.mu.Unlock()
 	q.asked.Cancel() // ends the lease, too
@@ -184,7 +202,7 @@ func (h *hall) leave(q *quiet) {
 
 // introduce hands a client that has spoken to a session.
 func (h *hall) introduce(q *quiet, heard string) {
-	h.unwatch(q.fd)
+	_ = unix.EpollCtl(h.ep, unix.EPOLL_CTL_DEL, q.fd, nil) // the descriptor goes on
 	delete(h.quiet, q.fd)
 	c := newSession(h.server, h.pool, q.pid)
 	c.control, c.asked, c.heard = false, q.asked, heard
