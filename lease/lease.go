@@ -9,47 +9,72 @@ import (
 
 // A Request waits for an item. It is safe for concurrent use.
 type Request struct {
-	pool   *Pool
-	holder Holder
-	since  time.Time
-	timer  *time.Timer
-	done   chan struct{}
-	tell   func(*Lease, error) // nil, or called when it is settled, with the pool's mutex held
+	pool    *Pool
+	holder  Holder
+	since   time.Time
+	witness witness // or nil
 
-	lease *Lease // both are set before done is closed
+	// guarded by the pool's mutex
+	settled bool
+	timer   *time.Timer
+	done    chan struct{} // nil until somebody wants to know
+
+	lease *Lease // both are set when it is settled, and not changed afterwards
 	err   error
 }
 
+// A witness learns what becomes of a request before anybody else does, and before the pool
+// makes its notes. It is called once, with the pool's mutex held, perhaps before the request
+// has returned. It must neither block nor call the pool.
+type witness interface {
+	granted(name string)
+	refused(err error)
+}
+
 // Done is closed when the request has been granted or refused.
-func (r *Request) Done() <-chan struct{} { return r.done }
+func (r *Request) Done() <-chan struct{} {
+	r.pool.mu.Lock()
+	defer r.pool.mu.Unlock()
+	if r.done == nil {
+		r.done = make(chan struct{})
+		if r.settled {
+			close(r.done)
+		}
+	}
+	return r.done
+}
 
 // Lease returns what the request came to, after Done. The error is a *RefusedError.
 func (r *Request) Lease() (*Lease, error) { return r.lease, r.err }
 
-// settle ends the wait. The pool's mutex is held.
-func (r *Request) settle(l *Lease, err error) {
-	r.lease, r.err = l, err
+// grant settles a request with a lease, whose witness knows of it. The pool's mutex is held.
+func (r *Request) grant(l *Lease) {
+	r.lease = l
+	r.settle()
+}
+
+// refuse settles a request without a lease. The pool's mutex is held.
+func (r *Request) refuse(err error) {
+	r.err = err
+	if r.witness != nil {
+		r.witness.refused(err)
+	}
+	r.settle()
+}
+
+func (r *Request) settle() {
+	r.settled = true
 	if r.timer != nil {
 		r.timer.Stop()
 	}
-	if r.tell != nil {
-		r.tell(l, err)
-	}
-	close(r.done)
-}
-
-func (r *Request) settled() bool {
-	select {
-	case <-r.done:
-		return true
-	default:
-		return false
+	if r.done != nil {
+		close(r.done)
 	}
 }
 
 // Cancel stops waiting. A lease that was granted before ends.
 func (r *Request) Cancel() {
-	if r.giveUp(errors.New("cancelled")) {
+	if r.giveUp(errCancelled) {
 		return
 	}
 	if r.lease != nil {
@@ -57,15 +82,17 @@ func (r *Request) Cancel() {
 	}
 }
 
+var errCancelled = errors.New("cancelled")
+
 // giveUp settles a request that still waits.
 func (r *Request) giveUp(err error) bool {
 	p := r.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r.settled() {
+	if r.settled {
 		return false
 	}
-	r.settle(nil, err)
+	r.refuse(err)
 	p.queued--
 	p.stats.gaveUp++
 	return true

@@ -96,31 +96,34 @@ type Holder struct {
 
 // Request asks for an item without waiting for it: requests are served in the order of
 // these calls. The caller waits for Done and then calls Lease, or calls Cancel.
-func (p *Pool) Request(h Holder) *Request { return p.request(h, nil) }
+func (p *Pool) Request(h Holder) *Request {
+	r := &Request{holder: h}
+	p.ask(r)
+	return r
+}
 
-// request is Request with a function that is called when the request is settled, with the
-// pool's mutex held, perhaps before request returns. It must not block.
-func (p *Pool) request(h Holder, tell func(*Lease, error)) *Request {
+// ask is Request with one whose holder is filled in, and perhaps its witness.
+func (p *Pool) ask(r *Request) {
 	read := p.readVersion()
-	r := &Request{pool: p, holder: h, since: time.Now(), done: make(chan struct{}), tell: tell}
+	r.pool, r.since = p, time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last, p.asleep = r.since, false
 	switch {
 	case p.closing:
-		r.settle(nil, &RefusedError{Reason: "the lease server is ending"})
-		return r
+		r.refuse(&RefusedError{Reason: "the lease server is ending"})
+		return
 	case *p.cfg.Count == 0:
 		// As in pgmanager: such a pool makes everybody wait.
 	case p.fail.err != nil && errors.Is(p.fail.err, ErrHopeless) && time.Now().Before(p.fail.retry):
-		r.settle(nil, &RefusedError{Reason: p.fail.err.Error()})
-		return r
+		r.refuse(&RefusedError{Reason: p.fail.err.Error()})
+		return
 	}
 	p.waiting.push(r)
 	p.queued++
 	p.demand.asked(p.ready.len() > 0)
 	p.match(p.newest(read))
-	if !r.settled() && p.cfg.Wait > 0 {
+	if !r.settled && p.cfg.Wait > 0 {
 		r.timer = time.AfterFunc(p.cfg.Wait, func() { r.expire(p.cfg.Wait) })
 	}
 	// Names are made once: waking the keeper for nothing would cost the client more than
@@ -128,7 +131,6 @@ func (p *Pool) request(h Holder, tell func(*Lease, error)) *Request {
 	if !p.cfg.NamesOnly() || p.ready.len()+len(p.leases) < *p.cfg.Count {
 		p.poke()
 	}
-	return r
 }
 
 // Acquire asks for an item and waits until it is granted, or ctx ends.
@@ -152,11 +154,14 @@ func (p *Pool) match(version string) {
 			continue
 		}
 		r := p.waiting.pop()
-		for r.settled() {
+		for r.settled {
 			r = p.waiting.pop()
 		}
 		p.queued--
 		now := time.Now()
+		if r.witness != nil {
+			r.witness.granted(it.Name)
+		}
 		l := &Lease{ID: newID(), Item: it, pool: p, holder: r.holder, since: now}
 		p.leases[l.ID] = l
 		p.stats.granted(now.Sub(r.since), len(p.leases))
@@ -164,7 +169,7 @@ func (p *Pool) match(version string) {
 		if p.cfg.TTL > 0 {
 			l.setTTL(p.cfg.TTL)
 		}
-		r.settle(l, nil)
+		r.grant(l)
 	}
 }
 
@@ -296,8 +301,8 @@ func (p *Pool) checkEnded() {
 // refuse tells everybody who waits that there will be nothing. p.mu is held.
 func (p *Pool) refuse(err error) {
 	for p.waiting.len() > 0 {
-		if r := p.waiting.pop(); !r.settled() {
-			r.settle(nil, err)
+		if r := p.waiting.pop(); !r.settled {
+			r.refuse(err)
 		}
 	}
 	p.queued = 0

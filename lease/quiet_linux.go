@@ -32,7 +32,7 @@ type hall struct {
 // A quiet is a client that has said nothing.
 type quiet struct {
 	pid   int
-	asked *Request
+	asked Request
 
 	mu      sync.Mutex
 	fd      int      // -1 when it is closed
@@ -136,27 +136,33 @@ func (h *hall) meet() {
 		return
 	}
 	q := &quiet{pid: int(cred.Pid), fd: fd}
+	q.asked.holder, q.asked.witness = Holder{PID: q.pid, End: q.ended}, q
+	h.pool.ask(&q.asked)
 	h.quiet[fd] = q
-	q.asked = h.pool.request(Holder{PID: q.pid, End: q.ended}, q.settled)
 	if errno := rawWatch(h.ep, fd); errno != 0 {
 		h.server.log.Warn("watch a client", "err", errno)
 		h.leave(q)
 	}
 }
 
-// settled writes the grant, or says that there will be none. It is called once, with the
-// pool's mutex held; the bytes fit into the empty buffer of a new socket, so that it does
-// not wait.
-func (q *quiet) settled(l *Lease, err error) {
+// granted writes the grant. The bytes fit into the empty buffer of a new socket, so that it
+// does not wait.
+func (q *quiet) granted(name string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.session != nil || q.fd < 0 {
 		return
 	}
-	if err == nil {
-		q.told = true
-		var b [len(grantPrefix) + MaxName]byte
-		rawWrite(q.fd, appendGrant(b[:0], l.Item.Name)) // one who has gone is seen by hear
+	q.told = true
+	var b [len(grantPrefix) + MaxName]byte
+	rawWrite(q.fd, appendGrant(b[:0], name)) // one who has gone is seen by hear
+}
+
+// refused says that there will be no grant.
+func (q *quiet) refused(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.session != nil || q.fd < 0 {
 		return
 	}
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
@@ -205,7 +211,7 @@ func (h *hall) introduce(q *quiet, heard string) {
 	_ = unix.EpollCtl(h.ep, unix.EPOLL_CTL_DEL, q.fd, nil) // the descriptor goes on
 	delete(h.quiet, q.fd)
 	c := newSession(h.server, h.pool, q.pid)
-	c.control, c.asked, c.heard = false, q.asked, heard
+	c.control, c.asked, c.heard = false, &q.asked, heard
 	conn := os.NewFile(uintptr(q.fd), "lease client")
 	q.mu.Lock()
 	q.session, c.told = c, q.told

@@ -115,7 +115,7 @@ func (p *Pool) status(now time.Time) PoolStatus {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID))
 	})
 	p.waiting.each(func(r *Request) {
-		if !r.settled() {
+		if !r.settled {
 			st.Waiting = append(st.Waiting, WaitStatus{Since: r.since, Holder: r.holder})
 		}
 	})
