@@ -22,7 +22,7 @@ func (p *Proxy) admit(s *session) error {
 	if p.cfg.ClientLimits == nil {
 		return nil
 	}
-	user, database := p.cfg.ClientLimits(s.client)
+	user, database := p.cfg.ClientLimits(s.known())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := &p.crowds

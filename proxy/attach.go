@@ -25,7 +25,7 @@ func (s *session) attach(n need) error {
 			s.stalled = forRelease
 			return errStalled
 		}
-		s.delivered.Wait() // it is being given back, and others wait for it
+		s.wait() // it is being given back, and others wait for it
 	}
 	if s.over {
 		return errShutdown
@@ -52,7 +52,7 @@ func (s *session) attach(n need) error {
 		}
 		quick.Release()
 	}
-	ctx, cancel := context.WithCancelCause(s.ctx)
+	ctx, cancel := context.WithCancelCause(s.context())
 	s.waiting = cancel
 	start := time.Now()
 	var c *pool.Conn
@@ -217,7 +217,7 @@ func (s *session) adapt(c *pool.Conn, own bool) error {
 	if sql := syncSQL(c, s.want); sql != "" {
 		want := s.want
 		s.mu.Unlock()
-		err := setParams(s.ctx, c, sql)
+		err := setParams(s.context(), c, sql)
 		s.mu.Lock()
 		if err == nil {
 			c.Have, c.Unknown = want, false

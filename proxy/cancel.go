@@ -29,7 +29,7 @@ func (p *Proxy) Cancel(pid uint32, key []byte) bool {
 	p.mu.Lock()
 	s := p.sessions[pid]
 	p.mu.Unlock()
-	if s == nil || subtle.ConstantTimeCompare(s.key, key) != 1 {
+	if s == nil || subtle.ConstantTimeCompare(s.key(), key) != 1 {
 		return false
 	}
 	s.cancelled()
@@ -39,7 +39,11 @@ func (p *Proxy) Cancel(pid uint32, key []byte) bool {
 // cancelled does what a client's cancel request asks for.
 func (s *session) cancelled() {
 	s.mu.Lock()
-	if s.sharded != nil {
+	if s.busy == nil {
+		s.mu.Unlock()
+		return
+	}
+	if s.shards() != nil {
 		asking := s.delivering
 		s.mu.Unlock()
 		if asking {

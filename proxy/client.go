@@ -15,6 +15,7 @@ import (
 func (s *session) clientBytes(b []byte) (consumed int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.wakeUp()
 	s.scan = s.p.scanners.get()
 	for len(b) > consumed && err == nil {
 		rest := b[consumed:]
@@ -64,6 +65,7 @@ func (s *session) clientBytes(b []byte) (consumed int, err error) {
 	}
 	s.p.scanners.put(s.scan)
 	s.scan = nil
+	s.calm()
 	return consumed, err
 }
 
@@ -201,7 +203,8 @@ func (s *session) query(m, body []byte) error {
 		return s.refuseQuery(err)
 	}
 	// A simple query ends the unnamed statement.
-	s.unnamed, s.server.Unnamed = 0, 0
+	s.dropUnnamed()
+	s.server.Unnamed = 0
 	s.sample(sql)
 	s.stats.queries.Add(1)
 	s.server.Pool().Counters.Queries.Add(1)

@@ -78,7 +78,8 @@ func (s *session) apply(e *effect.Effect, args *[]effectArgs) {
 		s.server.Have, s.server.Unknown = setting.Set{}, false
 		s.forgetStatements()
 		s.server.Statements.Clear()
-		s.server.Unnamed, s.unnamed = 0, 0
+		s.server.Unnamed = 0
+		s.dropUnnamed()
 		s.pinned = ""
 		s.probe = false
 		s.resync = s.startup.Len() > 0

@@ -42,6 +42,7 @@ func (s *session) adopt(t *pgserver.Takeover) {
 	if s.p.cfg.Loops == nil || s.replication() != "" || s.db.Sharded != nil || s.db.Router.Advised() {
 		return
 	}
+	s.departed = true // until it begins, whoever logs it in cares for its end
 	if !t.Swap(func(nc net.Conn) net.Conn {
 		lc, err := s.p.cfg.Loops.Adopt(nc, s)
 		if err != nil {
@@ -50,12 +51,13 @@ func (s *session) adopt(t *pgserver.Takeover) {
 		s.lc = lc
 		return lc
 	}) {
+		s.departed = false
 		return
 	}
 	s.nc = t.Conn
-	s.detached = t.Detach(s.lc)
-	s.departed = true // until it begins, whoever logs it in cares for its end
-	s.ctx, s.end = s.p.ctx, func(error) {}
+	t.Detach(&s.detached, s.lc)
+	s.own.end(nil)
+	s.own = nil
 }
 
 // begin has the loop listen to the client from now on.
@@ -89,7 +91,7 @@ const minSpace = 16 << 10
 func (s *session) Readable(lc *loop.Conn, buf []byte) {
 	for {
 		s.mu.Lock()
-		stalled := s.stalled != flowing || s.over
+		stalled := s.over || s.busy != nil && s.stalled != flowing
 		s.mu.Unlock()
 		if stalled {
 			lc.Pause()
@@ -137,7 +139,9 @@ func (s *session) advance(b []byte, own bool) {
 // resume goes on after a stall. The client's loop calls it.
 func (s *session) resume() {
 	s.mu.Lock()
-	s.stalled = flowing
+	if s.busy != nil {
+		s.stalled = flowing
+	}
 	over := s.over
 	s.mu.Unlock()
 	if over {
@@ -147,7 +151,10 @@ func (s *session) resume() {
 		s.advance(s.in, true)
 	}
 	s.mu.Lock()
-	stalled := s.stalled != flowing
+	stalled := s.busy != nil && s.stalled != flowing
+	if !stalled {
+		s.calm()
+	}
 	s.mu.Unlock()
 	if !stalled {
 		s.lc.Resume()
@@ -160,8 +167,8 @@ func (s *session) resume() {
 // Drained implements loop.Handler: the client has taken everything.
 func (s *session) Drained(*loop.Conn) {
 	s.mu.Lock()
-	waiting := s.stalled == forClient
-	if s.behind {
+	waiting := s.busy != nil && s.stalled == forClient
+	if s.busy != nil && s.behind {
 		s.behind = false
 		if c := s.server; c != nil && c.Evented() {
 			s.settle(c, nil)
@@ -169,7 +176,7 @@ func (s *session) Drained(*loop.Conn) {
 				c.Resume()
 			}
 		}
-		s.delivered.Broadcast()
+		s.wakeAll()
 	}
 	s.mu.Unlock()
 	if waiting {
@@ -204,7 +211,7 @@ func (s *session) finish(err error) {
 	s.lc.Pause()
 	s.p.background(func() {
 		if err := s.depart(err); err != nil {
-			s.p.log.Info("connection ended", "remote", s.client.Addr, "error", err)
+			s.p.log.Info("connection ended", "remote", s.nc.RemoteAddr(), "error", err)
 		}
 	})
 }
@@ -221,7 +228,7 @@ func (s *session) slow(c *pool.Conn) bool {
 		return true
 	}
 	for s.behind && !s.over {
-		s.delivered.Wait()
+		s.wait()
 	}
 	s.behind = false
 	return false
@@ -311,7 +318,7 @@ func (s *session) noticeLater() {
 	time.AfterFunc(s.p.cfg.WaitNotify, func() {
 		s.lc.Post(func() {
 			s.mu.Lock()
-			waits := s.waiting != nil && s.waitFrom.Equal(from) && !s.over
+			waits := s.busy != nil && s.waiting != nil && s.waitFrom.Equal(from) && !s.over
 			s.mu.Unlock()
 			if b, err := waitNotice(s.client.Database); waits && err == nil {
 				_ = s.toClient(b) // only the loop ends this wait
@@ -363,7 +370,7 @@ func (s *session) hand(role route.Role, c *pool.Conn, err error) {
 // fetch gets a connection where that may take time, or has the server make one that there is as
 // the client wants it. err is what became of the first attempt at the pool p. The lock is held.
 func (s *session) fetch(p *pool.Pool, role route.Role, c *pool.Conn, err error) {
-	ctx, cancel := context.WithCancelCause(s.ctx)
+	ctx, cancel := context.WithCancelCause(s.context())
 	s.waiting = cancel
 	s.p.background(func() {
 		if c == nil {
@@ -411,11 +418,9 @@ func (s *session) depart(err error) error {
 	}
 	s.leave()
 	if s.p.cfg.LogDisconnections {
-		s.log().Info("client disconnected", "queries", s.stats.queries.Load(), "transactions", s.stats.transactions.Load(), "after", time.Since(s.since), "reason", err)
+		s.log().Info("client disconnected", "queries", s.stats.queries.Load(), "transactions", s.stats.transactions.Load(), "after", time.Since(s.p.time(s.since)), "reason", err)
 	}
-	if s.detached != nil {
-		s.detached.Done()
-	}
+	s.detached.Done()
 	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, errGoodbye) {
 		return nil
 	}

@@ -97,14 +97,14 @@ func (s *session) path() string {
 func (s *session) parseAsItIs(m, name, rest []byte, sql string, after []byte) error {
 	t, hint := s.classify(sql)
 	if err := s.poaching(&t); err != nil {
-		s.unnamed = 0
+		s.dropUnnamed()
 		return s.forbid(wire.TypeParse, err)
 	}
 	if s.db.Router.Advised() {
 		var err error
 		if hint, err = s.judge(sql, &t, nil); err != nil {
 			if len(name) == 0 {
-				s.unnamed = 0
+				s.dropUnnamed()
 			}
 			return s.forbid(wire.TypeParse, err)
 		}
@@ -117,11 +117,13 @@ func (s *session) parseAsItIs(m, name, rest []byte, sql string, after []byte) er
 	s.realize(&t)
 	r := request{kind: askedParse, name: string(name)}
 	if len(name) == 0 {
-		s.served++
-		s.unnamed = uint64(s.id)<<32 | s.served
-		s.server.Unnamed = s.unnamed
-		s.unnamedMsg = append(s.unnamedMsg[:0], rest...)
-		s.unnamedTxt, s.unnamedFor = t, hint
+		if s.unnamed == nil {
+			s.unnamed = &unnamed{}
+		}
+		u := s.unnamed
+		u.id = s.p.unnamed.Add(1)
+		u.msg, u.text, u.role = append(u.msg[:0], rest...), t, hint
+		s.server.Unnamed = u.id
 		r.unnamed = true
 	}
 	s.ask(r)
@@ -174,12 +176,12 @@ func (s *session) ensure(st *statement) bool {
 
 // ensureUnnamed makes sure that the server's unnamed statement is the client's.
 func (s *session) ensureUnnamed() {
-	if s.server.Unnamed == s.unnamed {
+	if s.server.Unnamed == s.unnamed.id {
 		return
 	}
-	s.server.Unnamed = s.unnamed
+	s.server.Unnamed = s.unnamed.id
 	s.ask(request{kind: askedParse, drop: true, unnamed: true})
-	s.out = appendParse(s.out, "", s.unnamedMsg)
+	s.out = appendParse(s.out, "", s.unnamed.msg)
 }
 
 // bind takes a Bind.
@@ -195,8 +197,8 @@ func (s *session) bind(m, body, after []byte) error {
 		if st = s.names[string(name)]; st != nil {
 			n.hint = st.role
 		}
-	} else {
-		n.hint = s.unnamedFor
+	} else if s.unnamed != nil {
+		n.hint = s.unnamed.role
 	}
 	if s.db.Router.Advised() {
 		var err error
@@ -224,15 +226,18 @@ func (s *session) bind(m, body, after []byte) error {
 		if target = string(name); foreign(target) && !s.plainNames() {
 			target = nobody
 		}
-	case s.unnamed == 0 && !s.plainNames():
+	case s.unnamedID() == 0 && !s.plainNames():
 		target = nobody // the server's own may be another client's
 	default:
 		if !s.plainNames() {
 			s.ensureUnnamed()
 		}
-		unnamed := s.unnamedTxt
-		s.realize(&unnamed)
-		t = &unnamed
+		if s.unnamed == nil {
+			break // the server will say so
+		}
+		text := s.unnamed.text
+		s.realize(&text)
+		t = &text
 	}
 	s.bound(string(portalName), t, args)
 	s.ask(r)
@@ -327,8 +332,8 @@ func (s *session) named(typ wire.Type, m, body, after []byte) error {
 	n := need{extended: true, after: after}
 	if statementKind && st != nil {
 		n.hint = st.role
-	} else if statementKind && name == "" {
-		n.hint = s.unnamedFor
+	} else if statementKind && name == "" && s.unnamed != nil {
+		n.hint = s.unnamed.role
 	}
 	if err := s.attach(n); err != nil {
 		return s.refuse(err)
@@ -343,12 +348,13 @@ func (s *session) named(typ wire.Type, m, body, after []byte) error {
 		s.ask(r)
 		s.out = append(s.out, m...)
 	case name == "" && typ == wire.TypeClose:
-		s.unnamed, s.server.Unnamed = 0, 0
+		s.dropUnnamed()
+		s.server.Unnamed = 0
 		s.ask(r)
 		s.out = append(s.out, m...)
 	case name == "":
 		target := ""
-		if s.unnamed == 0 {
+		if s.unnamedID() == 0 {
 			target = nobody
 		} else {
 			s.ensureUnnamed()

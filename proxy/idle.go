@@ -9,6 +9,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
 	"github.com/pgx-dev/pgx-dev/wire"
+	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
 
 // Most clients are idle most of the time, and there may be very many: what each of them keeps
@@ -26,53 +27,59 @@ func (p *scanners) get() *effect.Scanner {
 
 func (p *scanners) put(s *effect.Scanner) { p.Put(s) }
 
-// maxShared bounds how many lists of startup parameters are remembered.
+// maxShared bounds how many kinds of clients are remembered.
 const maxShared = 1000
 
 // idleness keeps what idle clients can share, and gives memory back.
 type idleness struct {
-	mu     sync.Mutex
-	params map[string][]wire.Param
+	mu    sync.Mutex
+	known map[string]*who
 
 	// Of the watcher.
 	logins, seen int64 // when memory was given back; when it last looked
 	changed      time.Time
 }
 
-// share returns a list that is equal to the one given, and the same for all that are equal.
-func (i *idleness) share(params []wire.Param) []wire.Param {
+// A who is a client but for its address: many are the same.
+type who struct {
+	User, Database string
+	Identity       pgserver.Identity
+	Params         []wire.Param
+}
+
+// share returns what is known of a client, the same for all who differ by their address only.
+func (i *idleness) share(c Client) *who {
+	w := &who{c.User, c.Database, c.Identity, slices.Clip(c.Params)}
 	var b strings.Builder
-	for _, p := range params {
-		b.WriteString(p.Name)
-		b.WriteByte(0)
-		b.WriteString(p.Value)
-		b.WriteByte(0)
+	add := func(texts ...string) {
+		for _, t := range texts {
+			b.WriteString(t)
+			b.WriteByte(0)
+		}
+	}
+	add(c.User, c.Database, c.Identity.User, c.Identity.System, c.Identity.Method)
+	for _, p := range c.Params {
+		add(p.Name, p.Value)
 	}
 	if b.Len() > 1<<10 {
-		return params // nobody else has such ones
+		return w // nobody else has such ones
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if known, ok := i.params[b.String()]; ok {
+	if known := i.known[b.String()]; known != nil {
 		return known
 	}
-	if i.params == nil || len(i.params) >= maxShared {
-		i.params = map[string][]wire.Param{}
+	if i.known == nil || len(i.known) >= maxShared {
+		i.known = map[string]*who{}
 	}
-	params = slices.Clip(params)
-	i.params[b.String()] = params
-	return params
+	i.known[b.String()] = w
+	return w
 }
 
-// thrifty has the client's names be those in its parameters, which are shared.
-func (c *Client) thrifty() {
-	for _, p := range c.Params {
-		for _, name := range []*string{&c.User, &c.Database, &c.Identity.User, &c.Identity.System} {
-			if *name == p.Value {
-				*name = p.Value
-			}
-		}
-	}
+// known is the client with its address.
+func (s *session) known() Client {
+	w := s.client
+	return Client{User: w.User, Database: w.Database, Addr: s.nc.RemoteAddr(), Identity: w.Identity, Params: w.Params}
 }
 
 // idleFor is how long a session is idle before what it has for its next request goes;
@@ -101,20 +108,13 @@ func (i *idleness) rest(logins int64, now time.Time) {
 func (s *session) trim(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.server != nil || s.waiting != nil || s.stalled != flowing || s.queue.len() > 0 || s.delivering || now.Sub(s.answered) < idleFor {
+	if s.busy != nil || now.Sub(s.p.time(s.answered)) < idleFor {
 		return
 	}
-	s.queue = queue{}
-	if len(s.out) == 0 {
-		s.out = nil
+	if s.unnamedID() == 0 {
+		s.unnamed = nil
 	}
-	if len(s.portals) == 0 {
-		s.portals = nil
-	}
-	if s.unnamed == 0 {
-		s.unnamedMsg = nil
-	}
-	if len(s.pending) == 0 {
-		s.pending = nil
+	if len(s.names) == 0 {
+		s.names = nil
 	}
 }

@@ -36,12 +36,12 @@ func (s *session) judge(sql string, t *effect.Text, b *route.Binding) (roleHint,
 // Of another the server will say that it is not there.
 func (s *session) judgeBound(st *statement, unnamed bool, bind []byte, hint roleHint) (roleHint, error) {
 	var parse []byte
-	text := &s.unnamedTxt
+	var text *effect.Text
 	switch {
 	case st != nil:
 		parse, text = []byte(st.key), &st.text
-	case unnamed && s.unnamed != 0:
-		parse = s.unnamedMsg
+	case unnamed && s.unnamedID() != 0:
+		parse, text = s.unnamed.msg, &s.unnamed.text
 	default:
 		return hint, nil
 	}
@@ -96,7 +96,8 @@ func (s *session) forbid(typ wire.Type, err error) error {
 	switch typ {
 	case wire.TypeQuery:
 		r.kind = askedQuery
-		s.unnamed, s.server.Unnamed = 0, 0
+		s.dropUnnamed()
+		s.server.Unnamed = 0
 		s.ask(r)
 		s.out = appendHeader(s.out, wire.TypeQuery, len(unrunnable)+1)
 		s.out = append(append(s.out, unrunnable...), 0)

@@ -173,12 +173,8 @@ func (l *lane) open() (*echo, error) {
 	c.Database = l.m.Destination
 	ctx, end := context.WithCancelCause(l.p.ctx)
 	ours, theirs := net.Pipe()
-	s := &session{
-		p: l.p, client: c, nc: theirs, id: l.p.mirrors.last.Add(1) | 1<<31, // which no client has
-		ctx: ctx, end: end, since: time.Now(), served: 1,
-	}
-	s.delivered.L = &s.mu
-	s.asked, s.answered = s.since, s.since
+	s := l.p.newSession(ctx, end, c, theirs)
+	s.id = l.p.mirrors.last.Add(1) | 1<<31 // which no client has
 	var err error
 	if s.db, err = l.p.cfg.Lookup(ctx, c); err == nil {
 		s.startup, err = l.p.cfg.startupParams(c)
@@ -236,7 +232,7 @@ func (e *echo) close() {
 	if e == nil {
 		return
 	}
-	e.s.end(errGoodbye)
+	e.s.finished(errGoodbye)
 	_ = e.nc.Close()
 	e.wg.Wait()
 }
@@ -251,7 +247,9 @@ func (e *echo) play(ctx context.Context, t *taped) (failed bool, err error) {
 		e.s.mu.Lock()
 		if !e.s.want.Same(t.want) {
 			e.s.want = t.want
-			e.s.resync = e.s.server != nil
+			if e.s.server != nil {
+				e.s.resync = true
+			}
 		}
 		e.s.mu.Unlock()
 	}

@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
 	"log/slog"
 	"net"
 	"slices"
@@ -52,26 +54,11 @@ func (w *welcomes) put(params, reported setting.Set) {
 // serve serves a client that has been let in.
 func (p *Proxy) serve(ctx context.Context, t *pgserver.Takeover) error {
 	p.logins.Add(1)
-	t.Params = p.idle.share(t.Params)
-	c := Client{
-		User: t.Session.User(), Database: t.Session.Database(), Addr: t.Session.RemoteAddr(),
-		Identity: t.Session.Identity(), Params: t.Params,
-	}
-	c.thrifty()
+	c := Client{User: t.Session.User(), Database: t.Session.Database(), Identity: t.Session.Identity(), Params: t.Params}
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(errGoodbye)
-	s := &session{
-		p: p, client: c, nc: t.Conn,
-		ctx: ctx, end: end, since: time.Now(), served: 1,
-	}
-	s.delivered.L = &s.mu
-	s.asked, s.answered = s.since, s.since
-	n := 4
-	if t.Session.Version() >= wire.Version32 {
-		n = 32
-	}
-	s.key = make([]byte, n)
-	_, _ = rand.Read(s.key)
+	s := p.newSession(ctx, end, c, t.Conn)
+	s.longKey = t.Session.Version() >= wire.Version32
 	err := s.login(t)
 	if err == nil && s.lc != nil {
 		if p.cfg.LogConnections {
@@ -95,6 +82,24 @@ func (p *Proxy) serve(ctx context.Context, t *pgserver.Takeover) error {
 	return s.depart(err)
 }
 
+// newSession makes a session that end ends, of a client at nc.
+func (p *Proxy) newSession(ctx context.Context, end context.CancelCauseFunc, c Client, nc net.Conn) *session {
+	s := &session{p: p, client: p.idle.share(c), nc: nc, own: &own{ctx: ctx, end: end}, since: p.instant(time.Now())}
+	s.answered = s.since
+	return s
+}
+
+// key is what cancel requests for the session must have. It is not kept but made each time.
+func (s *session) key() []byte {
+	n := 4
+	if s.longKey {
+		n = sha256.Size
+	}
+	m := hmac.New(sha256.New, s.p.secret[:])
+	_ = binary.Write(m, binary.BigEndian, []uint64{uint64(s.id), uint64(s.since)})
+	return m.Sum(nil)[:n]
+}
+
 func (s *session) isOver() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,7 +109,7 @@ func (s *session) isOver() bool {
 // log returns the log with who the client is. It is made anew each time: most sessions log
 // nothing, and there are many.
 func (s *session) log() *slog.Logger {
-	return s.p.log.With("user", s.client.User, "database", s.client.Database, "client", addr(s.client.Addr))
+	return s.p.log.With("user", s.client.User, "database", s.client.Database, "client", addr(s.nc.RemoteAddr()))
 }
 
 func addr(a net.Addr) string {
@@ -132,13 +137,13 @@ func (s *session) login(t *pgserver.Takeover) error {
 		return refuse(&wire.Error{Code: wire.CodeCannotConnectNow, Message: "the proxy is shutting down"})
 	}
 	var err error
-	if s.db, err = s.p.cfg.Lookup(s.ctx, s.client); err != nil {
+	if s.db, err = s.p.cfg.Lookup(s.context(), s.known()); err != nil {
 		return refuse(err)
 	}
 	if err = s.p.admit(s); err != nil {
 		return refuse(err)
 	}
-	if s.startup, err = s.p.cfg.startupParams(s.client); err != nil {
+	if s.startup, err = s.p.cfg.startupParams(s.known()); err != nil {
 		return refuse(err)
 	}
 	s.want = s.startup
@@ -164,7 +169,7 @@ func (s *session) login(t *pgserver.Takeover) error {
 			return err
 		}
 	}
-	if greeting, err = wire.Append(greeting, &wire.BackendKeyData{PID: s.id, Key: s.key}); err != nil {
+	if greeting, err = wire.Append(greeting, &wire.BackendKeyData{PID: s.id, Key: s.key()}); err != nil {
 		return err
 	}
 	if greeting, err = wire.Append(greeting, &wire.ReadyForQuery{TxStatus: wire.TxIdle}); err != nil {
@@ -180,7 +185,7 @@ func (s *session) early() (pid uint32, err error) {
 	if s.db.Mode != Session || s.db.Sharded != nil {
 		return 0, nil
 	}
-	p, err := s.db.Servers.Pick(s.ctx, route.Primary)
+	p, err := s.db.Servers.Pick(s.context(), route.Primary)
 	if err != nil {
 		return 0, err
 	}
@@ -194,6 +199,7 @@ func (s *session) early() (pid uint32, err error) {
 	}
 	c.Attach(s)
 	s.mu.Lock()
+	s.wakeUp()
 	s.server = c
 	s.mu.Unlock()
 	return c.PID(), nil
@@ -217,12 +223,12 @@ func (s *session) welcome() error {
 
 // first returns a connection with the client's startup parameters.
 func (s *session) first() (*pool.Conn, error) {
-	c, err := s.checkout(s.ctx, route.Primary)
+	c, err := s.checkout(s.context(), route.Primary)
 	if err != nil {
 		return nil, err
 	}
 	if sql := syncSQL(c, s.startup); sql != "" {
-		if err := setParams(s.ctx, c, sql); err != nil {
+		if err := setParams(s.context(), c, sql); err != nil {
 			c.Unknown = true
 			c.Release()
 			return nil, err
@@ -235,7 +241,8 @@ func (s *session) first() (*pool.Conn, error) {
 
 // replication is what the client asks for by the parameter of that name.
 func (s *session) replication() string {
-	v := strings.ToLower(s.client.Param("replication"))
+	v, _ := (&wire.StartupMessage{Params: s.client.Params}).Get("replication")
+	v = strings.ToLower(v)
 	if slices.Contains([]string{"", "false", "off", "no", "0"}, v) {
 		return ""
 	}

@@ -99,7 +99,7 @@ func (p *Proxy) Mirror(list []Mirroring) {
 	if same {
 		return
 	}
-	for _, s := range p.all() {
+	for _, s := range p.all(nil) {
 		s.mu.Lock()
 		s.retape()
 		s.mu.Unlock()

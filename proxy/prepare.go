@@ -71,7 +71,8 @@ func (s *session) prepareShared(name, sql, key string) error {
 		s.p.statements.release(st)
 		return s.refuseQuery(err)
 	}
-	s.unnamed, s.server.Unnamed = 0, 0
+	s.dropUnnamed()
+	s.server.Unnamed = 0
 	s.sample(sql)
 	s.stats.queries.Add(1)
 	s.server.Pool().Counters.Queries.Add(1)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,9 +26,13 @@ type Proxy struct {
 	closing    atomic.Bool
 	buffers    buffers
 	scanners   scanners
+	busies     busies
 	idle       idleness
 	logins     atomic.Int64
 	mirrors    mirrors
+	unnamed    atomic.Uint64 // unnamed statements so far
+	made       time.Time
+	secret     [32]byte        // what clients' keys are made of
 	stop       chan struct{}   // closed when the watcher must end
 	ctx        context.Context // of evented sessions
 	cancelAll  context.CancelCauseFunc
@@ -55,6 +60,8 @@ func New(cfg Config) (*Proxy, error) {
 		cfg.Statements = 10_000
 	}
 	p := &Proxy{cfg: cfg, log: cfg.Log, statements: newCache(cfg.Statements), stop: make(chan struct{}), sessions: map[uint32]*session{}}
+	p.made = time.Now()
+	_, _ = rand.Read(p.secret[:])
 	p.ctx, p.cancelAll = context.WithCancelCause(context.Background())
 	var seed [4]byte
 	_, _ = rand.Read(seed[:])
@@ -106,9 +113,9 @@ func (p *Proxy) Drain(ctx context.Context) error { return p.front.Drain(ctx) }
 // left: their queries are cancelled and their transactions rolled back.
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.closing.Store(true)
-	for _, s := range p.all() {
+	for _, s := range p.all(nil) {
 		s.mu.Lock()
-		idle := s.waiting == nil && s.stalled == flowing && s.queue.len() == 0 && !s.delivering && !s.unsynced && (s.server == nil || s.server.Status == wire.TxIdle) && !s.holds && !(s.sharded != nil && s.delivering)
+		idle := s.endable()
 		s.mu.Unlock()
 		if idle {
 			s.kill(errShutdown)
@@ -117,7 +124,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	err := p.front.Shutdown(ctx)
 	if err != nil {
 		p.cancelAll(errShutdown)
-		for _, s := range p.all() {
+		for _, s := range p.all(nil) {
 			s.kill(errShutdown)
 		}
 		_ = p.front.Close()
@@ -128,11 +135,11 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// all returns the sessions.
-func (p *Proxy) all() []*session {
+// all appends the sessions.
+func (p *Proxy) all(out []*session) []*session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := make([]*session, 0, len(p.sessions))
+	out = slices.Grow(out, len(p.sessions))
 	for _, s := range p.sessions {
 		out = append(out, s)
 	}
@@ -171,16 +178,16 @@ type Stats struct {
 
 // Stats returns the figures of now.
 func (p *Proxy) Stats() (out Stats) {
-	for _, s := range p.all() {
+	for _, s := range p.all(nil) {
 		out.Clients++
 		s.mu.Lock()
 		if s.server != nil {
 			out.Active++
 		}
-		if s.waiting != nil {
+		if s.busy != nil && s.waiting != nil {
 			out.Waiting++
 		}
-		if s.pinned != "" {
+		if s.busy != nil && s.pinned != "" {
 			out.Pinned++
 		}
 		s.mu.Unlock()
@@ -199,15 +206,18 @@ func (p *Proxy) watch() {
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	var all []*session
 	for {
 		select {
 		case <-p.stop:
 			return
 		case now := <-tick.C:
-			for _, s := range p.all() {
+			all = p.all(all[:0])
+			for _, s := range all {
 				s.overdue(now)
 				s.trim(now)
 			}
+			clear(all)
 			p.idle.rest(p.logins.Load(), now)
 		}
 	}
@@ -219,14 +229,14 @@ func (s *session) overdue(now time.Time) {
 	cfg := &s.p.cfg
 	var why error
 	s.mu.Lock()
-	if s.sharded != nil {
+	if s.shards() != nil {
 		s.mu.Unlock()
 		s.overdueSharded(now)
 		return
 	}
-	resting := s.queue.len() == 0 && !s.delivering && s.waiting == nil && s.stalled == flowing
+	resting, answered := s.resting(), s.p.time(s.answered)
 	switch c := s.server; {
-	case !s.begun.IsZero() && over(cfg.TransactionTimeout, s.begun):
+	case s.busy != nil && !s.begun.IsZero() && over(cfg.TransactionTimeout, s.begun):
 		why = errTransactionTimeout
 	case c != nil && !resting && over(cfg.QueryTimeout, s.asked):
 		if !s.timedOut {
@@ -239,12 +249,12 @@ func (s *session) overdue(now time.Time) {
 		} else if over(cfg.QueryTimeout+cancelPatience, s.asked) {
 			c.Break("a query did not end when it was cancelled")
 		}
-	case c != nil && resting && c.Status != wire.TxIdle && over(cfg.IdleInTransactionTimeout, s.answered):
+	case c != nil && resting && c.Status != wire.TxIdle && over(cfg.IdleInTransactionTimeout, answered):
 		why = &wire.Error{
 			Severity: wire.SeverityFatal, Code: wire.CodeIdleInTransactionTimeout,
 			Message: "terminating connection due to idle-in-transaction timeout",
 		}
-	case resting && (c == nil || c.Status == wire.TxIdle) && over(cfg.IdleTimeout, s.answered):
+	case resting && (c == nil || c.Status == wire.TxIdle) && over(cfg.IdleTimeout, answered):
 		why = &wire.Error{
 			Severity: wire.SeverityFatal, Code: wire.CodeIdleSessionTimeout,
 			Message: "terminating connection due to idle-session timeout",

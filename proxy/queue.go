@@ -8,6 +8,9 @@ import (
 // maxQueue bounds the requests of a client that wait for an answer.
 const maxQueue = 1 << 16
 
+// maxIdleQueue is for how many there may be room while none does.
+const maxIdleQueue = 64
+
 // An asked is the kind of a request.
 type asked uint8
 
@@ -73,7 +76,7 @@ func (q *queue) pop() {
 			q.items = append(q.items[:0:0], q.items[q.head:]...)
 			q.head = 0
 		}
-	case cap(q.items) > 64:
+	case cap(q.items) > maxIdleQueue:
 		q.items, q.head = nil, 0 // an idle session costs little
 	default:
 		q.items, q.head = q.items[:0], 0

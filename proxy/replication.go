@@ -23,7 +23,7 @@ type through struct {
 // openReplication opens a connection for a client that asks for replication, with its own
 // startup parameters, and greets the client.
 func (s *session) openReplication(greeting []byte) error {
-	p, err := s.db.Servers.Pick(s.ctx, route.Primary)
+	p, err := s.db.Servers.Pick(s.context(), route.Primary)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (s *session) openReplication(greeting []byte) error {
 			params[q.Name] = q.Value
 		}
 	}
-	ctx, cancel := s.ctx, func() {}
+	ctx, cancel := s.context(), func() {}
 	if d := p.Config().ConnectTimeout; d > 0 {
 		ctx, cancel = context.WithTimeoutCause(ctx, d, wire.Errorf(wire.CodeConnectionFailure, "the server does not answer"))
 	}
@@ -43,13 +43,13 @@ func (s *session) openReplication(greeting []byte) error {
 	if t.nc, t.key, reported, t.rest, err = pool.Open(ctx, p.Backend(), params); err != nil {
 		return err
 	}
-	s.through = t
+	s.own.through = t
 	for _, q := range reported.All() {
 		if greeting, err = wire.Append(greeting, &wire.ParameterStatus{Name: statusName(q.Name), Value: q.Value}); err != nil {
 			return err
 		}
 	}
-	if greeting, err = wire.Append(greeting, &wire.BackendKeyData{PID: s.id, Key: s.key}); err != nil {
+	if greeting, err = wire.Append(greeting, &wire.BackendKeyData{PID: s.id, Key: s.key()}); err != nil {
 		return err
 	}
 	if greeting, err = wire.Append(greeting, &wire.ReadyForQuery{TxStatus: wire.TxIdle}); err != nil {
@@ -60,9 +60,9 @@ func (s *session) openReplication(greeting []byte) error {
 
 // replicate copies both ways until one side ends.
 func (s *session) replicate(received []byte) error {
-	t := s.through
+	t := s.own.through
 	defer t.nc.Close()
-	stop := context.AfterFunc(s.ctx, func() { _ = t.nc.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(s.context(), func() { _ = t.nc.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if len(received) > 0 {
 		if _, err := t.nc.Write(received); err != nil {

@@ -84,10 +84,12 @@ func (s *session) settle(c *pool.Conn, err error) {
 			s.probing()
 		}
 	}
-	s.delivered.Broadcast()
+	s.wakeAll()
 	if s.stalled == forRelease {
 		s.lc.Post(s.resume)
+		return
 	}
+	s.calm()
 }
 
 func (s *session) deliver(parts [][]byte) error {
@@ -420,7 +422,7 @@ func (s *session) undo(c *pool.Conn, r *request) {
 	if r.unnamed {
 		c.Unnamed = 0
 		if !r.drop {
-			s.unnamed = 0
+			s.dropUnnamed()
 		}
 	}
 	if r.stmt != nil && !r.drop && s.names[r.name] == r.stmt {
@@ -446,7 +448,7 @@ func (s *session) nowReady(c *pool.Conn, status wire.TxStatus, drop bool) {
 			s.begun = now
 		}
 	}
-	s.answered, s.asked, s.timedOut = now, now, false
+	s.answered, s.asked, s.timedOut = s.p.instant(now), now, false
 	if status == wire.TxIdle {
 		if s.ddl {
 			s.ddl = false
@@ -487,6 +489,6 @@ func (s *session) Lost(c *pool.Conn, err error) {
 	if !told {
 		s.goodbye(wire.Errorf(wire.CodeConnectionFailure, "the server connection of this session has ended: %w", err))
 	}
-	s.end(err)
+	s.finished(err)
 	_ = s.nc.Close()
 }

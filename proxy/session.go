@@ -18,38 +18,62 @@ import (
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
 
-// A session is one client. See the package's comment for who runs what.
+// A session is one client. See the package's comment for who runs what. There may be very many
+// that are idle: what only those need that are not is in busy.
 type session struct {
 	p      *Proxy
 	db     *Database
-	client Client
+	client *who
 	nc     net.Conn
-	id     uint32 // what the client knows as the process id
-	key    []byte
-	since  time.Time
-	ctx    context.Context // ends with the session, or a cancel request while it waits
-	end    context.CancelCauseFunc
+	in     []byte // bytes that came and are not dealt with; of the client's goroutine
+	own    *own   // of a session that a goroutine serves, nearly always
+	stats  stats
+	since  instant // when it came
 
-	// Of the client's goroutine.
-	in     []byte          // bytes that came and are not dealt with
-	out    []byte          // for the server, not written yet
-	scan   *effect.Scanner // while there is something to scan
-	served uint64          // unnamed statements so far
-
-	stats    stats
-	through  *through // of a client that replicates
-	admitted bool     // it is counted
-
-	lc       *loop.Conn         // of an evented session; nc is it, or TLS over it
-	detached *pgserver.Detached // the same
+	lc       *loop.Conn        // of an evented session; nc is it, or TLS over it
+	detached pgserver.Detached // the same
 
 	// write is held by who writes to the client.
 	write sync.Mutex
 
 	mu sync.Mutex
-	// server is the connection that the client has now.
+	// server is the connection that the client has now. If there is one, or anything else that
+	// is not as it is at first, there is busy.
 	server *pool.Conn
-	queue  queue
+	*busy
+
+	want     setting.Set // parameters as the client has set them
+	startup  setting.Set // and as it had them at first
+	reported setting.Set // ParameterStatus as the client was told
+	names    map[string]*statement
+	unnamed  *unnamed
+	answered instant // the last time
+	doing    string  // the beginning of what was asked for last
+
+	id       uint32 // what the client knows as the process id
+	longKey  bool   // it knows long keys
+	admitted bool   // it is counted
+	over     bool   // the client is gone or must go
+	departed bool   // its end has begun
+}
+
+// An own is what a session has that a goroutine serves.
+type own struct {
+	ctx       context.Context // ends with the session, or a cancel request while it waits
+	end       context.CancelCauseFunc
+	delivered sync.Cond        // somebody is done with delivering; for evented sessions too, if they must wait
+	through   *through         // of a client that replicates
+	sharded   *scatter.Session // of a database on several shards
+	open      bool             // of the client's goroutine: sharded holds server connections
+	holds     bool             // the same, for others
+}
+
+// A busy is what a session has while its client asks for something or has a server connection.
+type busy struct {
+	out  []byte          // for the server, not written yet; of the client's goroutine
+	scan *effect.Scanner // while that deals with what came
+
+	queue queue
 	// unsynced says that there were extended messages since the last Sync.
 	unsynced bool
 	// skipping says that the server skips everything up to the next Sync.
@@ -67,47 +91,39 @@ type session struct {
 	// server connection's writes to the client. Whoever is done last gives the connection
 	// back.
 	writing, delivering bool
-	delivered           sync.Cond
-	over                bool                    // the client is gone or must go
 	waiting             context.CancelCauseFunc // ends the wait for a connection
 
-	want     setting.Set // parameters as the client has set them
-	startup  setting.Set // and as it had them at first
-	reported setting.Set // ParameterStatus as the client was told
-	pending  []op
-	resync   bool // the connection's parameters must be set within the transaction
+	pending []op
+	resync  bool // the connection's parameters must be set within the transaction
 
-	names           map[string]*statement
-	real            map[string]struct{} // those that the connection has under the client's own names too
-	unnamed         uint64              // what the client's unnamed statement is called; 0: it has none
-	unnamedMsg      []byte              // the rest of its Parse
-	unnamedTxt      effect.Text
-	unnamedFor      roleHint
-	portals         map[string]portal // those whose statements have effects
-	ddl             bool              // the transaction has changed a schema
-	pinned          string            // why the connection stays with the client
-	pins            uint64            // how often something pinned
-	probe           bool              // ask the server whether it still must
-	asked, answered time.Time         // the oldest request that waits; the last answer
-	begun           time.Time         // the transaction; zero: there is none
-	doing           string            // the beginning of what was asked for last
-	timedOut        bool
+	real     map[string]struct{} // of names, those that the connection has under the client's own too
+	portals  map[string]portal   // those whose statements have effects
+	ddl      bool                // the transaction has changed a schema
+	pinned   string              // why the connection stays with the client
+	pins     uint64              // how often something pinned
+	probe    bool                // ask the server whether it still must
+	asked    time.Time           // the oldest request that waits
+	begun    time.Time           // the transaction; zero: there is none
+	timedOut bool
 
 	// Of an evented session.
 	stalled   stall
 	behind    bool       // the client has not taken what the server sent; delivering, too
 	behindOut []byte     // for a server connection that no loop drives, while it is written to
-	departed  bool       // its end has begun
 	got       *pool.Conn // what it has waited for
 	gotErr    error
 	gotRole   route.Role
 	waitFrom  time.Time
 
 	tape *tape // of a client that is mirrored
+}
 
-	sharded *scatter.Session // of a database on several shards
-	open    bool             // of the client's goroutine: sharded holds server connections
-	holds   bool             // the same, for others
+// An unnamed is a client's unnamed prepared statement.
+type unnamed struct {
+	id   uint64 // what it is called; 0: there is none
+	msg  []byte // the rest of its Parse
+	text effect.Text
+	role roleHint
 }
 
 // A portal is what is bound.
@@ -212,7 +228,7 @@ func (s *session) goodbye(err error) {
 // told to a client that an answer is on its way to.
 func (s *session) kill(why error) {
 	s.mu.Lock()
-	quiet := s.queue.len() == 0 && !s.delivering && s.serverPass == 0
+	quiet := s.busy == nil || s.queue.len() == 0 && !s.delivering && s.serverPass == 0
 	over := s.over
 	s.over = true
 	s.mu.Unlock()
@@ -222,16 +238,21 @@ func (s *session) kill(why error) {
 	if quiet {
 		s.goodbye(why)
 	}
-	s.end(why)
+	s.finished(why)
 	_ = s.nc.Close()
 }
 
 // leave gives back what the session has when its client is gone.
 func (s *session) leave() {
 	_ = s.nc.Close()
-	s.end(errGoodbye)
+	s.finished(errGoodbye)
 	s.mu.Lock()
 	s.over = true
+	if s.busy == nil { // which it stays, as it stays busy otherwise
+		s.forgetStatements()
+		s.mu.Unlock()
+		return
+	}
 	s.tape.end()
 	s.tape = nil
 	if s.behind {
@@ -239,10 +260,10 @@ func (s *session) leave() {
 		if s.server != nil && s.server.Evented() {
 			s.delivering = false
 		}
-		s.delivered.Broadcast()
+		s.wakeAll()
 	}
 	for s.delivering {
-		s.delivered.Wait()
+		s.wait()
 	}
 	if s.waiting != nil && s.lc != nil {
 		defer s.waiting(errGoodbye)
@@ -309,5 +330,7 @@ func (s *session) forgetStatements() {
 		s.p.statements.release(st)
 	}
 	clear(s.names)
-	clear(s.real)
+	if s.busy != nil {
+		clear(s.real)
+	}
 }

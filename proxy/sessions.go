@@ -40,7 +40,7 @@ const maxSample = 256
 // sample keeps the beginning of what is asked for. It is called with the lock held.
 func (s *session) sample(sql string) {
 	if s.p.cfg.Queries != nil {
-		s.p.cfg.Queries(s.client, sql)
+		s.p.cfg.Queries(s.known(), sql)
 	}
 	if len(sql) > maxSample {
 		sql = strings.Clone(strings.ToValidUTF8(sql[:maxSample], "")) // the rest need not live on
@@ -56,7 +56,7 @@ func (s *statement) sql() string {
 
 // Sessions lists the clients there are now, in the order of their ids.
 func (p *Proxy) Sessions() []SessionInfo {
-	all := p.all()
+	all := p.all(nil)
 	out := make([]SessionInfo, 0, len(all))
 	for _, s := range all {
 		out = append(out, s.info())
@@ -67,7 +67,7 @@ func (p *Proxy) Sessions() []SessionInfo {
 
 func (s *session) info() SessionInfo {
 	i := SessionInfo{
-		ID: s.id, Client: s.client, Since: s.since, Replication: s.replication() != "",
+		ID: s.id, Client: s.known(), Since: s.p.time(s.since), Replication: s.replication() != "",
 		Queries: s.stats.queries.Load(), Transactions: s.stats.transactions.Load(), Errors: s.stats.errors.Load(),
 		Received: s.stats.received.Load(), Sent: s.stats.sent.Load(),
 		Waited: time.Duration(s.stats.wait.Load()), Querying: time.Duration(s.stats.queryTime.Load()),
@@ -75,11 +75,16 @@ func (s *session) info() SessionInfo {
 	_, i.TLS = s.nc.(*tls.Conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i.Last, i.Query, i.Pinned, i.Statements = s.answered, s.doing, s.pinned, len(s.names)
+	i.Last, i.Query, i.Statements = s.p.time(s.answered), s.doing, len(s.names)
+	if s.busy == nil {
+		i.State = "idle"
+		return i
+	}
+	i.Pinned = s.pinned
 	switch c := s.server; {
 	case s.waiting != nil:
 		i.State, i.Asked = "waiting", s.asked
-	case c == nil && !s.holds:
+	case c == nil && (s.own == nil || !s.own.holds):
 		i.State = "idle"
 	case c == nil, s.queue.len() > 0 || s.delivering:
 		i.State, i.Asked = "active", s.asked
@@ -96,8 +101,8 @@ func (s *session) info() SessionInfo {
 // how many there were. Their transactions are rolled back.
 func (p *Proxy) Kick(which func(id uint32, c Client) bool) int {
 	n := 0
-	for _, s := range p.all() {
-		if which(s.id, s.client) {
+	for _, s := range p.all(nil) {
+		if which(s.id, s.known()) {
 			n++
 			s.kill(errShutdown)
 		}

@@ -194,11 +194,12 @@ func (s *session) runSharded(received []byte) error {
 	out := wire.NewWriter(writerFunc(func(b []byte) (int, error) { return len(b), s.toClient(b) }))
 	session := s.db.Sharded.NewSession(out, scatter.Options{Settings: base, Path: path, Hint: hint, Reported: reported})
 	s.mu.Lock()
-	s.sharded = session
+	s.wakeUp()
+	s.own.sharded = session
 	s.mu.Unlock()
 	defer session.Close()
 	// Whoever ends the session also ends what its servers do for it.
-	stop := context.AfterFunc(s.ctx, func() {
+	stop := context.AfterFunc(s.context(), func() {
 		ctx, done := context.WithTimeout(context.Background(), cancelTimeout)
 		defer done()
 		session.Cancel(ctx)
@@ -219,8 +220,8 @@ func (s *session) runSharded(received []byte) error {
 		s.noteSharded(f)
 		handling.Lock()
 		s.working(true)
-		err = session.Handle(s.ctx, f.Type, f.Body)
-		s.open = !session.Idle()
+		err = session.Handle(s.context(), f.Type, f.Body)
+		s.own.open = !session.Idle()
 		s.working(false)
 		s.keepSharded(f, err)
 		handling.Unlock()
@@ -228,7 +229,7 @@ func (s *session) runSharded(received []byte) error {
 			listening = true
 			wg.Go(func() { s.notify(session, &handling, come, gone) })
 		}
-		if !s.open && (f.Type == wire.TypeQuery || f.Type == wire.TypeSync || f.Type == wire.TypeFunctionCall) {
+		if !s.own.open && (f.Type == wire.TypeQuery || f.Type == wire.TypeSync || f.Type == wire.TypeFunctionCall) {
 			s.stats.transactions.Add(1)
 		}
 		switch {
@@ -236,7 +237,7 @@ func (s *session) runSharded(received []byte) error {
 			return errGoodbye
 		case err != nil:
 			return err
-		case s.p.closing.Load() && !s.open && r.Buffered() == 0:
+		case s.p.closing.Load() && !s.own.open && r.Buffered() == 0:
 			return errShutdown
 		}
 	}
@@ -290,7 +291,7 @@ func (s *session) keepSharded(f wire.Frame, err error) {
 	s.keep(f.Type, append(m, f.Body...))
 	if f.Type == wire.TypeQuery || f.Type == wire.TypeSync || f.Type == wire.TypeFunctionCall {
 		status := wire.TxIdle
-		if s.open {
+		if s.own.open {
 			status = wire.TxActive
 		}
 		s.tapeReady(status, false)
@@ -310,7 +311,7 @@ func (s *session) working(yes bool) {
 	defer s.mu.Unlock()
 	s.delivering = yes
 	if yes {
-		if s.asked.Before(s.answered) || s.asked.Equal(s.answered) {
+		if s.p.instant(s.asked) <= s.answered {
 			s.asked = time.Now()
 		}
 		if s.begun.IsZero() {
@@ -320,13 +321,13 @@ func (s *session) working(yes bool) {
 	}
 	now := time.Now()
 	s.stats.queryTime.Add(int64(now.Sub(s.asked)))
-	if !s.open {
+	if !s.own.open {
 		s.begun = time.Time{}
 	}
-	s.holds = s.open
+	s.own.holds = s.own.open
 	s.timedOut = false
-	s.answered, s.asked = now, now
-	s.delivered.Broadcast()
+	s.answered, s.asked = s.p.instant(now), now
+	s.wakeAll()
 }
 
 // overdueSharded does what the timeouts of a session on several shards demand.
@@ -342,12 +343,12 @@ func (s *session) overdueSharded(now time.Time) {
 		s.timedOut = true
 		s.p.background(s.cancelSharded)
 	case s.delivering:
-	case s.holds && over(cfg.IdleInTransactionTimeout, s.answered):
+	case s.own.holds && over(cfg.IdleInTransactionTimeout, s.p.time(s.answered)):
 		why = &wire.Error{
 			Severity: wire.SeverityFatal, Code: wire.CodeIdleInTransactionTimeout,
 			Message: "terminating connection due to idle-in-transaction timeout",
 		}
-	case !s.holds && over(cfg.IdleTimeout, s.answered):
+	case !s.own.holds && over(cfg.IdleTimeout, s.p.time(s.answered)):
 		why = &wire.Error{
 			Severity: wire.SeverityFatal, Code: wire.CodeIdleSessionTimeout,
 			Message: "terminating connection due to idle-session timeout",
@@ -363,7 +364,7 @@ func (s *session) overdueSharded(now time.Time) {
 func (s *session) cancelSharded() {
 	ctx, done := context.WithTimeout(context.Background(), cancelTimeout)
 	defer done()
-	s.sharded.Cancel(ctx)
+	s.own.sharded.Cancel(ctx)
 }
 
 type writerFunc func([]byte) (int, error)

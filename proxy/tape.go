@@ -56,8 +56,10 @@ type taped struct {
 // retape begins to keep what the client says, or ends that, as the mirrors demand. The lock is
 // held.
 func (s *session) retape() {
-	old := s.tape
-	s.tape = nil
+	var old *tape
+	if s.busy != nil {
+		old, s.tape = s.tape, nil
+	}
 	if s.over || s.db == nil || s.replication() != "" {
 		old.end()
 		return
@@ -67,12 +69,13 @@ func (s *session) retape() {
 		old.end()
 		return
 	}
-	t := &tape{want: s.want, known: s.db.Sharded == nil, partial: s.holds || s.queue.len() > 0 || s.unsynced || s.server != nil && s.server.Status != wire.TxIdle}
+	s.wakeUp()
+	t := &tape{want: s.want, known: s.db.Sharded == nil, partial: s.own != nil && s.own.holds || s.queue.len() > 0 || s.unsynced || s.server != nil && s.server.Status != wire.TxIdle}
 	if !t.known {
 		t.names = map[string]string{}
 	}
 	for _, m := range list {
-		t.lanes = append(t.lanes, &lane{p: s.p, m: m, client: s.client})
+		t.lanes = append(t.lanes, &lane{p: s.p, m: m, client: s.known()})
 	}
 	s.tape = t
 	old.end()

@@ -3,6 +3,7 @@ package loop
 import (
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"syscall"
@@ -15,7 +16,8 @@ import (
 type Conn struct {
 	loop       *Loop
 	h          Handler
-	remote     net.Addr
+	remote     netip.AddrPort // of TCP
+	local      *net.UnixAddr  // else; nil for one without a name, as clients' are
 	slot       uint32
 	generation uint32
 
@@ -26,7 +28,7 @@ type Conn struct {
 	fd     int32 // -1: closed
 	armed  uint8 // what epoll looks for
 	paused bool
-	back   []byte // written, and not taken yet
+	back   *[]byte // written, and not taken yet; nil: there is nothing
 }
 
 // What epoll looks for.
@@ -65,7 +67,15 @@ func (g *Group) Adopt(nc net.Conn, h Handler) (*Conn, error) {
 	if dupErr != nil {
 		return nil, dupErr
 	}
-	c := &Conn{loop: g.pick(), h: h, remote: nc.RemoteAddr(), fd: int32(fd), paused: true}
+	c := &Conn{loop: g.pick(), h: h, fd: int32(fd), paused: true}
+	switch a := nc.RemoteAddr().(type) {
+	case *net.TCPAddr:
+		c.remote = a.AddrPort()
+	case *net.UnixAddr:
+		if a.Name != "" {
+			c.local = a
+		}
+	}
 	if !c.loop.enter(c) {
 		_ = syscall.Close(fd)
 		return nil, net.ErrClosed
@@ -109,9 +119,9 @@ func (c *Conn) happened(events uint32, buf []byte) {
 	defer c.turn.Unlock()
 	if events&(syscall.EPOLLOUT|syscall.EPOLLERR|syscall.EPOLLHUP) != 0 {
 		c.mu.Lock()
-		had := len(c.back) > 0
+		had := c.back != nil
 		err := c.push()
-		drained := had && len(c.back) == 0 && err == nil && c.fd >= 0
+		drained := had && c.back == nil && err == nil && c.fd >= 0
 		c.arm()
 		c.mu.Unlock()
 		switch {
@@ -169,14 +179,17 @@ func (c *Conn) Write(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	n := 0
-	if len(c.back) == 0 {
+	if c.back == nil {
 		var err error
 		if n, err = c.send(b); err != nil {
 			return n, err
 		}
 	}
 	if n < len(b) {
-		c.back = append(c.back, b[n:]...)
+		if c.back == nil {
+			c.back = new([]byte)
+		}
+		*c.back = append(*c.back, b[n:]...)
 		c.arm()
 	}
 	return len(b), nil
@@ -187,7 +200,10 @@ func (c *Conn) Write(b []byte) (int, error) {
 func (c *Conn) Pending() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.back)
+	if c.back == nil {
+		return 0
+	}
+	return len(*c.back)
 }
 
 // send writes what the peer takes.
@@ -209,18 +225,19 @@ func (c *Conn) send(b []byte) (n int, err error) {
 
 // push sends what is left.
 func (c *Conn) push() error {
-	if c.fd < 0 || len(c.back) == 0 {
+	if c.fd < 0 || c.back == nil {
 		return nil
 	}
-	n, err := c.send(c.back)
+	b := *c.back
+	n, err := c.send(b)
 	if err != nil {
 		return err
 	}
-	if n == len(c.back) {
+	if n == len(b) {
 		c.back = nil // an idle connection costs little
 		return nil
 	}
-	c.back = c.back[:copy(c.back, c.back[n:])]
+	*c.back = b[:copy(b, b[n:])]
 	return nil
 }
 
@@ -248,7 +265,7 @@ func (c *Conn) arm() {
 	if !c.paused {
 		want |= in
 	}
-	if len(c.back) > 0 {
+	if c.back != nil {
 		want |= out
 	}
 	c.look(want)
@@ -261,7 +278,7 @@ func (c *Conn) disarm() {
 		return
 	}
 	want := uint8(0)
-	if len(c.back) > 0 {
+	if c.back != nil {
 		want = out
 	}
 	c.look(want)
@@ -319,11 +336,20 @@ func (c *Conn) shut() bool {
 	return true
 }
 
-// RemoteAddr returns the address of the other end.
-func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+// RemoteAddr returns the address of the other end. It is made anew each time: an idle connection
+// costs little.
+func (c *Conn) RemoteAddr() net.Addr {
+	switch {
+	case c.remote.IsValid():
+		return net.TCPAddrFromAddrPort(c.remote)
+	case c.local != nil:
+		return c.local
+	}
+	return &net.UnixAddr{Net: "unix"}
+}
 
 // LocalAddr returns what kind of address this end has, which is all that anybody asks for.
-func (c *Conn) LocalAddr() net.Addr { return c.remote }
+func (c *Conn) LocalAddr() net.Addr { return c.RemoteAddr() }
 
 // SetDeadline does nothing: nothing waits.
 func (c *Conn) SetDeadline(time.Time) error { return nil }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -20,9 +21,9 @@ import (
 // a suspended portal's handler does so in its place while that goroutine waits for it.
 type conn struct {
 	srv      *Server
-	raw      net.Conn // as accepted
-	nc       net.Conn // raw, or TLS over it
-	host     string   // the client's IP address, for limits; "" without one
+	raw      net.Conn   // as accepted
+	nc       net.Conn   // raw, or TLS over it
+	host     netip.Addr // the client's, for limits; the zero one without
 	refusal  *wire.Error
 	stranger bool // not authenticated yet; guarded by srv.mu
 	detached bool // it goes on without this
@@ -55,14 +56,15 @@ var errTerminate = errors.New("the client said goodbye")
 
 func (s *Server) newConn(nc net.Conn) *conn {
 	c := &conn{srv: s, raw: nc, nc: nc}
-	if a := addrOf(nc.RemoteAddr()); a.IsValid() {
-		c.host = a.WithZone("").String()
-	}
+	c.host = hostOf(nc)
 	c.in = input{nc: nc, flush: c.flushIfPromised}
 	c.r = wire.NewReader(&c.in, wire.Frontend, 0)
 	c.w = wire.NewWriter(timedWriter{c})
 	return c
 }
+
+// hostOf is the client's IP address, for limits.
+func hostOf(nc net.Conn) netip.Addr { return addrOf(nc.RemoteAddr()).WithZone("") }
 
 // timedWriter writes with the server's WriteTimeout.
 type timedWriter struct{ c *conn }

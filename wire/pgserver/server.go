@@ -5,9 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -109,8 +109,8 @@ type Server struct {
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
-	detached  map[*Detached]struct{}
-	perAddr   map[string]int
+	detached  *Detached // the first one
+	perAddr   map[netip.Addr]int
 	admitted  int // connections that were not refused
 	preAuth   int // those of them that are not authenticated
 	closing   bool
@@ -264,7 +264,7 @@ func (s *Server) Drain(ctx context.Context) error {
 
 // settle notes that a drain is over. It is called with the lock held.
 func (s *Server) settle() {
-	if !s.draining || len(s.listeners)+len(s.conns)+len(s.detached) > 0 {
+	if !s.draining || len(s.listeners)+len(s.conns) > 0 || s.detached != nil {
 		return
 	}
 	select {
@@ -304,8 +304,8 @@ func (s *Server) kill() {
 		c.raw.Close()
 	}
 	s.mu.Lock()
-	left := make([]io.Closer, 0, len(s.detached))
-	for d := range s.detached {
+	var left []net.Conn
+	for d := s.detached; d != nil; d = d.next {
 		left = append(left, d.nc)
 	}
 	s.mu.Unlock()
@@ -362,7 +362,7 @@ func (s *Server) admit(c *conn) bool {
 		return false
 	}
 	if s.conns == nil {
-		s.conns, s.perAddr = map[*conn]struct{}{}, map[string]int{}
+		s.conns, s.perAddr = map[*conn]struct{}{}, map[netip.Addr]int{}
 	}
 	s.conns[c] = struct{}{}
 	s.wg.Add(1)
@@ -371,13 +371,13 @@ func (s *Server) admit(c *conn) bool {
 	case s.MaxConns > 0 && s.admitted >= s.MaxConns,
 		over(s.preAuth+1, s.MaxPreAuthConns, DefaultPreAuthConns):
 		c.refusal = &wire.Error{Code: wire.CodeTooManyConnections, Message: "sorry, too many clients already"}
-	case c.host != "" && s.MaxConnsPerAddr > 0 && s.perAddr[c.host] >= s.MaxConnsPerAddr:
+	case c.host.IsValid() && s.MaxConnsPerAddr > 0 && s.perAddr[c.host] >= s.MaxConnsPerAddr:
 		c.refusal = &wire.Error{Code: wire.CodeTooManyConnections, Message: "too many connections from this address"}
 	default:
 		// Who is refused does not count, or a flood would keep everybody out.
 		s.admitted++
 		s.preAuth++
-		if c.host != "" {
+		if c.host.IsValid() {
 			s.perAddr[c.host]++
 		}
 	}
@@ -418,9 +418,9 @@ func (s *Server) forget(c *conn) {
 }
 
 // discount takes a connection that was admitted out of the counts.
-func (s *Server) discount(host string) {
+func (s *Server) discount(host netip.Addr) {
 	s.admitted--
-	if host == "" {
+	if !host.IsValid() {
 		return
 	}
 	if s.perAddr[host]--; s.perAddr[host] == 0 {

@@ -2,7 +2,6 @@ package pgserver
 
 import (
 	"crypto/tls"
-	"io"
 	"net"
 
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -28,36 +27,51 @@ type Takeover struct {
 	conn *conn
 }
 
-// A Detached is a connection that goes on after Server.Takeover has returned.
+// A Detached is a connection that goes on after Server.Takeover has returned. It is meant to be
+// part of what keeps the connection; it must not be copied once Detach has got it.
 type Detached struct {
-	srv  *Server
-	nc   io.Closer
-	host string
+	srv        *Server
+	nc         net.Conn
+	prev, next *Detached // of the server's list, under its lock
 }
 
 // Detach lets the connection go on after Server.Takeover has returned, as nc, which the Server
-// closes when it is closed itself. The Server counts it until Done is called: its limits include
-// it and Shutdown waits for it. Detach may be called once, before Server.Takeover returns.
-func (t *Takeover) Detach(nc io.Closer) *Detached {
+// closes when it is closed itself and which has the client's address. The Server counts it until
+// d.Done is called: its limits include it and Shutdown waits for it. Detach may be called once,
+// before Server.Takeover returns.
+func (t *Takeover) Detach(d *Detached, nc net.Conn) {
 	c := t.conn
-	d := &Detached{srv: c.srv, nc: nc, host: c.host}
-	c.srv.mu.Lock()
-	defer c.srv.mu.Unlock()
-	c.srv.wg.Add(1)
-	if c.srv.detached == nil {
-		c.srv.detached = map[*Detached]struct{}{}
+	s := c.srv
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wg.Add(1)
+	d.srv, d.nc, d.next = s, nc, s.detached
+	if d.next != nil {
+		d.next.prev = d
 	}
-	c.srv.detached[d] = struct{}{}
+	s.detached = d
 	c.detached = true
-	return d
 }
 
-// Done says that the connection is closed.
+// Done says that the connection is closed. It may be called once; of one that was never detached
+// it does nothing.
 func (d *Detached) Done() {
 	s := d.srv
+	if s == nil {
+		return
+	}
+	host := hostOf(d.nc)
 	s.mu.Lock()
-	delete(s.detached, d)
-	s.discount(d.host)
+	if d.next != nil {
+		d.next.prev = d.prev
+	}
+	if d.prev != nil {
+		d.prev.next = d.next
+	} else {
+		s.detached = d.next
+	}
+	d.prev, d.next = nil, nil
+	s.discount(host)
 	s.settle()
 	s.mu.Unlock()
 	s.wg.Done()

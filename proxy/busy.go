@@ -1,0 +1,131 @@
+package proxy
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy/scatter"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// busies are what sessions have while they are busy, for the next one: few are at a time, so
+// what they use stays in the processor's caches.
+type busies struct{ sync.Pool }
+
+func (p *busies) get() *busy {
+	if b, ok := p.Get().(*busy); ok {
+		return b
+	}
+	return &busy{}
+}
+
+// maxKept is how many bytes for the server, requests and pending changes there may be room for in
+// what is kept.
+const maxKept = 4 << 10
+
+// put takes one back that is as it was at first but for its memory.
+func (p *busies) put(b *busy) {
+	*b = busy{queue: queue{items: b.queue.items[:0]}, out: b.out[:0], pending: b.pending[:0]}
+	if cap(b.out) > maxKept || cap(b.queue.items) > maxIdleQueue || cap(b.pending) > maxIdleQueue {
+		return
+	}
+	p.Put(b)
+}
+
+// wakeUp makes the session busy. The lock is held.
+func (s *session) wakeUp() {
+	if s.busy == nil {
+		s.busy = s.p.busies.get()
+	}
+}
+
+// calm ends that if there is nothing any more that anybody needs to know. The lock is held.
+func (s *session) calm() {
+	if b := s.busy; b != nil && s.server == nil && !s.over && s.shards() == nil && b.calm() {
+		s.busy = nil
+		s.p.busies.put(b)
+	}
+}
+
+func (b *busy) calm() bool {
+	return b.scan == nil && b.queue.len() == 0 && len(b.out) == 0 && b.waiting == nil && b.stalled == flowing && !b.writing && !b.delivering &&
+		!b.unsynced && !b.skipping && b.copying == 0 && b.pass == 0 && b.serverPass == 0 && len(b.pending) == 0 && b.pinned == "" &&
+		!b.behind && len(b.behindOut) == 0 && b.got == nil && b.gotErr == nil && len(b.real) == 0 && b.tape == nil
+}
+
+// shards is what serves a session on several shards, which is busy for good; nil for others.
+func (s *session) shards() *scatter.Session {
+	if s.own == nil {
+		return nil
+	}
+	return s.own.sharded
+}
+
+// resting says that nothing is being asked for. The lock is held.
+func (s *session) resting() bool {
+	b := s.busy
+	return b == nil || b.queue.len() == 0 && !b.delivering && b.waiting == nil && b.stalled == flowing
+}
+
+// endable says that the session can end now and its client loses nothing. The lock is held.
+func (s *session) endable() bool {
+	return s.resting() && (s.busy == nil || !s.unsynced) && (s.server == nil || s.server.Status == wire.TxIdle) && (s.own == nil || !s.own.holds)
+}
+
+// wait waits for delivered. The lock is held, but not meanwhile.
+func (s *session) wait() {
+	if s.own == nil {
+		s.own = &own{}
+	}
+	if s.own.delivered.L == nil {
+		s.own.delivered.L = &s.mu
+	}
+	s.own.delivered.Wait()
+}
+
+// wakeAll wakes those who wait. The lock is held.
+func (s *session) wakeAll() {
+	if s.own != nil {
+		s.own.delivered.Broadcast()
+	}
+}
+
+// context ends with the session, or later.
+func (s *session) context() context.Context {
+	if s.own != nil && s.own.ctx != nil {
+		return s.own.ctx
+	}
+	return s.p.ctx
+}
+
+// finished ends the context, if it is the session's own.
+func (s *session) finished(why error) {
+	if s.own != nil && s.own.end != nil {
+		s.own.end(why)
+	}
+}
+
+// unnamedID is what the client's unnamed statement is called; 0: it has none. The lock is held.
+func (s *session) unnamedID() uint64 {
+	if s.unnamed == nil {
+		return 0
+	}
+	return s.unnamed.id
+}
+
+// dropUnnamed ends the client's unnamed statement. The lock is held.
+func (s *session) dropUnnamed() {
+	if s.unnamed != nil {
+		s.unnamed.id = 0
+	}
+}
+
+// An instant is a time in nanoseconds since the proxy was made.
+type instant int64
+
+// instant is what stands for a time.
+func (p *Proxy) instant(t time.Time) instant { return instant(t.Sub(p.made)) }
+
+// time is the time that an instant stands for.
+func (p *Proxy) time(i instant) time.Time { return p.made.Add(time.Duration(i)) }
