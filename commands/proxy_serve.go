@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -82,6 +83,7 @@ func (c *proxyServeCmd) Run(ctx context.Context, env *Env) error {
 	}
 	s := &proxyServing{listen: c.Listen, key: "proxy " + filepath.Join(p.Files...), source: source, sockets: sockets, keys: keys}
 	s.config.Store(&p.Config)
+	s.logs = p.General.TwoPhaseCommitWALDir
 	s.reload = func() (*config.Proxy, error) { return c.load(env) }
 	if len(p.Users) > 0 {
 		u := &p.Users[0]
@@ -173,6 +175,7 @@ type proxyServing struct {
 	tls                      atomic.Pointer[tls.Config]
 	reload                   func() (*config.Proxy, error) // nil: nothing to read again
 	sockets                  proxySockets
+	logs                     string // the directory of the logs of two-phase commit, if there may be some
 }
 
 func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
@@ -292,6 +295,12 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 			return err
 		}
 		env.UI.Note("process %d has handed its sockets over, and lets its clients end", t.PID)
+	}
+	var recovering sync.WaitGroup
+	defer recovering.Wait()
+	defer shutdown()
+	if s.logs != "" {
+		recovering.Go(func() { members.Recover(ctx, s.logs) })
 	}
 	served := make(chan error, 1)
 	go func() { served <- px.Serve(context.WithoutCancel(ctx), s.tuned(env)...) }()

@@ -75,10 +75,11 @@ func (c *proxyServeCmd) serveShards(ctx context.Context, env *Env, p *config.Pro
 		return err
 	}
 	info := servers[0].Info()
+	logs := filepath.Join(state, "2pc", fmt.Sprintf("shards%d", c.Shards))
 	s := &proxyServing{
 		listen: c.Listen, key: "proxy shards " + strconv.Itoa(c.Shards) + " " + info.Dir, user: info.User, database: database,
-		source:  shardSource(servers, layout, ids, filepath.Join(state, "2pc", fmt.Sprintf("shards%d", c.Shards)), p),
-		sockets: sockets,
+		source:  shardSource(servers, layout, ids, logs, p),
+		sockets: sockets, logs: logs,
 	}
 	if c.Replace {
 		if err := s.replaces(ctx, env); err != nil {

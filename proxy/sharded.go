@@ -88,6 +88,12 @@ func (c *shardConn) Hold() (release func()) {
 	return c.c.Release
 }
 
+// Bound says how many connections there are like this one, and how long sessions wait for one.
+func (c *shardConn) Bound() (connections int, patience time.Duration) {
+	cfg := c.c.Pool().Config()
+	return cfg.Size, max(0, cfg.CheckoutTimeout)
+}
+
 // Statements implements scatter.Conn.
 func (c *shardConn) Statements() *scatter.Statements { return &c.statements }
 

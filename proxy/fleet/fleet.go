@@ -133,6 +133,8 @@ type member struct {
 	several atomic.Pointer[several] // where there is
 
 	opening sync.Mutex
+	failed  time.Time // the last attempt to open it
+	failure error
 	cluster *shards.Cluster // of a database on several shards, once somebody has come
 }
 
@@ -180,6 +182,9 @@ func (f *Fleet) Lookup(ctx context.Context, c proxy.Client) (*proxy.Database, er
 	return m.db, nil
 }
 
+// openPause is how long a database on several shards that could not be opened is not tried again.
+const openPause = time.Second
+
 // sharded opens a database on several shards for the first one who comes.
 func (m *member) sharded(ctx context.Context, plan Plan) (*proxy.Database, error) {
 	m.opening.Lock()
@@ -189,8 +194,14 @@ func (m *member) sharded(ctx context.Context, plan Plan) (*proxy.Database, error
 		if err != nil {
 			return nil, err
 		}
+		if time.Since(m.failed) < openPause {
+			return nil, m.failure // those who have waited for the attempt do not wait for another
+		}
 		c, err := plan.Sharding(ctx, Opening{Pick: m.pick, Log: m.fleet.log, Route: m.fleet.routing(plan, m.pair), IDs: ids})
 		if err != nil {
+			if ctx.Err() == nil {
+				m.failed, m.failure = time.Now(), err
+			}
 			return nil, err
 		}
 		m.fleet.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pgx-dev/pgx-dev/proxy/claim"
 	"github.com/pgx-dev/pgx-dev/proxy/merge"
 	"github.com/pgx-dev/pgx-dev/proxy/pubsub"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
@@ -74,6 +75,12 @@ type Executor struct {
 	generation atomic.Uint64
 	oids       atomic.Pointer[[]*oids]
 
+	// claims are the connections that sessions hold of several shards, bounds how many there
+	// are, patience how long one waits for them.
+	claims   *claim.Table
+	bounds   []atomic.Int64
+	patience atomic.Int64
+
 	mu    sync.Mutex
 	types map[typeKey]string
 }
@@ -91,7 +98,10 @@ func New(cfg Config) *Executor {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Executor{cfg: cfg, types: map[typeKey]string{}, lookups: newLookups(cfg.Layout, cfg.Lookups)}
+	return &Executor{
+		cfg: cfg, types: map[typeKey]string{}, lookups: newLookups(cfg.Layout, cfg.Lookups),
+		claims: claim.New(cfg.Layout.Shards), bounds: make([]atomic.Int64, 2*cfg.Layout.Shards),
+	}
 }
 
 // reload loads the schema anew.

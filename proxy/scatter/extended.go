@@ -278,7 +278,7 @@ func (s *Session) describe(ctx context.Context, st *statement) error {
 			shard, role = c.shard, s.links[c.shard].role
 		}
 	}
-	l, err := s.acquire(ctx, shard, role)
+	l, err := s.acquireAlone(ctx, shard, role)
 	if err != nil {
 		return err
 	}

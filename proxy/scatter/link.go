@@ -26,23 +26,43 @@ type link struct {
 	wrote    bool // in this transaction
 	dead     bool
 	mute     bool // notices are not passed on
+	claimed  bool // in the executor's claims
 	oids     *oids
 }
 
 // acquire returns the session's connection to a shard, which has joined the transaction if
 // there is one.
 func (s *Session) acquire(ctx context.Context, shard int, role route.Role) (*link, error) {
+	return s.acquireFor(ctx, shard, role, false)
+}
+
+// acquireAlone is acquire for a statement that, outside of a transaction, needs no other
+// shard's connection.
+func (s *Session) acquireAlone(ctx context.Context, shard int, role route.Role) (*link, error) {
+	return s.acquireFor(ctx, shard, role, s.tx.none() && s.Idle())
+}
+
+func (s *Session) acquireFor(ctx context.Context, shard int, role route.Role, alone bool) (*link, error) {
 	l := s.links[shard]
 	if l == nil {
 		settings := s.settings
 		if s.tx.open() {
 			settings = s.tx.settings
 		}
+		if !alone {
+			if err := s.claim(ctx, shard, role); err != nil {
+				return nil, err
+			}
+		}
 		conn, err := s.ex.cfg.Servers.Acquire(ctx, shard, role, settings)
 		if err != nil {
+			if !alone {
+				s.ex.claims.Give(&s.holder, shard, role == route.Replica)
+			}
 			return nil, acquireError(shard, err)
 		}
-		l = &link{s: s, conn: conn, shard: shard, role: role, settings: settings, oids: s.ex.oidsOf(shard)}
+		l = &link{s: s, conn: conn, shard: shard, role: role, settings: settings, claimed: !alone, oids: s.ex.oidsOf(shard)}
+		s.ex.learn(l)
 		s.links[shard] = l
 		s.mu.Lock()
 		s.active[conn] = struct{}{}
@@ -77,6 +97,7 @@ func (s *Session) release(l *link) {
 	s.mu.Lock()
 	delete(s.active, l.conn)
 	s.mu.Unlock()
+	defer s.unclaim(l)
 	if l.dead || l.busy() || l.unsynced || l.inTx || len(l.buf) > 0 {
 		s.ex.cfg.Servers.Discard(l.conn)
 		return

@@ -262,7 +262,7 @@ func (s *Session) executeDirect(ctx context.Context, d *route.Decision, q *reque
 			return err
 		}
 	}
-	l, err := s.acquire(ctx, shard, d.Role)
+	l, err := s.acquireAlone(ctx, shard, d.Role)
 	if err != nil {
 		return err
 	}
@@ -502,7 +502,7 @@ func (s *Session) await(e *expect) error {
 
 // forwardExtended sends a statement that is not pipelined to one shard, and its answer back.
 func (s *Session) forwardExtended(ctx context.Context, d *route.Decision, q *request, shard int) error {
-	l, err := s.acquire(ctx, shard, d.Role)
+	l, err := s.acquireAlone(ctx, shard, d.Role)
 	if err != nil {
 		return err
 	}

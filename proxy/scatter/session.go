@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pgx-dev/pgx-dev/proxy/claim"
 	"github.com/pgx-dev/pgx-dev/proxy/pubsub"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -22,6 +23,7 @@ type Session struct {
 	base     *Settings // what RESET ALL goes back to
 	sticky   int       // the shard that answers what any shard could
 	links    []*link   // by shard; nil if none is held
+	holder   claim.Holder
 	tx       transaction
 	pinned   bool // connections are kept until the end: they have what cannot be carried over
 

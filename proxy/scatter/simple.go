@@ -242,7 +242,7 @@ func (s *Session) finishReply(ctx context.Context, err error) error {
 
 // forward sends a statement to one shard and its answer back.
 func (s *Session) forward(ctx context.Context, d *route.Decision, q *request, shard int) error {
-	l, err := s.acquire(ctx, shard, d.Role)
+	l, err := s.acquireAlone(ctx, shard, d.Role)
 	if err != nil {
 		return err
 	}

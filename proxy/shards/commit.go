@@ -30,7 +30,6 @@ func openCommit(ctx context.Context, cfg *Config, shards int) (*commit, error) {
 		Log: log, Shards: shards, Logger: logger,
 		Connect: Connector(cfg.Pick),
 	})
-	// What is prepared keeps its locks until it is resolved, so that goes first.
 	limited, done := context.WithTimeout(ctx, 10*time.Second)
 	defer done()
 	if err := c.coordinator.Resolve(limited); err != nil {

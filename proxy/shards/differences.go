@@ -15,7 +15,7 @@ func (c *Cluster) compare(snaps []*schema.Snapshot, types [][]scatter.Named) []s
 	first := snaps[0]
 	var out []string
 	for shard, other := range snaps {
-		if shard == 0 {
+		if shard == 0 || other == nil {
 			continue
 		}
 		say := func(format string, args ...any) string {

@@ -3,7 +3,6 @@ package shards
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -70,6 +69,7 @@ type Cluster struct {
 	differences atomic.Pointer[[]string]
 	reloading   sync.Mutex // so that an older schema does not take the place of a newer one
 	commit      *commit
+	away        []absent // by shard
 }
 
 // Close ends what Open began, once no session uses it any more.
@@ -83,9 +83,10 @@ func (c *Cluster) Close() error {
 	return c.commit.close()
 }
 
-// Open connects to the shards, reads their schema, and resolves what an earlier proxy left in
-// the middle of a commit. A shard that cannot be reached is an error.
-func Open(ctx context.Context, cfg Config) (*Cluster, error) {
+// Open connects to the shards, resolves what an earlier proxy left in the middle of a commit,
+// and reads the shards' schema. A shard that cannot be reached is served once it can; it is an
+// error of the first shard only, whose types clients see.
+func Open(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -93,18 +94,30 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{cfg: cfg, Layout: layout}
+	c := &Cluster{cfg: cfg, Layout: layout, away: make([]absent, layout.Shards)}
+	defer func() {
+		if err != nil {
+			_ = c.Close()
+		}
+	}()
+	if cfg.TwoPhase != "" {
+		// What is prepared keeps its locks until it is resolved, so that goes first.
+		if c.commit, err = openCommit(ctx, &cfg, layout.Shards); err != nil {
+			return nil, err
+		}
+		c.Coordinator = c.commit.coordinator
+	}
 	var snap *schema.Snapshot
 	var types [][]scatter.Named
 	if !cfg.NoSchema {
-		if snap, types, err = c.load(ctx); err != nil {
+		if snap, types, err = c.load(ctx, true); err != nil {
 			return nil, err
 		}
 	}
 	cfg.Route.Layout, cfg.Route.Schema = layout, snap
 	c.Router = route.New(cfg.Route)
 	xc := scatter.Config{
-		Router: c.Router, Layout: layout, Servers: &proxy.ShardServers{Pick: cfg.Pick}, Memory: cfg.Memory,
+		Router: c.Router, Layout: layout, Servers: &proxy.ShardServers{Pick: c.pick}, Memory: cfg.Memory,
 		RefuseSplit: cfg.RefuseSplit, RefuseMove: cfg.RefuseMove, SingleInTurn: cfg.SingleInTurn, Log: cfg.Logger,
 		OmniSticky: cfg.OmniSticky, Behind: cfg.Behind, Lookups: cfg.Lookups, LookupTimeout: cfg.LookupTimeout,
 		Fork: func(s *schema.Snapshot) *route.Router {
@@ -120,11 +133,7 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	if cfg.IDs != nil {
 		xc.UniqueID = cfg.IDs.Next
 	}
-	if cfg.TwoPhase != "" {
-		if c.commit, err = openCommit(ctx, &cfg, layout.Shards); err != nil {
-			return nil, err
-		}
-		c.Coordinator = c.commit.coordinator
+	if c.Coordinator != nil {
 		xc.Committer = c.Coordinator
 	}
 	for shard := range layout.Shards {
@@ -136,6 +145,12 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	executor := scatter.New(xc)
 	if types != nil {
 		executor.SetTypes(types)
+		for shard := range layout.Shards {
+			// Those that have just been read answer at once.
+			if p, err := cfg.Pick(ctx, shard, route.Primary); err == nil && !c.away[shard].is.Load() {
+				executor.SetBound(shard, route.Primary, p.Config().Size, max(0, p.Config().CheckoutTimeout))
+			}
+		}
 	}
 	c.Database = &proxy.Database{Name: cfg.Name, Servers: first{cfg.Pick}, Sharded: executor}
 	return c, nil
@@ -145,17 +160,27 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 func (c *Cluster) Reload(ctx context.Context) error {
 	c.reloading.Lock()
 	defer c.reloading.Unlock()
-	snap, types, err := c.load(ctx)
+	return c.reload(ctx)
+}
+
+func (c *Cluster) reload(ctx context.Context) error {
+	snap, types, err := c.load(ctx, false)
 	if err != nil {
 		return err
 	}
 	c.Database.Sharded.SetTypes(types)
 	c.Router.SetSchema(snap)
+	for shard := range types {
+		if types[shard] != nil && c.away[shard].is.CompareAndSwap(true, false) {
+			c.cfg.Logger.Info("a shard that was away is served", "shard", shard)
+		}
+	}
 	return nil
 }
 
-// load reads the schema of the first shard, and warns where the others have another.
-func (c *Cluster) load(ctx context.Context) (*schema.Snapshot, [][]scatter.Named, error) {
+// load reads the schema of the first shard, and warns where the others have another. Those that
+// cannot be reached are left out, if they have never been.
+func (c *Cluster) load(ctx context.Context, start bool) (*schema.Snapshot, [][]scatter.Named, error) {
 	snaps := make([]*schema.Snapshot, c.Layout.Shards)
 	types := make([][]scatter.Named, c.Layout.Shards)
 	errs := make([]error, c.Layout.Shards)
@@ -169,8 +194,16 @@ func (c *Cluster) load(ctx context.Context) (*schema.Snapshot, [][]scatter.Named
 					types[shard], err = typesOf(ctx, conn)
 				}
 			}
+			away := &c.away[shard]
+			if err != nil && shard > 0 && (start || away.is.Load()) {
+				snaps[shard], types[shard] = nil, nil
+				away.set(err)
+				c.cfg.Logger.Warn("a shard cannot be reached; it is served as soon as it can", "shard", shard, "error", err)
+				return
+			}
 			if err != nil {
-				errs[shard] = fmt.Errorf("shard %d: %w", shard, err)
+				errs[shard] = unreachable(shard, err)
+				return
 			}
 		})
 	}
@@ -185,7 +218,9 @@ func (c *Cluster) load(ctx context.Context) (*schema.Snapshot, [][]scatter.Named
 	c.differences.Store(&differences)
 	// What is on one shard only, by its schema, must be known, too.
 	for _, s := range snaps[1:] {
-		snaps[0].Adopt(s)
+		if s != nil {
+			snaps[0].Adopt(s)
+		}
 	}
 	return snaps[0], types, nil
 }

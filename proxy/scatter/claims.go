@@ -1,0 +1,72 @@
+package scatter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pgx-dev/pgx-dev/proxy/claim"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/wire"
+)
+
+// A bounded Conn knows how many there are of its kind, and how long sessions wait for one; 0 is
+// for ever.
+type bounded interface {
+	Bound() (connections int, patience time.Duration)
+}
+
+// learn takes down how many connections there are like that of a link.
+func (e *Executor) learn(l *link) {
+	if b, ok := l.conn.(bounded); ok {
+		n, patience := b.Bound()
+		e.SetBound(l.shard, l.role, n, patience)
+	}
+}
+
+// SetBound says how many connections there are to a shard's server in a role, and how long
+// sessions wait for one; 0 is for ever. It is learnt from connections that are lent, too, but
+// they may be too many by then.
+func (e *Executor) SetBound(shard int, role route.Role, connections int, patience time.Duration) {
+	replica := role == route.Replica
+	place := &e.bounds[2*shard]
+	if replica {
+		place = &e.bounds[2*shard+1]
+	}
+	if e.patience.Load() != int64(patience) {
+		e.patience.Store(int64(patience))
+	}
+	if place.Load() != int64(connections) && place.Swap(int64(connections)) != int64(connections) {
+		e.claims.Learn(shard, replica, connections)
+	}
+}
+
+// claim makes sure that a session that has other shards' connections, or may come to need
+// them, does not wait for who waits for it.
+func (s *Session) claim(ctx context.Context, shard int, role route.Role) error {
+	for _, l := range s.links {
+		if l != nil && !l.claimed { // it was for a statement alone, and no more is
+			l.claimed = true
+			s.ex.claims.Note(&s.holder, l.shard, l.role == route.Replica)
+		}
+	}
+	patience := time.Duration(s.ex.patience.Load())
+	err := s.ex.claims.Take(ctx, &s.holder, shard, role == route.Replica, patience)
+	if errors.Is(err, claim.ErrTimeout) {
+		return &wire.Error{
+			Code: wire.CodeTooManyConnections, Message: fmt.Sprintf("no connection to shard %d became free within %v", shard, patience),
+			Detail: "Transactions that hold connections to other shards wait for them, too.",
+			Hint:   "Raise default_pool_size or checkout_timeout, or make transactions shorter.",
+		}
+	}
+	return err
+}
+
+// unclaim ends what claim began.
+func (s *Session) unclaim(l *link) {
+	if l.claimed {
+		l.claimed = false
+		s.ex.claims.Give(&s.holder, l.shard, l.role == route.Replica)
+	}
+}
