@@ -1,11 +1,13 @@
 package guest
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -105,8 +107,8 @@ func (rt *Runtime) cached(ctx context.Context, name string) (*module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotCached, err)
 	}
-	if sum, err := partsOf(filepath.Join(rt.cacheDir, filepath.FromSlash(o.file)), m); err == nil && sum != o.parts || errors.Is(err, errDamaged) {
-		return nil, fmt.Errorf("%w: %w", errNotCached, errDamaged)
+	if list := o.damaged(rt.cacheDir, m); len(list) > 0 {
+		return nil, fmt.Errorf("%w: %w: %q", errNotCached, errDamaged, list)
 	}
 	// wazero does not say whether it has found machine code or made it. But to make it is
 	// what it does not begin, by several workers, when the context has ended.
@@ -123,7 +125,14 @@ func (rt *Runtime) cached(ctx context.Context, name string) (*module, error) {
 // is held.
 func (rt *Runtime) fill(ctx context.Context, name string, whole *module) error {
 	sum := sha256.Sum256(whole.Bytes())
-	o := outline{code: whole.Edit().Outline(sum[:]), symbols: whole.symbols}
+	o := outline{code: whole.Edit().Outline(sum[:]), symbols: whole.symbols, files: map[string]string{}}
+	// The machine code of other versions and processors stays good.
+	if old, err := readOutline(name); err == nil && bytes.Equal(old.code, o.code) {
+		maps.Copy(o.files, old.files)
+		for _, damaged := range o.damaged(rt.cacheDir, whole.Module) {
+			delete(o.files, damaged)
+		}
+	}
 	tmp := name + ".tmp"
 	if err := os.RemoveAll(tmp); err != nil { // of somebody who was killed
 		return err
@@ -138,15 +147,14 @@ func (rt *Runtime) fill(ctx context.Context, name string, whole *module) error {
 	if err != nil {
 		return err
 	}
-	o.file, err = filepath.Rel(filepath.Join(tmp, "outline"), to)
+	file, err := filepath.Rel(filepath.Join(tmp, "outline"), to)
 	if err != nil {
 		return err
 	}
-	if o.parts, err = partsOf(from, whole.Module); err != nil {
+	if o.files[filepath.ToSlash(file)], err = partsOf(from, whole.Module); err != nil {
 		return err
 	}
-	place := filepath.Join(rt.cacheDir, o.file)
-	o.file = filepath.ToSlash(o.file)
+	place := filepath.Join(rt.cacheDir, file)
 	if err := os.MkdirAll(filepath.Dir(place), 0o700); err != nil {
 		return err
 	}

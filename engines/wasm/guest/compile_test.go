@@ -243,6 +243,53 @@ func TestDamagedCache(t *testing.T) {
 	}
 }
 
+// TestForeignMachineCode keeps what another version of wazero left beside ours, but not when it
+// is damaged.
+func TestForeignMachineCode(t *testing.T) {
+	dir := t.TempDir()
+	code, change := answering(t)
+	rt := newCompiler(t, dir)
+	if _, err := rt.module(t.Context(), code, change, true); err != nil {
+		t.Fatal(err)
+	}
+	outlines, err := filepath.Glob(filepath.Join(dir, "outline-*"))
+	if err != nil || len(outlines) != 1 {
+		t.Fatal(outlines, err)
+	}
+	o, err := readOutline(outlines[0])
+	if err != nil || len(o.files) != 1 {
+		t.Fatalf("%v, %v", o.files, err)
+	}
+	for ours, sum := range o.files {
+		b, err := os.ReadFile(filepath.Join(dir, ours))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "theirs"), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		// As if another one had been first: ours is not there.
+		o.files = map[string]string{"theirs": sum}
+		if err := errors.Join(writeOutline(outlines[0], o), os.Remove(filepath.Join(dir, ours))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []int{2, 1} {
+		rt := newCompiler(t, dir)
+		m, err := rt.module(t.Context(), code, change, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkAnswer(t, rt, m)
+		if o, err = readOutline(outlines[0]); err != nil || len(o.files) != want {
+			t.Errorf("%v, %v; want %d", o.files, err, want)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "theirs"), []byte("WAZEVO"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestModuleInMemory checks that without a cache nothing is kept on disk.
 func TestModuleInMemory(t *testing.T) {
 	code, change := answering(t)

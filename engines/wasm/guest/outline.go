@@ -3,10 +3,11 @@ package guest
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -27,18 +28,16 @@ type outline struct {
 	code    []byte  // the module without its code
 	symbols Symbols // of pglite.wasm
 
-	// The file with the machine code, below the cache's directory, and the hash of what that
-	// says of its parts, which wazero does not check. Another kind of processor has another
-	// file.
-	file  string
-	parts [sha256.Size]byte
+	// The files with its machine code, below the cache's directory, each with the hash of what
+	// it says of its parts, which wazero does not check. Versions of wazero and kinds of
+	// processors have files of their own.
+	files map[string]string
 }
 
 // outlineHeader is the JSON in an outline's file; the module follows.
 type outlineHeader struct {
 	Symbols Symbols           `json:"symbols"`
-	File    string            `json:"file"`
-	Parts   [sha256.Size]byte `json:"parts"`
+	Files   map[string]string `json:"files"`
 }
 
 const outlineMagic = "pgx-dev outline 1\n"
@@ -64,12 +63,12 @@ func readOutline(name string) (outline, error) {
 	if !ok || json.Unmarshal(header, &h) != nil {
 		return outline{}, errDamaged
 	}
-	return outline{code, h.Symbols, h.File, h.Parts}, nil
+	return outline{code, h.Symbols, h.Files}, nil
 }
 
 // writeOutline leaves the outline under a name at once, or not at all.
 func writeOutline(name string, o outline) error {
-	header, err := json.Marshal(outlineHeader{o.symbols, o.file, o.parts})
+	header, err := json.Marshal(outlineHeader{o.symbols, o.files})
 	if err != nil {
 		return err
 	}
@@ -96,24 +95,36 @@ func writeOutline(name string, o outline) error {
 	return nil
 }
 
+// damaged returns which of the files with machine code are not as they were written. m is the
+// module, perhaps without code; missing files are not damaged.
+func (o outline) damaged(dir string, m *wasmbin.Module) (list []string) {
+	for name, want := range o.files {
+		got, err := partsOf(filepath.Join(dir, filepath.FromSlash(name)), m)
+		if got != want && !errors.Is(err, fs.ErrNotExist) {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
 // partsOf hashes what a file of wazero's says of where its functions are, which comes before
 // the machine code: "WAZEVO", the length of a version and the version, the number of functions
 // and 8 bytes for each, and the length of the code. The code itself has a checksum that wazero
 // looks at.
-func partsOf(name string, m *wasmbin.Module) (sum [sha256.Size]byte, err error) {
+func partsOf(name string, m *wasmbin.Module) (string, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return sum, err
+		return "", err
 	}
 	defer f.Close()
 	head := make([]byte, 7)
 	if _, err := io.ReadFull(f, head); err != nil {
-		return sum, fmt.Errorf("%w: %w", errDamaged, err)
+		return "", err
 	}
 	h := sha256.New()
 	h.Write(head)
 	if _, err := io.CopyN(h, f, int64(head[6])+4+8*int64(len(m.Funcs))+8); err != nil {
-		return sum, fmt.Errorf("%w: %w", errDamaged, err)
+		return "", err
 	}
-	return [sha256.Size]byte(h.Sum(nil)), nil
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
