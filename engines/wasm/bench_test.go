@@ -207,7 +207,7 @@ func BenchmarkEmbedStart(b *testing.B) {
 		b.ReportAllocs()
 		const n = 8
 		for b.Loop() {
-			before := residentBytes(b)
+			before, own := residentBytes(b), ownBytes(b)
 			var list []engines.Server
 			for range n {
 				srv, err := shared.Start(ctx, engines.Spec{})
@@ -226,6 +226,7 @@ func BenchmarkEmbedStart(b *testing.B) {
 				_ = c.Close(ctx)
 			}
 			b.ReportMetric(float64(residentBytes(b)-before)/n/1e6, "MB/instance")
+			b.ReportMetric(float64(ownBytes(b)-own)/n/1e6, "own-MB/instance")
 			for _, srv := range list {
 				_ = srv.Close(ctx)
 			}
@@ -350,12 +351,13 @@ func BenchmarkEmbedClone(b *testing.B) {
 		const n = 8
 		for b.Loop() {
 			first := clone(b)
-			before := residentBytes(b)
+			before, own := residentBytes(b), ownBytes(b)
 			var list []*wasm.Server
 			for range n {
 				list = append(list, clone(b))
 			}
 			b.ReportMetric(float64(residentBytes(b)-before)/n/1e6, "MB/instance")
+			b.ReportMetric(float64(ownBytes(b)-own)/n/1e6, "own-MB/instance")
 			for _, s := range append(list, first) {
 				_ = s.Close(ctx)
 			}

@@ -126,6 +126,13 @@ func (s *Server) take(ctx context.Context) (*moment, error) {
 	if err := s.b.load(nil); err != nil {
 		return nil, err
 	}
+	// DDL has emptied the caches: to fill them once here saves each clone doing so, with memory
+	// of its own.
+	if err := s.b.warm(); err != nil {
+		if _, ok := errors.AsType[*fault](err); !ok {
+			return nil, err
+		}
+	}
 	if entries, err := s.m.fs.ReadDir(guest.DataDir + "/pg_tblspc"); err != nil || len(entries) > 0 {
 		return nil, errors.Join(errors.New("tablespaces cannot be copied"), err)
 	}

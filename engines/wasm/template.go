@@ -105,16 +105,26 @@ func (e *Engine) makeSnapshot(ctx context.Context, l *loaded, t template, o gues
 	if err != nil {
 		return err
 	}
-	// Fill the caches with what the first client will want to know.
-	if _, err := b.roleSettings(&startup{user: o.User}); err != nil {
+	if err := b.warm(); err != nil {
 		return err
 	}
-	for _, sql := range []string{"SELECT 1", "SELECT typname FROM pg_type WHERE oid = 'int4'::regtype", "CHECKPOINT"} {
+	if r, err := b.query("CHECKPOINT"); err != nil || r.err != nil {
+		return errors.Join(err, asError(r.err))
+	}
+	return in.Save(t.snapshot())
+}
+
+// warm fills the caches with what the first client of each clone will want to know.
+func (b *backend) warm() error {
+	if _, err := b.roleSettings(&startup{user: b.superuser}); err != nil {
+		return err
+	}
+	for _, sql := range []string{"SELECT 1", "SELECT typname FROM pg_type WHERE oid = 'int4'::regtype"} {
 		if r, err := b.query(sql); err != nil || r.err != nil {
 			return errors.Join(err, asError(r.err))
 		}
 	}
-	return in.Save(t.snapshot())
+	return nil
 }
 
 func asError(f *fault) error {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 )
 
@@ -21,6 +22,22 @@ func residentBytes(t testing.TB) int64 {
 		t.Fatal(err)
 	}
 	return resident * int64(os.Getpagesize())
+}
+
+// ownBytes is residentBytes with pages that are shared counted by shares: what the kernel shows
+// of one file in many places is there once.
+func ownBytes(t testing.TB) int64 {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/smaps_rollup")
+	if err != nil {
+		return 0
+	}
+	_, pss, _ := strings.Cut(string(text), "\nPss:")
+	var kb int64
+	if _, err := fmt.Sscan(pss, &kb); err != nil {
+		t.Fatal(err)
+	}
+	return kb << 10
 }
 
 func goroutines() int64 { return int64(runtime.NumGoroutine()) }
