@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
+	"github.com/pgx-dev/pgx-dev/engines/wholefile"
 )
 
 // An owner is backup.json.
@@ -58,7 +59,7 @@ func List(dir string) ([]Base, error) {
 			continue
 		}
 		b := Base{Dir: filepath.Join(dir, e.Name())}
-		if err := readJSON(filepath.Join(b.Dir, baseFile), &b); err != nil {
+		if err := wholefile.ReadJSON(filepath.Join(b.Dir, baseFile), &b); err != nil {
 			return nil, fmt.Errorf("list backups: %w", err)
 		}
 		b.Dir = filepath.Join(dir, e.Name()) // it may have been moved
@@ -92,7 +93,7 @@ func prepare(ctx context.Context, dir string, who owner) (*dirlock.Lock, error) 
 func checkOwner(dir string, who owner) error {
 	path := filepath.Join(dir, "backup.json")
 	var o owner
-	switch err := readJSON(path, &o); {
+	switch err := wholefile.ReadJSON(path, &o); {
 	case errors.Is(err, fs.ErrNotExist):
 		entries, err := os.ReadDir(dir)
 		if err != nil {
@@ -142,17 +143,6 @@ func temporary(dir string) (paths []string) {
 func WALDir(dir string) string { return walDir(dir) }
 
 func walDir(dir string) string { return filepath.Join(dir, "wal") }
-
-func readJSON(path string, v any) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	return nil
-}
 
 func writeJSON(path string, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")

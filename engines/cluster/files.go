@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +12,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
 	"github.com/pgx-dev/pgx-dev/engines/place"
+	"github.com/pgx-dev/pgx-dev/engines/wholefile"
 )
 
 // files names the companions of one data directory.
@@ -98,43 +98,10 @@ func (a *Archive) contradicted(params map[string]string) error {
 	return nil
 }
 
-func readJSON(path string, v any) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	return nil
-}
-
-// writeJSON replaces path as a whole, so that readers never see half of it.
-func writeJSON(path string, v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	return replaceFile(path, append(b, '\n'))
-}
-
-func replaceFile(path string, b []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }()
-	_, err = tmp.Write(b)
-	if err := errors.Join(err, tmp.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return os.Rename(tmp.Name(), path)
-}
-
 // readRecord returns an empty record where there is none.
 func (f files) readRecord() (record, error) {
 	var r record
-	err := readJSON(f.record(), &r)
+	err := wholefile.ReadJSON(f.record(), &r)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -154,5 +121,5 @@ func (f files) updateRecord(change func(*record)) (err error) {
 		return err
 	}
 	change(&r)
-	return writeJSON(f.record(), r)
+	return wholefile.WriteJSON(f.record(), r)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/engines"
+	"github.com/pgx-dev/pgx-dev/engines/wholefile"
 )
 
 // A Manager opens clusters that are shared between processes. It is safe for concurrent
@@ -231,7 +232,7 @@ func (m *Manager) current(ctx context.Context, f files) (*running, error) {
 
 func readRunning(f files) (*running, error) {
 	var run running
-	switch err := readJSON(f.run(), &run); {
+	switch err := wholefile.ReadJSON(f.run(), &run); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
+	"github.com/pgx-dev/pgx-dev/engines/wholefile"
 )
 
 // PassFile returns the path of a password file (libpq's pgpass format) for the server's
@@ -48,7 +49,7 @@ func MakePassFile(ctx context.Context, srv engines.Server, path string) error {
 	}
 	// One cluster, one superuser: host, port and database may be anything.
 	line := "*:*:*:" + pgpassEscape(srv.Info().User) + ":" + password + "\n"
-	return replaceFile(path, []byte(line))
+	return wholefile.Write(path, []byte(line))
 }
 
 // ReadPassFile returns the password in a file that MakePassFile wrote, or "" if there is

@@ -18,6 +18,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
 	"github.com/pgx-dev/pgx-dev/engines/place"
+	"github.com/pgx-dev/pgx-dev/engines/wholefile"
 )
 
 // stopGrace bounds the polite part of a stop; after it the server recovers from its
@@ -152,7 +153,7 @@ func (s *supervisor) start(ctx context.Context, starterGone <-chan struct{}) (er
 		PID: os.Getpid(), Socket: socket, Since: time.Now(), Engine: s.job.Engine,
 		Spec: s.job.Spec, Info: info, Destroy: s.job.Destroy,
 	}
-	if err = writeJSON(s.f.run(), s.run); err != nil {
+	if err = wholefile.WriteJSON(s.f.run(), s.run); err != nil {
 		_ = s.listener.Close()
 	}
 	return err

@@ -136,6 +136,7 @@ func (e *Engine) make(ctx context.Context, d *directory, rt Runtime, spec engine
 	if err != nil {
 		return err
 	}
+	var entry string
 	sweepTemp(d.path)
 	tmp := fmt.Sprintf("%s.tmp-%d", d.path, os.Getpid())
 	switch {
@@ -146,7 +147,7 @@ func (e *Engine) make(ctx context.Context, d *directory, rt Runtime, spec engine
 			err = e.withAccount(filepath.Dir(tmp), func(a account) error { return e.initdb(ctx, a, rt, user, tmp) })
 		}
 	default:
-		err = e.fromCache(ctx, rt, user, tmp)
+		entry, err = e.fromCache(ctx, rt, user, tmp)
 	}
 	if err != nil {
 		return err
@@ -160,23 +161,28 @@ func (e *Engine) make(ctx context.Context, d *directory, rt Runtime, spec engine
 		return errors.Join(err, os.RemoveAll(tmp))
 	}
 	d.made = append(d.made, d.path)
-	if user == "" {
-		return nil
+	if user != "" {
+		if err := os.WriteFile(filepath.Join(d.control, "superuser"), []byte(user), 0o600); err != nil {
+			return err
+		}
 	}
-	return os.WriteFile(filepath.Join(d.control, "superuser"), []byte(user), 0o600)
+	if entry != "" {
+		return d.markFresh(entry, rt)
+	}
+	return nil
 }
 
-// fromCache copies the cached result of initdb.
-func (e *Engine) fromCache(ctx context.Context, rt Runtime, user, tmp string) error {
+// fromCache copies the cached result of initdb, and returns the cache entry.
+func (e *Engine) fromCache(ctx context.Context, rt Runtime, user, tmp string) (entry string, err error) {
 	dir, size, release, err := e.template(ctx, rt, user)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer release()
 	if err := checkFree(filepath.Dir(tmp), size); err != nil {
-		return err
+		return "", err
 	}
-	return CopyDir(ctx, dir, tmp)
+	return filepath.Dir(dir), CopyDir(ctx, dir, tmp)
 }
 
 // fromTemplate copies the caller's data directory, holding its lock so that nobody starts

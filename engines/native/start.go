@@ -124,6 +124,7 @@ type launcher struct {
 	socketDir  string
 	tcp        netip.AddrPort // zero without TCP
 	superusers []string       // from single-user mode, if the usual names did not work
+	fresh      string         // the cache entry that the directory is an unused copy of
 }
 
 const (
@@ -145,6 +146,7 @@ func (l *launcher) run(ctx context.Context) (*server, error) {
 			l.tcp = netip.AddrPortFrom(l.tcp.Addr(), defaultPort)
 		}
 	}
+	l.fresh = l.d.takeFresh(l.rt, l.spec)
 	began, ports := time.Now(), 1
 	for {
 		l.skipTaken(&ports)
@@ -247,7 +249,9 @@ func (l *launcher) once(ctx context.Context) (_ *server, err error) {
 	if l.rt.Version.Num() >= 100000 {
 		err = p.ready(ctx, l.d.path)
 	}
-	if err == nil {
+	teach := false
+	if err == nil && (l.fresh == "" || !srv.known(l.fresh)) {
+		teach = l.fresh != ""
 		err = srv.confirm(ctx)
 		if isHangup(err) {
 			// It may be ending: recovery that does not reach its target ends a server that
@@ -265,6 +269,11 @@ func (l *launcher) once(ctx context.Context) (_ *server, err error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if teach {
+		if err := srv.teach(l.fresh); err != nil {
+			l.e.log.Debug("keep what a new cluster answers", "error", err) // the next one is asked too
+		}
 	}
 	if l.superusers != nil {
 		// Next time it is known.
