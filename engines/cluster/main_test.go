@@ -90,7 +90,7 @@ type fakeServer struct {
 	stubborn bool
 }
 
-func (e fakeEngine) Create(_ context.Context, spec engines.Spec) error {
+func (e fakeEngine) CreateAside(_ context.Context, spec engines.Spec) error {
 	tmp := fmt.Sprintf("%s.tmp-%d", spec.Dir, os.Getpid())
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		return err
@@ -115,7 +115,7 @@ func (e fakeEngine) Start(ctx context.Context, spec engines.Spec) (engines.Serve
 		}
 	}
 	if _, err := os.Stat(filepath.Join(spec.Dir, "PG_VERSION")); err != nil {
-		if err := e.Create(ctx, spec); err != nil {
+		if err := e.CreateAside(ctx, spec); err != nil {
 			return nil, err
 		}
 	}

@@ -26,9 +26,9 @@ const (
 	spareAge  = 24 * time.Hour   // a copied one is swept
 )
 
-// creator is an engine that can make a data directory without starting it.
+// creator is an engine that can make a data directory for later without starting it.
 type creator interface {
-	Create(ctx context.Context, spec engines.Spec) error
+	CreateAside(ctx context.Context, spec engines.Spec) error
 }
 
 // spareKey says which requests one spare can serve. A running one has its settings
@@ -154,7 +154,7 @@ func (m *Manager) createOnly(ctx context.Context, j job, spec engines.Spec) erro
 	if !ok {
 		return nil // nothing to prepare: its data directories are made in no time
 	}
-	return c.Create(ctx, spec)
+	return c.CreateAside(ctx, spec)
 }
 
 // sweepMarkers removes the markers of spares that are too old or gone, and returns the

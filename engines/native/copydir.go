@@ -21,7 +21,10 @@ import (
 // pg_wal that is a symbolic link becomes a directory. A directory with tablespaces
 // elsewhere is refused with engines.ErrUnsupported, because the copy would share them.
 // When it fails, or ctx ends, nothing is left at dst.
-func CopyDir(ctx context.Context, src, dst string) (err error) {
+func CopyDir(ctx context.Context, src, dst string) error { return copyDir(ctx, src, dst, false) }
+
+// copyDir is CopyDir, if need be aside of what else the machine does.
+func copyDir(ctx context.Context, src, dst string, aside bool) (err error) {
 	if err := os.Mkdir(dst, 0o700); err != nil {
 		return fmt.Errorf("copy data directory: %w", err)
 	}
@@ -30,7 +33,7 @@ func CopyDir(ctx context.Context, src, dst string) (err error) {
 			err = errors.Join(fmt.Errorf("copy data directory %s: %w", src, err), os.RemoveAll(dst))
 		}
 	}()
-	c := &copier{ctx: ctx, src: src, dst: dst}
+	c := &copier{ctx: ctx, src: src, dst: dst, aside: aside}
 	dirs := []string{"."}
 	for len(dirs) > 0 {
 		next, err := c.readDir(dirs[0])
@@ -48,6 +51,7 @@ type copier struct {
 	src, dst string
 	files    []string // relative
 	clone    cloner
+	aside    bool
 }
 
 // readDir makes the directories in dir, notes its files and returns the directories.
@@ -96,6 +100,9 @@ func transient(rel string) bool {
 
 func (c *copier) copyFiles() error {
 	workers := max(2, min(8, 2*runtime.GOMAXPROCS(0)))
+	if c.aside {
+		workers = 1
+	}
 	work := make(chan string)
 	var failed error
 	var once sync.Once
@@ -103,6 +110,11 @@ func (c *copier) copyFiles() error {
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
+			if c.aside {
+				// The thread ends with the goroutine, which does not unlock it.
+				runtime.LockOSThread()
+				lowerPriority()
+			}
 			var buf []byte
 			for rel := range work {
 				if err := c.clone.file(filepath.Join(c.src, rel), filepath.Join(c.dst, rel), &buf); err != nil {

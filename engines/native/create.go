@@ -15,7 +15,17 @@ import (
 
 // Create makes the data directory that Start would make for spec, without starting a
 // server. An existing cluster is left alone. Errors are those of Start.
-func (e *Engine) Create(ctx context.Context, spec engines.Spec) (err error) {
+func (e *Engine) Create(ctx context.Context, spec engines.Spec) error {
+	return e.create(ctx, spec, false)
+}
+
+// CreateAside is Create for later use: it copies on one thread, of the lowest priority, so
+// that whoever uses the machine now hardly notices.
+func (e *Engine) CreateAside(ctx context.Context, spec engines.Spec) error {
+	return e.create(ctx, spec, true)
+}
+
+func (e *Engine) create(ctx context.Context, spec engines.Spec, aside bool) error {
 	if spec.Dir == "" {
 		return errors.New("create cluster: no directory given")
 	}
@@ -23,6 +33,7 @@ func (e *Engine) Create(ctx context.Context, spec engines.Spec) (err error) {
 	if err != nil {
 		return fmt.Errorf("create cluster %s: %w", spec.Dir, err)
 	}
+	d.aside = aside
 	_, release, err := e.prepare(ctx, d, spec)
 	if err != nil {
 		return errors.Join(fmt.Errorf("create cluster %s: %w", d.path, err), d.undo())
@@ -147,7 +158,7 @@ func (e *Engine) make(ctx context.Context, d *directory, rt Runtime, spec engine
 			err = e.withAccount(filepath.Dir(tmp), func(a account) error { return e.initdb(ctx, a, rt, user, tmp) })
 		}
 	default:
-		entry, err = e.fromCache(ctx, rt, user, tmp)
+		entry, err = e.fromCache(ctx, rt, user, tmp, d.aside)
 	}
 	if err != nil {
 		return err
@@ -173,7 +184,7 @@ func (e *Engine) make(ctx context.Context, d *directory, rt Runtime, spec engine
 }
 
 // fromCache copies the cached result of initdb, and returns the cache entry.
-func (e *Engine) fromCache(ctx context.Context, rt Runtime, user, tmp string) (entry string, err error) {
+func (e *Engine) fromCache(ctx context.Context, rt Runtime, user, tmp string, aside bool) (entry string, err error) {
 	dir, size, release, err := e.template(ctx, rt, user)
 	if err != nil {
 		return "", err
@@ -182,7 +193,7 @@ func (e *Engine) fromCache(ctx context.Context, rt Runtime, user, tmp string) (e
 	if err := checkFree(filepath.Dir(tmp), size); err != nil {
 		return "", err
 	}
-	return filepath.Dir(dir), CopyDir(ctx, dir, tmp)
+	return filepath.Dir(dir), copyDir(ctx, dir, tmp, aside)
 }
 
 // fromTemplate copies the caller's data directory, holding its lock so that nobody starts

@@ -23,6 +23,7 @@ type directory struct {
 	lock    *dirlock.Lock
 	made    []string // what we made, to be taken away if the start fails; outermost first
 	empty   bool     // the caller had an empty directory there
+	aside   bool     // it is made for later
 }
 
 // logFile returns where the server's log goes.

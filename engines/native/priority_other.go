@@ -1,0 +1,6 @@
+//go:build !linux
+
+package native
+
+// lowerPriority does nothing: elsewhere the nice value is the whole process's.
+func lowerPriority() {}
