@@ -254,10 +254,16 @@ func TestSweep(t *testing.T) {
 	root := tempRoot(t)
 	m := manager()
 	opts := cluster.TempOptions{Project: "/p", Spare: "none"}
+	// Its supervisor sweeps too: when this has gone, it has listed what there is.
+	canary := filepath.Join(root, "canary.tmp-999999999")
+	if err := os.MkdirAll(canary, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	live, err := m.OpenTemp(t.Context(), fake(""), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
+	awaitGone(t, canary)
 	dead, err := m.OpenTemp(t.Context(), fake(""), opts)
 	if err != nil {
 		t.Fatal(err)
