@@ -42,12 +42,19 @@ func dial(ctx context.Context, path string) (*net.UnixConn, error) {
 	conn, err := d.DialContext(ctx, "unix", path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTSOCK):
-		return nil, fmt.Errorf("no lease server at %s: %w", strings.TrimSuffix(path, ".ctl"), engines.ErrNotExist)
+		return nil, &noServerError{strings.TrimSuffix(path, ".ctl")}
 	case err != nil:
 		return nil, fmt.Errorf("connect to the lease server: %w", err)
 	}
 	return conn.(*net.UnixConn), nil // as "unix" always gives
 }
+
+// A noServerError says that nobody listens at a path.
+type noServerError struct{ path string }
+
+func (e *noServerError) Error() string { return "no lease server at " + e.path }
+
+func (e *noServerError) Unwrap() error { return engines.ErrNotExist }
 
 // hangUp ends a connection, for those too who have a copy of its descriptor.
 func hangUp(conn *net.UnixConn) error {

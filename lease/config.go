@@ -6,7 +6,11 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Config says how test databases are leased. It is the [lease] section of the config file;
@@ -185,10 +189,21 @@ func (c PoolConfig) Validate() error {
 			add("a time is negative: %v", d)
 		}
 	}
-	if len(c.Prefix) > MaxName-20 {
+	if len(c.Prefix) > MaxName-c.longestNumber() {
 		add("prefix %q: names would be longer than the %d bytes that PostgreSQL allows", c.Prefix, MaxName)
 	}
+	if strings.ContainsFunc(c.Prefix, unicode.IsControl) || !utf8.ValidString(c.Prefix) {
+		add("prefix %q: a name has no control characters, and is UTF-8", c.Prefix)
+	}
 	return errors.Join(errs...)
+}
+
+// longestNumber is how many bytes may follow the prefix in a name.
+func (c PoolConfig) longestNumber() int {
+	if c.NamesOnly() && c.Count != nil {
+		return len(strconv.Itoa(max(*c.Count-1, 0)))
+	}
+	return 20
 }
 
 // HasTemplate reports whether anything makes a template.
