@@ -212,6 +212,7 @@ func runForeground(ctx context.Context, env *Env, cmd *exec.Cmd) error {
 	if stdin, ok := env.Stdin.(*os.File); ok {
 		terminal = term.IsTerminal(int(stdin.Fd()))
 	}
+	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		sig := syscall.SIGTERM
 		if cause, ok := errors.AsType[signalError](context.Cause(ctx)); ok {
@@ -221,13 +222,25 @@ func runForeground(ctx context.Context, env *Env, cmd *exec.Cmd) error {
 			return
 		}
 		_ = cmd.Process.Signal(sig)
+		if _, ok := errors.AsType[*lostError](context.Cause(ctx)); !ok {
+			return
+		}
+		select {
+		case <-ended:
+		case <-time.After(longEnd):
+			_ = cmd.Process.Kill()
+		}
 	})
 	defer stop()
+	defer close(ended)
 	env.quits.Add(1)
 	defer env.quits.Add(-1)
 	defer passOnQuit(cmd.Process, terminal)()
 	return ChildError(cmd.Wait())
 }
+
+// longEnd is how long a command may take to end that has lost its lease.
+const longEnd = 5 * time.Second
 
 // passOnQuit passes on SIGQUIT, with which go test asks a test that takes too long where it
 // is. stop ends that.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/engines"
@@ -66,8 +67,13 @@ func (c *leaseExecCmd) with(ctx context.Context, env *Env, client *lease.Client,
 	if err != nil {
 		return err
 	}
-	err = runLeased(ctx, env, env.Command, append(held.Env, wrapEnv(socket)...), connection)
+	err = whileLeased(ctx, env, held.Name, client.Watch(), func(ctx context.Context) error {
+		return runLeased(ctx, env, env.Command, append(held.Env, wrapEnv(socket)...), connection)
+	})
 	_ = connection.Close() // a copy
+	if lost, ok := errors.AsType[*lostError](err); ok {
+		return lost
+	}
 	if c.Keep == "always" || c.Keep != "never" && err != nil && held.URL != "" {
 		keepCtx := context.WithoutCancel(ctx)
 		if keepErr := held.Keep(keepCtx, fmt.Sprintf("%s: %v", label, err)); keepErr != nil {
@@ -80,6 +86,38 @@ func (c *leaseExecCmd) with(ctx context.Context, env *Env, client *lease.Client,
 		env.UI.Note("kept: %s", where)
 	}
 	return err
+}
+
+// whileLeased runs a command for as long as it has its lease: who goes on without it works
+// in a database that is not its own, or no more there.
+func whileLeased(ctx context.Context, env *Env, name string, w *lease.Watch, run func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	lost, over := &lostError{name}, make(chan struct{})
+	var work sync.WaitGroup
+	work.Go(func() {
+		select {
+		case <-w.Lost():
+			env.UI.Warn("the lease of %s has ended; its command is told to end", name)
+			cancel(lost)
+		case <-over:
+		}
+	})
+	err := run(ctx)
+	close(over)
+	work.Wait()
+	w.Stop()
+	if context.Cause(ctx) == error(lost) {
+		return lost
+	}
+	return err
+}
+
+// A lostError says that a lease ended before its command.
+type lostError struct{ name string }
+
+func (e *lostError) Error() string {
+	return fmt.Sprintf("the lease of %s has ended before its command (a kick, its time, or the end of the lease server)", e.name)
 }
 
 // legacy runs the command with a name from a pgmanager. That would lose the name if we
@@ -109,7 +147,9 @@ func (c *leaseExecCmd) runLegacy(ctx context.Context, env *Env, l *lease.Legacy,
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	err = runLeased(ctx, env, env.Command, append([]string{"PGDATABASE=" + l.Name}, wrapEnv(socket)...), connection)
+	err = whileLeased(ctx, env, l.Name, l.Watch(), func(ctx context.Context) error {
+		return runLeased(ctx, env, env.Command, append([]string{"PGDATABASE=" + l.Name}, wrapEnv(socket)...), connection)
+	})
 	return errors.Join(err, connection.Close(), l.Close())
 }
 
