@@ -107,7 +107,7 @@ func whileLeased(ctx context.Context, env *Env, name string, w *lease.Watch, run
 	close(over)
 	work.Wait()
 	w.Stop()
-	if context.Cause(ctx) == error(lost) {
+	if errors.Is(context.Cause(ctx), lost) {
 		return lost
 	}
 	return err
