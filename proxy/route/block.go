@@ -26,6 +26,7 @@ type ref struct {
 	alias    bool   // an alias follows
 	target   bool   // the statement writes it
 	inserted bool   // by an INSERT
+	sampled  bool   // by TABLESAMPLE
 	slot     int    // among the refs of the plan
 }
 
@@ -64,6 +65,8 @@ func (s *source) part() part {
 			p.carry = append(p.carry, []column{{s, name}})
 		}
 		return p
+	case s.r != nil && s.r.sampled:
+		return part{kind: mixed, why: "a sample of table " + s.r.name + " is not the same on each shard"}
 	case s.r != nil:
 		return part{}
 	case s.d.kind == parted:

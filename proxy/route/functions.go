@@ -140,6 +140,8 @@ func (a *analysis) unstable(n ast.Node) bool {
 			if x != nil && (x.LimitCount != nil || x.LimitOffset != nil) {
 				unstable = true
 			}
+		case *ast.RangeTableSample:
+			unstable = unstable || x != nil
 		case *ast.FuncCall:
 			if x != nil {
 				parts, _ := a.st.names(x.Funcname)

@@ -49,8 +49,10 @@ func (a *analysis) pull(b *block, why string) (*multi, error) {
 			return nil, no("the columns of table " + r.name + " are not known")
 		case a.st.is(r.tok-1, "only") || a.st.is(r.end, "*"):
 			return nil, no("inheritance of table " + r.name)
-		case a.st.is(r.end, "tablesample"):
-			return nil, no("TABLESAMPLE")
+		}
+		from, to, ok := a.sampleClause(r)
+		if !ok {
+			return nil, no("TABLESAMPLE could not be found in the text")
 		}
 		rel := gather.Relation{}
 		alias := r.name
@@ -86,6 +88,9 @@ func (a *analysis) pull(b *block, why string) (*multi, error) {
 			list = "ROW(" + list + ")::pg_catalog.text"
 		}
 		sql := template{}.str("SELECT "+list+" FROM ").toks(r.tok, r.end).str("AS t")
+		if r.sampled {
+			sql = sql.str(" ").toks(from, to)
+		}
 		sql = sql.add(a.pushed(b, r))
 		at := len(m.relations)
 		m.relations = append(m.relations, relation{ref: r, sql: sql})
@@ -95,12 +100,50 @@ func (a *analysis) pull(b *block, why string) (*multi, error) {
 			by = by.str(" AS " + quoteIdent(r.name))
 		}
 		subs = append(subs, substitution{r.tok, r.end, by.str(" ")})
+		if r.sampled {
+			subs = append(subs, substitution{from, to, template{}.str(" ")})
+		}
 	}
 	if len(m.relations) == 0 {
 		return nil, no("there is nothing to fetch")
 	}
 	m.finish = replaced(0, len(a.st.toks), sortSubs(subs))
 	return m, nil
+}
+
+// sampleClause finds TABLESAMPLE behind a table and its alias; it is empty if there is none.
+func (a *analysis) sampleClause(r *ref) (from, to int, ok bool) {
+	if !r.sampled {
+		return 0, 0, true
+	}
+	st := a.st
+	at := r.end
+	if r.alias {
+		if st.is(at, "as") {
+			at++
+		}
+		if at++; st.is(at, "(") {
+			at = lex.Match(st.sql, st.toks, at) + 1
+		}
+	}
+	if r.tok < 0 || at <= 0 || !st.is(at, "tablesample") {
+		return 0, 0, false
+	}
+	from = at
+	arguments := func() bool {
+		for at < len(st.toks) && !st.is(at, "(") {
+			at++
+		}
+		at = lex.Match(st.sql, st.toks, at) + 1
+		return at > 0
+	}
+	if !arguments() {
+		return 0, 0, false
+	}
+	if st.is(at, "repeatable") && !arguments() {
+		return 0, 0, false
+	}
+	return from, at, true
 }
 
 // wholeRow reports whether a name is used as a column reference of its own.

@@ -100,8 +100,10 @@ func (a *analysis) declare(b *block, n ast.Node) error {
 		if a.unstable(n.Functions) {
 			s.d = dist{kind: mixed, why: "a function in FROM may give other rows on each shard"}
 		}
+	case *ast.RangeTableSample:
+		return a.sample(b, n)
 	default:
-		// TABLESAMPLE, XMLTABLE and their like.
+		// XMLTABLE and its like.
 		s.d = dist{kind: mixed, why: "a FROM item of this kind cannot be divided"}
 		if err := a.opaque(b, n); err != nil {
 			return err
@@ -122,6 +124,29 @@ func (a *analysis) declare(b *block, n ast.Node) error {
 	}
 	b.by[n] = s
 	b.sources = append(b.sources, s)
+	return nil
+}
+
+// sample adds the names of a table with TABLESAMPLE. A sample of each shard's rows, all of which
+// have the same chance, is a sample of all rows; REPEATABLE repeats it on each shard. But the
+// copies of one table would give different samples, and so other rows to join on each shard.
+func (a *analysis) sample(b *block, n *ast.RangeTableSample) error {
+	for _, list := range []ast.Node{n.Args, n.Repeatable} {
+		if err := a.expression(b, list, false); err != nil {
+			return err
+		}
+	}
+	if err := a.declare(b, n.Relation); err != nil {
+		return err
+	}
+	s := b.by[n.Relation]
+	if s == nil {
+		return nil
+	}
+	if s.r != nil {
+		s.r.sampled = true
+	}
+	b.by[n] = s
 	return nil
 }
 

@@ -191,8 +191,8 @@ func (st *statement) uses(from, to int, name string) bool {
 }
 
 // prefix is the WITH clause that the tokens from up to to need of the WITH queries in list;
-// those that wrote stand for their rows.
-func (a *analysis) prefix(list []body, from, to int) template {
+// those that wrote stand for their rows, and subs for what is replaced in the others.
+func (a *analysis) prefix(list []body, from, to int, subs ...substitution) template {
 	needed := make([]bool, len(list))
 	for i := range slices.Backward(list) {
 		needed[i] = a.st.uses(from, to, list[i].name)
@@ -211,7 +211,7 @@ func (a *analysis) prefix(list []body, from, to int) template {
 			t = t.str(", ")
 		}
 		if b.step < 0 {
-			t = t.toks(b.start, b.end)
+			t = t.add(replaced(b.start, b.end, subs))
 			continue
 		}
 		t = t.toks(b.start, b.from).str("SELECT * FROM ")
@@ -243,6 +243,21 @@ func (a *analysis) stageWith() (*steps, error) {
 		return nil, nil
 	}
 	out := &steps{why: "the WITH queries that write go first, one after the other"}
+	reads, err := a.readBefore()
+	if err != nil {
+		return nil, err
+	}
+	var subs []substitution
+	for _, r := range reads {
+		by := template{chunkOf(gather.Source, len(out.list))}
+		if !r.alias {
+			by = by.str(" AS " + quoteIdent(r.name))
+		}
+		subs = append(subs, substitution{r.tok, r.end, by.str(" ")})
+		out.list = append(out.list, a.wholeTable(r))
+		out.why = "what is read beside a WITH query that writes it goes first, then the WITH queries that write, one after the other"
+	}
+	subs = sortSubs(subs)
 	found := 0
 	for i := range list {
 		b := &list[i]
@@ -250,19 +265,28 @@ func (a *analysis) stageWith() (*steps, error) {
 			continue
 		}
 		found++
-		if err := a.seenLater(b.writer); err != nil {
-			return nil, err
-		}
 		step := Step{Write: true, Silent: len(returning(b.writer.node.Ctequery)) == 0, Collations: a.returned(b.writer)}
-		step.sql = a.prefix(list[:i], b.from, b.to).toks(b.from, b.to)
+		step.sql = a.prefix(list[:i], b.from, b.to, subs...).add(replaced(b.from, b.to, subs))
 		out.list = append(out.list, step)
 		b.step = len(out.list) - 1
 	}
 	if found != len(a.writers) {
 		return nil, nil
 	}
-	out.last = a.prefix(list, main, len(a.st.toks)).toks(main, len(a.st.toks))
+	out.last = a.prefix(list, main, len(a.st.toks), subs...).add(replaced(main, len(a.st.toks), subs))
 	return out, nil
+}
+
+// wholeTable is a step that reads a table, but for rows that the statement leaves out anyway.
+func (a *analysis) wholeTable(r *ref) Step {
+	step := Step{sql: template{}.str("SELECT * FROM ").toks(r.tok, r.end).str("AS t")}
+	if r.block != nil && r.block.sel != nil && ast.Node(r.block.sel) == a.st.tree {
+		step.sql = step.sql.add(a.pushed(r.block, r))
+	}
+	for _, col := range r.table.Columns {
+		step.Collations = append(step.Collations, col.Collation)
+	}
+	return step
 }
 
 func returning(n ast.Node) []ast.Node {
@@ -279,26 +303,34 @@ func returning(n ast.Node) []ast.Node {
 	return nil
 }
 
-// seenLater refuses a write in WITH that what comes after it would see: all of a statement
-// has the same snapshot, but its steps have not.
-func (a *analysis) seenLater(w *writer) error {
-	t := w.change.target
-	no := refuse("a WITH query writes table "+t.name+", which the statement reads or writes elsewhere", "send the write as a statement of its own")
-	if t.table == nil || t.table.Triggers {
-		return no
-	}
-	for i, r := range a.refs {
-		// Those before it in the text have been read; those of a WITH query that is none of
-		// the writers' are read when it is used, which may be later.
-		if i >= w.from && i < w.to || r.name != t.name || r.schema != t.schema {
-			continue
+// readBefore lists the tables that WITH queries write and the statement reads elsewhere: all of
+// a statement has the same snapshot, but its steps have not, so that those are read first.
+func (a *analysis) readBefore() (out []*ref, err error) {
+	for wi := range a.writers {
+		w := &a.writers[wi]
+		t := w.change.target
+		no := refuse("a WITH query writes table "+t.name+", which the statement reads or writes elsewhere", "send the write as a statement of its own")
+		if t.table == nil || t.table.Triggers {
+			return nil, no
 		}
-		before := slices.ContainsFunc(a.writers, func(o writer) bool { return i >= o.from && i < o.to && o.to <= w.from })
-		if !before && !(r.target && r.inserted) {
-			return no
+		for i, r := range a.refs {
+			if i >= w.from && i < w.to || r.name != t.name || r.schema != t.schema || r.target && r.inserted {
+				continue
+			}
+			// Writers before it have read it already; a WITH query that is none is read when it
+			// is used, which may be later.
+			if slices.ContainsFunc(a.writers, func(o writer) bool { return i >= o.from && i < o.to && o.to <= w.from }) {
+				continue
+			}
+			if r.target || r.tok < 0 || r.table == nil || a.st.is(r.tok-1, "only") || a.st.is(r.end, "*") || r.sampled || a.wholeRow(r.name) {
+				return nil, no
+			}
+			if !slices.Contains(out, r) {
+				out = append(out, r)
+			}
 		}
 	}
-	return nil
+	return out, nil
 }
 
 // returned are the collations of RETURNING, nil if they are not known.
@@ -355,7 +387,7 @@ func (a *analysis) stageReads(c *change, w *ast.WithClause) (*steps, error) {
 		if c.target.key == nil && r.block == c.block {
 			return nil, nil // the copies of an omnisharded table could choose different rows
 		}
-		if r.tok < 0 || r.table == nil || r.tok < main || a.st.is(r.tok-1, "only") || a.st.is(r.end, "*") || a.st.is(r.end, "tablesample") {
+		if r.tok < 0 || r.table == nil || r.tok < main || a.st.is(r.tok-1, "only") || a.st.is(r.end, "*") || r.sampled {
 			return nil, nil
 		}
 		if a.wholeRow(r.name) {

@@ -74,9 +74,24 @@ func (a *analysis) stageMerge(c *change, n *ast.MergeStmt) (*steps, error) {
 			}
 		}
 	}
+	subs := a.mergeKeys(c, n, on)
+	if len(subs) > 0 {
+		step.sql = a.prefix(list, using+1, on).str(" SELECT *")
+		for i, k := range subs {
+			if i == 0 || k.column != subs[i-1].column {
+				step.sql = step.sql.str(", (").toks(k.from, k.to).str(") AS " + quoteIdent(k.column))
+			}
+		}
+		step.sql = step.sql.str(" FROM ").toks(using+1, on)
+		step.Collations = nil
+	}
+	var by []substitution
+	for _, k := range subs {
+		by = append(by, substitution{k.from, k.to, template{}.str(quoteIdent(src.alias) + "." + quoteIdent(k.column) + " ")})
+	}
 	last := template{}.toks(main, using+1)
 	last = append(last, chunkOf(gather.Values, 0)).str(" AS " + quoteIdent(src.alias))
-	last = append(last, chunkOf(gather.Names, 0)).str(" ").toks(on, len(st.toks))
+	last = append(last, chunkOf(gather.Names, 0)).str(" ").add(replaced(on, len(st.toks), sortSubs(by)))
 	return &steps{list: []Step{step}, last: last, why: "the source's rows are read first, and placed by their keys"}, nil
 }
 

@@ -181,3 +181,14 @@ SELECT id, email, country, code, score FROM users;
 SELECT * FROM countries
 ;
 
+WITH x AS (DELETE FROM payments WHERE n = 3 RETURNING *) SELECT count(*), (SELECT count(*) FROM x) FROM payments;
+
+WITH x AS (UPDATE users SET score = 1 RETURNING id) SELECT u.id, u.score FROM users u JOIN x USING (id) WHERE u.id > 30;
+
+WITH x AS (DELETE FROM payments WHERE n = 4 RETURNING user_id), y AS (SELECT count(*) AS n FROM payments) SELECT n, (SELECT count(*) FROM x) FROM y;
+
+WITH x AS (INSERT INTO payments (id, user_id, amount) VALUES (90001, 3, 1) RETURNING user_id) SELECT count(*) FROM users u WHERE NOT EXISTS (SELECT 1 FROM payments p WHERE p.user_id = u.id);
+
+MERGE INTO users u USING (SELECT DISTINCT n FROM payments WHERE n IS NOT NULL) p ON p.n + 5 = u.id AND u.country IS NOT NULL WHEN MATCHED THEN UPDATE SET email = 'm' || p.n WHEN NOT MATCHED AND p.n > 3 THEN INSERT (email, id) VALUES ('new', p.n + 5);
+
+MERGE INTO users u USING (SELECT DISTINCT n FROM payments WHERE n IS NOT NULL) p ON u.id = (p.n * 2 + 1) WHEN MATCHED AND u.id < 10 THEN DELETE WHEN MATCHED THEN DO NOTHING WHEN NOT MATCHED THEN INSERT (id) VALUES ((p.n * 2 + 1));

@@ -493,3 +493,11 @@ SELECT row_to_json(u, true), jsonb_build_object('u', u) FROM users u WHERE (u).c
 SELECT count(*), NULL, 'x'::text, 1.50 FROM users
 ;
 
+
+SELECT count(*) FROM users AS u TABLESAMPLE SYSTEM (100) REPEATABLE (4) JOIN payments p ON p.user_id = u.id;
+
+SELECT u.id FROM users u TABLESAMPLE BERNOULLI (100) JOIN payments p ON p.id = u.id WHERE u.id > 3;
+
+SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY id) AS n FROM users TABLESAMPLE BERNOULLI (100)) x;
+
+SELECT count(*) FROM countries TABLESAMPLE BERNOULLI (100), users;
