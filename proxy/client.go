@@ -202,6 +202,9 @@ func (s *session) query(m, body []byte) error {
 	if err := s.attach(n); err != nil {
 		return s.refuseQuery(err)
 	}
+	if s.db.Observe != nil {
+		s.db.Observe(sql, nil, nil)
+	}
 	// A simple query ends the unnamed statement.
 	s.dropUnnamed()
 	s.server.Unnamed = 0

@@ -118,6 +118,11 @@ type Database struct {
 	// Servers only tells what clients are greeted with. Nil: there is one shard.
 	Sharded *scatter.Executor
 
+	// Observe is told of each query that is about to be run: its text, and of the extended protocol
+	// the bodies of Parse (after the name) and Bind, which it must not keep. It must be quick. Nil:
+	// nobody is told.
+	Observe func(sql string, parse, bind []byte)
+
 	welcome welcomes
 }
 

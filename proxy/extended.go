@@ -210,6 +210,9 @@ func (s *session) bind(m, body, after []byte) error {
 		return s.refuse(err)
 	}
 	s.unsynced = true
+	if s.db.Observe != nil {
+		s.observe(st, len(name) == 0, body)
+	}
 	r := request{kind: askedBind, name: string(name)}
 	var t *effect.Text
 	target := ""

@@ -53,6 +53,21 @@ func (s *session) judgeBound(st *statement, unnamed bool, bind []byte, hint role
 	return s.judge(string(sql), text, b)
 }
 
+// observe tells of a statement that is bound.
+func (s *session) observe(st *statement, unnamed bool, bind []byte) {
+	switch {
+	case st != nil && !st.ofSQL():
+		s.db.Observe(st.sql(), []byte(st.key), bind)
+	case unnamed && s.unnamed != 0:
+		sql, _, _ := cut(s.unnamedMsg)
+		s.db.Observe(string(sql), s.unnamedMsg, bind)
+	}
+}
+
+// BindingOf is what a Bind message says of a statement's parameters; parse is the body of its Parse
+// message after the name. The values are parts of bind.
+func BindingOf(parse, bind []byte) (*route.Binding, error) { return bindingOf(parse, bind) }
+
 // bindingOf is what a Bind message says of a statement's parameters, whose declared types come
 // after its text in the Parse message.
 func bindingOf(parse, bind []byte) (*route.Binding, error) {

@@ -32,7 +32,6 @@ func verbs() []verb {
 		{"PROBE", 1, 1, "URL", "log in at a server and say how long it took"},
 		{"RESET PREPARED", 0, 0, "", "forget prepared statements that no client uses"},
 		{"RESET QUERY_CACHE", 0, 0, "", "forget the plans of statements"},
-		{"RESET STATS", 0, 0, "", "begin the totals anew"},
 		{"MAINTENANCE", 1, 1, "ON|OFF", "hold all clients, whatever they are doing next"},
 		{"SHUTDOWN", 0, 1, "[WAIT_FOR_CLIENTS|WAIT_FOR_SERVERS]", "end the proxy"},
 		{"SETUP SCHEMA", 0, 1, "[DATABASE]", "make the functions for sharded sequences"},

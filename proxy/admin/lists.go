@@ -111,6 +111,7 @@ func showQueryCache(a *answer) error {
 		num("hits", func(p *Plan) int64 { return p.Hits }),
 		num("direct", func(p *Plan) int64 { return p.Direct }),
 		num("multi", func(p *Plan) int64 { return p.Cross }),
+		num("refused", func(p *Plan) int64 { return p.Refused }),
 	}, func() []Plan { return a.proxy.Snapshot(Plans).Plans })
 }
 

@@ -125,6 +125,8 @@ type Statement struct {
 type Plan struct {
 	Query               string
 	Hits, Direct, Cross int64
+	// Refused is how often a dry run found that several shards could not answer it.
+	Refused int64
 }
 
 // A Listener is a channel that clients listen on.

@@ -175,8 +175,9 @@ type General struct {
 	MirrorQueue int `toml:"mirror_queue"`
 	// MirrorExposure is the part of the traffic that is mirrored. Default: 1.0.
 	MirrorExposure float64 `toml:"mirror_exposure"`
-	// DryRun decides where each query would go and records it, without acting on it.
-	// Default: false.
+	// DryRun finds out, for databases on one server, where each query would go if they were divided
+	// as sharded_tables say, and records it for SHOW QUERY_CACHE, without acting on it; what several
+	// shards could not answer is logged. Default: false.
 	DryRun bool `toml:"dry_run"`
 	// CrossShardDisabled refuses queries that need several shards. Default: false.
 	CrossShardDisabled bool `toml:"cross_shard_disabled"`

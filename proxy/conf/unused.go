@@ -17,7 +17,6 @@ func unused() map[string]map[string]string {
 			"prepared_statements_ttl":        "has no effect yet: those that were used least make room for others",
 			"prepared_statements_ttl_jitter": "has no effect yet: those that were used least make room for others",
 			"pub_sub_channel_size":           "has no effect but on databases of several shards: elsewhere LISTEN keeps the client's server connection",
-			"dry_run":                        "has no effect yet: \"pgx-dev proxy route\" says where statements would go",
 			"expanded_explain":               "has no effect yet: EXPLAIN (ROUTE) says where a statement goes",
 			"resharding_copy_format":         reshards, "resharding_parallel_copies": reshards,
 			"resharding_copy_retry_max_attempts": reshards, "resharding_copy_retry_min_delay": reshards,

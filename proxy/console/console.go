@@ -176,6 +176,9 @@ func (c *Console) Do(ctx context.Context, cmd admin.Command) error {
 	case "RESET PREPARED":
 		c.attached().ForgetStatements()
 		return nil
+	case "RESET QUERY_CACHE":
+		c.cfg.Fleet.ForgetPlans()
+		return nil
 	}
 	return admin.ErrUnsupported
 }

@@ -18,7 +18,7 @@ func missing() []string {
 		"sv_idle_xact", "sv_locked", "out_of_sync", "xact_2pc_count", "idle_xact_time", "reads", "writes", "prepared_evictions", "auth_attempts",
 		"rows_inserted", "rows_updated", "rows_deleted", "close", "client_idle_xact_timeouts",
 		"server_parse_count", "bind_count", "close_count",
-		"query_cache_direct", "query_cache_cross", "query_cache_parse_time", "query_cache_fingerprints", "prepared_statements_memory_used",
+		"prepared_statements_memory_used",
 		"pub_sub_listeners", "pub_sub_listener_received", "pub_sub_listener_dropped",
 		"sharding_lookup_cache_entries", "sharding_lookup_cache_bytes", "sharding_lookup_cache_hits", "sharding_lookup_cache_misses",
 		"sharding_lookup_cache_evictions", "sharding_lookup_queries", "sharding_lookup_query_time",
@@ -45,7 +45,10 @@ func (c *Console) Snapshot(parts admin.Part) *admin.Snapshot {
 		s.Metrics.Prepared = metrics.Prepared{Statements: st.Statements, Limit: cfg.General.PreparedStatementsLimit}
 	}
 	r := c.cfg.Fleet.Routing()
-	s.Metrics.QueryCache = metrics.QueryCache{Hits: int64(r.TextHits + r.Hits), Misses: int64(r.Misses), Size: r.Plans, Limit: cfg.General.QueryCacheLimit}
+	s.Metrics.QueryCache = metrics.QueryCache{
+		Hits: int64(r.TextHits + r.Hits), Misses: int64(r.Misses), Size: r.Plans, Limit: cfg.General.QueryCacheLimit,
+		Direct: int64(r.Direct), Cross: int64(r.Cross), ParseTime: r.Parsing, Fingerprints: r.Plans,
+	}
 	list := c.cfg.Fleet.List()
 	for i := range list {
 		m, a := c.pool(&list[i])
@@ -57,6 +60,11 @@ func (c *Console) Snapshot(parts admin.Part) *admin.Snapshot {
 	}
 	if parts&admin.Servers != 0 {
 		s.Servers = c.connections(list)
+	}
+	if parts&admin.Plans != 0 {
+		for _, q := range c.cfg.Fleet.Plans() {
+			s.Plans = append(s.Plans, admin.Plan{Query: q.Query, Hits: int64(q.Hits), Direct: int64(q.Direct), Cross: int64(q.Cross), Refused: int64(q.Refused)})
+		}
 	}
 	pending, recovered := c.cfg.Fleet.TwoPhase()
 	s.Metrics.TwoPhaseRecovered = int64(recovered)

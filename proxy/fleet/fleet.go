@@ -18,6 +18,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
 	"github.com/pgx-dev/pgx-dev/proxy/scatter"
 	"github.com/pgx-dev/pgx-dev/proxy/shards"
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -54,6 +55,10 @@ type Plan struct {
 	// bytes of it. 0: none.
 	SlowParse time.Duration
 	Sample    int
+	// Dry says how the statements of a database on one server would be divided, if that is to be
+	// found out; their plans are counted, up to DryPlans of them. Nil: it is not.
+	Dry      *sharding.Config
+	DryPlans int
 	// Tenant is the column that queries of tables with it must compare with a value. Empty: none
 	// must.
 	Tenant string
@@ -103,16 +108,17 @@ type Fleet struct {
 	wg     sync.WaitGroup
 	lookup func(ctx context.Context, host string) ([]string, error)
 
-	mu      sync.Mutex
-	source  Source
-	wave    atomic.Int64 // counts up with each new source; changed with the lock held
-	members map[pair]*member
-	pools   map[string]*pool.Pool
-	groups  map[string]*group
-	limits  map[string]*pool.Limit
-	opened  []*shards.Cluster
-	ids     map[IDs]*scatter.UniqueIDs
-	closed  bool
+	mu         sync.Mutex
+	source     Source
+	wave       atomic.Int64 // counts up with each new source; changed with the lock held
+	members    map[pair]*member
+	pools      map[string]*pool.Pool
+	groups     map[string]*group
+	limits     map[string]*pool.Limit
+	opened     []*shards.Cluster
+	rehearsals map[string]*rehearsal // by database
+	ids        map[IDs]*scatter.UniqueIDs
+	closed     bool
 }
 
 type pair struct{ user, database string }
@@ -131,6 +137,8 @@ type member struct {
 
 	only    atomic.Pointer[only]    // where there is nothing to choose
 	several atomic.Pointer[several] // where there is
+
+	rehearsal atomic.Pointer[rehearsal] // nil: no dry run
 
 	opening sync.Mutex
 	failed  time.Time // the last attempt to open it
@@ -157,7 +165,7 @@ func New(source Source, log *slog.Logger) *Fleet {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Fleet{log: log, lookup: net.DefaultResolver.LookupHost, source: source, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}, limits: map[string]*pool.Limit{}, ids: map[IDs]*scatter.UniqueIDs{}}
+	return &Fleet{log: log, lookup: net.DefaultResolver.LookupHost, source: source, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}, rehearsals: map[string]*rehearsal{}, limits: map[string]*pool.Limit{}, ids: map[IDs]*scatter.UniqueIDs{}}
 }
 
 // Lookup is a proxy's Config.Lookup.
@@ -232,7 +240,8 @@ func (f *Fleet) member(p pair) (*member, error) {
 		return nil, wire.Errorf(wire.CodeConfigurationLimit, "more than %d pairs of users and databases are in use", maxMembers)
 	}
 	m := &member{fleet: f, pair: p, plan: plan, wave: f.wave.Load()}
-	m.db = &proxy.Database{Name: p.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Servers: m, Router: router(plan, f.routing(plan, p))}
+	m.db = &proxy.Database{Name: p.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Servers: m, Router: router(plan, f.routing(plan, p)), Observe: m.observe}
+	m.rehearse()
 	f.members[p] = m
 	return m, nil
 }
@@ -416,6 +425,9 @@ func (f *Fleet) Reload(source Source) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for _, m := range members {
+		m.rehearse()
+	}
 	f.sweep()
 }
 
@@ -478,6 +490,9 @@ func (f *Fleet) Pools() []*pool.Pool {
 func (f *Fleet) Close(ctx context.Context) {
 	f.mu.Lock()
 	f.closed = true
+	for _, r := range f.rehearsals {
+		r.stop()
+	}
 	pools, groups, opened := f.pools, f.groups, f.opened
 	f.pools, f.groups, f.opened = map[string]*pool.Pool{}, map[string]*group{}, nil
 	f.mu.Unlock()

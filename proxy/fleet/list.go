@@ -110,6 +110,9 @@ func (f *Fleet) Routing() (out route.Stats) {
 		out.Hits += s.Hits
 		out.Misses += s.Misses
 		out.Evicted += s.Evicted
+		out.Direct += s.Direct
+		out.Cross += s.Cross
+		out.Parsing += s.Parsing
 	}
 	for _, m := range f.members {
 		add(m.db.Router)
@@ -117,7 +120,75 @@ func (f *Fleet) Routing() (out route.Stats) {
 	for _, c := range f.opened {
 		add(c.Router)
 	}
+	for _, r := range f.rehearsals {
+		r.add(&out)
+	}
 	return out
+}
+
+// A QueryPlan is what became of a statement.
+type QueryPlan struct {
+	route.PlanInfo
+	// Refused is how often a dry run found that several shards could not answer it.
+	Refused uint64
+}
+
+// Plans lists the statements that routers know, the ones found most often first; of databases with a
+// dry run, what it found.
+func (f *Fleet) Plans() []QueryPlan {
+	byText := map[string]*QueryPlan{}
+	add := func(p QueryPlan) {
+		if have := byText[p.Query]; have != nil {
+			have.Hits += p.Hits
+			have.Direct += p.Direct
+			have.Cross += p.Cross
+			have.Refused += p.Refused
+			return
+		}
+		byText[p.Query] = &p
+	}
+	f.mu.Lock()
+	for _, m := range f.members {
+		if r := m.db.Router; r != nil && m.rehearsal.Load() == nil {
+			for _, p := range r.Plans() {
+				add(QueryPlan{PlanInfo: p})
+			}
+		}
+	}
+	for _, c := range f.opened {
+		for _, p := range c.Router.Plans() {
+			add(QueryPlan{PlanInfo: p})
+		}
+	}
+	for _, r := range f.rehearsals {
+		for _, p := range r.plans() {
+			add(p)
+		}
+	}
+	f.mu.Unlock()
+	out := make([]QueryPlan, 0, len(byText))
+	for _, p := range byText {
+		out = append(out, *p)
+	}
+	slices.SortFunc(out, func(a, b QueryPlan) int { return cmp.Or(cmp.Compare(b.Hits, a.Hits), cmp.Compare(a.Query, b.Query)) })
+	return out
+}
+
+// ForgetPlans drops what Plans lists.
+func (f *Fleet) ForgetPlans() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range f.members {
+		if r := m.db.Router; r != nil {
+			r.Forget()
+		}
+	}
+	for _, c := range f.opened {
+		c.Router.Forget()
+	}
+	for _, r := range f.rehearsals {
+		r.forget()
+	}
 }
 
 // TwoPhase tells what databases on several shards commit in two phases: by the database's name,

@@ -63,6 +63,13 @@ func FromConfig(c *conf.Config, keys ...*Keyring) (Source, error) {
 			SlowParse:   c.General.LogMinDurationParse,
 			Sample:      c.General.LogQuerySampleLength,
 		}
+		if c.General.DryRun && plan.Shards <= 1 {
+			var err error
+			if plan.Dry, err = dryLayout(c, database); err != nil {
+				return Plan{}, wire.Errorf(wire.CodeConfigFileError, "%w", err)
+			}
+			plan.DryPlans = c.General.QueryCacheLimit
+		}
 		auto := false
 		for i := range c.Databases {
 			d := &c.Databases[i]

@@ -70,6 +70,7 @@ type Plan struct {
 	// RouteOnly asks for an explanation of the routing only: EXPLAIN (ROUTE).
 	RouteOnly bool
 
+	usage    *usage
 	st       *statement
 	refs     []*ref   // those that are sharded, and sub-queries that bound them
 	real     int      // how many of refs are tables

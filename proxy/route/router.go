@@ -43,8 +43,10 @@ type Config struct {
 
 // A Router makes decisions. It is safe for concurrent use.
 type Router struct {
-	cfg   Config
-	state atomic.Pointer[state]
+	cfg     Config
+	state   atomic.Pointer[state]
+	usage   usage        // direct and cross, of all plans
+	parsing atomic.Int64 // nanoseconds
 }
 
 // A state is what changes with the schema.
@@ -148,7 +150,11 @@ func (r *Router) Route(d *Decision, sql string, s *Session, b *Binding) error {
 	if err != nil {
 		return err
 	}
-	return r.decide(d, p, hints, d.env.sql, s, b, advice)
+	if err := r.decide(d, p, hints, d.env.sql, s, b, advice); err != nil {
+		return err
+	}
+	r.count(d, p, b)
+	return nil
 }
 
 // Prepare parses and plans a statement, and puts it into the cache, without deciding.
@@ -165,6 +171,7 @@ func (r *Router) lookup(d *Decision, sql string, s *Session) (*Plan, []lex.Comme
 	d.sc.Hints = d.sc.Hints[:0]
 	if e := st.cache.text(path, sql); e != nil {
 		d.env.sql, d.env.toks = e.plan.text, e.plan.tokens
+		e.plan.usage.hits.Add(1)
 		return e.plan, e.plan.hints, nil
 	}
 	if err := d.sc.Scan(sql); err != nil {
@@ -193,6 +200,7 @@ func (r *Router) lookup(d *Decision, sql string, s *Session) (*Plan, []lex.Comme
 	d.env.sql, d.env.toks = sql, toks
 	d.key = lex.AppendKey(d.key[:0], sql, toks)
 	if e := st.cache.key(path, d.key, sql, toks); e != nil {
+		e.plan.usage.hits.Add(1)
 		return e.plan, d.sc.Hints, nil
 	}
 	if parts := lex.Split(nil, sql, toks); len(parts) > 1 {
@@ -206,7 +214,7 @@ func (r *Router) lookup(d *Decision, sql string, s *Session) (*Plan, []lex.Comme
 	if err != nil {
 		return nil, nil, err
 	}
-	p.text, p.tokens = own, kept
+	p.text, p.tokens, p.usage = own, kept, &usage{}
 	p.hints = slices.Clone(d.sc.Hints)
 	if len(sql) <= r.cfg.MaxCached {
 		st.cache.add(path, string(d.key), p)
@@ -216,12 +224,11 @@ func (r *Router) lookup(d *Decision, sql string, s *Session) (*Plan, []lex.Comme
 
 // timed makes a plan, and tells if that took long.
 func (r *Router) timed(pb *builder, sql string, toks []lex.Token) (*Plan, error) {
-	if r.cfg.Slow == nil || r.cfg.SlowParse <= 0 {
-		return pb.plan(sql, toks)
-	}
 	start := time.Now()
 	p, err := pb.plan(sql, toks)
-	if took := time.Since(start); took >= r.cfg.SlowParse {
+	took := time.Since(start)
+	r.parsing.Add(int64(took))
+	if r.cfg.Slow != nil && r.cfg.SlowParse > 0 && took >= r.cfg.SlowParse {
 		r.cfg.Slow(sql, took)
 	}
 	return p, err
@@ -232,7 +239,15 @@ type Stats struct {
 	Plans           int
 	TextHits, Hits  uint64 // found by text, by key
 	Misses, Evicted uint64
+	// Direct and Cross count decisions for one shard and for several, Parsing is the time spent on
+	// plans; both since the router was made.
+	Direct, Cross uint64
+	Parsing       time.Duration
 }
 
 // Stats returns the counts since the schema was last set.
-func (r *Router) Stats() Stats { return r.state.Load().cache.stats() }
+func (r *Router) Stats() Stats {
+	s := r.state.Load().cache.stats()
+	s.Direct, s.Cross, s.Parsing = r.usage.direct.Load(), r.usage.cross.Load(), time.Duration(r.parsing.Load())
+	return s
+}
