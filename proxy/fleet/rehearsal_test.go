@@ -70,7 +70,9 @@ func TestDryRun(t *testing.T) {
 	wait := func(query string, want fleet.QueryPlan) {
 		t.Helper()
 		want.Query = query
-		for deadline := time.Now().Add(20 * time.Second); seen(query) != want; time.Sleep(time.Millisecond) {
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for deadline := time.Now().Add(20 * time.Second); seen(query) != want; <-tick.C {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s: %+v, want %+v; of all %+v", query, seen(query), want, f.Plans())
 			}
