@@ -15,6 +15,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/place"
+	"github.com/pgx-dev/pgx-dev/proxy/socket"
 )
 
 // defaultPort is PostgreSQL's (DEF_PGPORT).
@@ -22,7 +23,11 @@ const defaultPort = 5432
 
 // A listenFlag is --listen unix[:DIR] or --listen tcp[:[HOST:]PORT], as every command that
 // serves has it. The zero value is a Unix socket in a private directory.
-type listenFlag struct{ network, address string }
+type listenFlag struct {
+	network, address string
+
+	shared bool // others may listen at the same TCP address (so_reuseport)
+}
 
 // Decode reads the flag's value.
 func (f *listenFlag) Decode(ctx *kong.DecodeContext) error {
@@ -40,7 +45,7 @@ func parseListen(text string) (listenFlag, error) {
 	case network != "unix" && network != "tcp" || given && address == "":
 		return listenFlag{}, fmt.Errorf("%q is not unix, unix:DIR, tcp, tcp:PORT or tcp:HOST:PORT", text)
 	case network == "unix" || !given:
-		return listenFlag{network, address}, nil
+		return listenFlag{network: network, address: address}, nil
 	}
 	if !strings.Contains(address, ":") {
 		address = ":" + address
@@ -52,7 +57,7 @@ func parseListen(text string) (listenFlag, error) {
 	if err != nil {
 		return listenFlag{}, fmt.Errorf("%q is not a port, nor a host and a port", strings.TrimPrefix(address, ":"))
 	}
-	return listenFlag{network, net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port)}, nil
+	return listenFlag{network: network, address: net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port)}, nil
 }
 
 func (f listenFlag) tcp() bool { return f.network == "tcp" }
@@ -66,7 +71,7 @@ func (f listenFlag) listen(key string) (*listening, error) {
 		if address == "" {
 			address, tries = net.JoinHostPort("127.0.0.1", strconv.Itoa(defaultPort)), 100
 		}
-		ln, err := engines.ListenTCP(address, tries)
+		ln, err := f.listenTCP(address, tries)
 		if err != nil {
 			return nil, err
 		}
@@ -83,6 +88,13 @@ func (f listenFlag) listen(key string) (*listening, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+func (f listenFlag) listenTCP(address string, tries int) (net.Listener, error) {
+	if f.shared {
+		return socket.Shared(address)
+	}
+	return engines.ListenTCP(address, tries)
 }
 
 // A listening is a listener with the address that clients use.

@@ -91,8 +91,10 @@ func (c *proxyServeCmd) Run(ctx context.Context, env *Env) error {
 		s.database = cmp.Or(u.Database, p.Databases[0].Name)
 	}
 	if s.listen.network == "" && len(c.DatabaseURL) == 0 {
-		s.listen = listenFlag{"tcp", net.JoinHostPort(p.General.Host, strconv.Itoa(int(p.General.Port)))}
+		s.listen = listenFlag{network: "tcp", address: net.JoinHostPort(p.General.Host, strconv.Itoa(int(p.General.Port)))}
+		s.beside = true
 	}
+	s.listen.shared = p.PgBouncer.SoReuseport
 	if c.Replace {
 		if err := s.replaces(ctx, env); err != nil {
 			return err
@@ -155,6 +157,7 @@ func clusterSource(srv *cluster.Server, c *conf.Config) fleet.Source {
 		return fleet.Plan{
 			Mode: mode, Servers: []fleet.Server{s}, Replication: true, Tenant: c.MultiTenant.Column,
 			SlowParse: g.LogMinDurationParse, Sample: g.LogQuerySampleLength, KeepNames: g.PreparedStatements == conf.PreparedDisabled,
+			Parser: c.ParserLevel(database), Explain: g.ExpandedExplain,
 		}, nil
 	}
 }
@@ -163,6 +166,7 @@ func clusterSource(srv *cluster.Server, c *conf.Config) fleet.Source {
 type proxyServing struct {
 	listen                   listenFlag
 	key                      string // stands for what is served
+	beside                   bool   // listen at unix_socket_dir besides
 	user, password, database string // of who is told the URL
 	passFile                 bool   // write the password where libpq finds it
 	source                   fleet.Source
@@ -238,7 +242,10 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 	}
 	if g.QuerySizeLimitAction == conf.SizeBlock {
 		pc.MaxMessage = g.QuerySizeLimit
+	} else {
+		pc.LongQuery = g.QuerySizeLimit
 	}
+	pc.StatementTTL, pc.StatementJitter = g.PreparedStatementsTTL, g.PreparedStatementsTTLJitter
 	if clientTLS != nil {
 		s.tls.Store(clientTLS)
 		// Certificates are swapped by a reload.

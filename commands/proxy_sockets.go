@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/pgx-dev/pgx-dev/commands/systemd"
+	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/place"
 	"github.com/pgx-dev/pgx-dev/proxy/handover"
 )
@@ -177,6 +180,41 @@ func (s *proxyServing) open() error {
 	p.front = front
 	p.clients = []net.Listener{front.Listener}
 	p.used = append(p.used, handover.Socket{Listener: front.Listener, Name: forClients, Made: front.made})
+	if s.beside {
+		return s.openBeside()
+	}
+	return nil
+}
+
+// openBeside listens on a Unix socket, where the configuration wants one.
+func (s *proxyServing) openBeside() error {
+	p, cfg := &s.sockets, &s.config.Load().PgBouncer
+	if cfg.UnixSocketDir == "" {
+		return nil
+	}
+	mode, err := cfg.SocketMode()
+	if err != nil {
+		return err
+	}
+	if strings.HasPrefix(cfg.UnixSocketDir, "@") {
+		return &ExitError{Code: ExitUsage, Err: errors.New("pgbouncer.unix_socket_dir: sockets without a file, as @ means them, are not supported")}
+	}
+	l := &listening{port: p.front.port}
+	if err := l.socket(filepath.Join(cfg.UnixSocketDir, ".s.PGSQL."+strconv.Itoa(p.front.port)), s.key); err != nil {
+		return err
+	}
+	path := filepath.Join(l.dir, ".s.PGSQL."+strconv.Itoa(l.port))
+	ln, err := engines.ListenUnix(path)
+	if err != nil {
+		l.removeDir()
+		return err
+	}
+	if err := os.Chmod(path, os.FileMode(mode)); err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	p.clients = append(p.clients, ln)
+	p.used = append(p.used, handover.Socket{Listener: ln, Name: forClients, Made: l.made})
+	p.env.Log.Info("listening", "for", forClients, "socket", path)
 	return nil
 }
 

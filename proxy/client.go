@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
@@ -88,6 +89,22 @@ func (s *session) check(typ wire.Type, size int) error {
 	return nil
 }
 
+// long logs a query that is longer than it should be.
+func (s *session) long(typ wire.Type, body []byte) {
+	limit := s.p.cfg.LongQuery
+	if limit <= 0 || len(body) <= limit || typ != wire.TypeQuery && typ != wire.TypeParse {
+		return
+	}
+	log := s.log().With("bytes", len(body), "query_size_limit", limit)
+	if typ == wire.TypeParse {
+		_, body, _ = cut(body)
+	}
+	if n := min(s.p.cfg.SampleLength, len(body)); n > 0 {
+		log = log.With("query", strings.ToValidUTF8(string(body[:n]), ""))
+	}
+	log.Warn("a query is longer than query_size_limit")
+}
+
 func protocolError(format string, args ...any) error {
 	return &wire.Error{Severity: wire.SeverityFatal, Code: wire.CodeProtocolViolation, Message: fmt.Sprintf(format, args...)}
 }
@@ -127,6 +144,7 @@ func (s *session) message(typ wire.Type, m, after []byte) error {
 		s.flush()
 	}
 	body := m[wire.HeaderLen:]
+	s.long(typ, body)
 	switch typ {
 	case wire.TypeTerminate:
 		return errGoodbye
@@ -211,7 +229,7 @@ func (s *session) query(m, body []byte) error {
 	s.sample(sql)
 	s.stats.queries.Add(1)
 	s.server.Pool().Counters.Queries.Add(1)
-	r := request{kind: askedQuery}
+	r := request{kind: askedQuery, explains: s.db.Explain && route.ExplainsAsText(sql)}
 	if len(t.Effects) > 0 {
 		r.text = &t
 		s.asks(&t)
@@ -329,7 +347,7 @@ func (s *session) execute(m, body []byte) error {
 	if len(s.portals) > 0 {
 		if name, _, ok := bytes.Cut(body, []byte{0}); ok {
 			if p, ok := s.portals[string(name)]; ok {
-				r.text, r.values = p.text, p.args
+				r.text, r.values, r.explains = p.text, p.args, p.explains
 				s.asks(p.text)
 			}
 		}

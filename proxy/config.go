@@ -67,9 +67,13 @@ type Config struct {
 	// MaxMessage is the longest message of a client, in bytes. Default: PostgreSQL's limit of
 	// 1 GB.
 	MaxMessage int
+	// LongQuery is the length from which on a query is logged, in bytes. 0: none is.
+	LongQuery int
 	// Statements is how many prepared statements are remembered that no client uses. Default:
 	// 10,000.
 	Statements int
+	// StatementTTL is for how long, give or take StatementJitter. 0: as long as there is room.
+	StatementTTL, StatementJitter time.Duration
 	// Loops drive the sessions that they can, and must be closed after the proxy. Nil: each
 	// session has a goroutine.
 	Loops *loop.Group
@@ -117,6 +121,9 @@ type Database struct {
 	// Sharded serves the clients of a database on several shards, in transaction mode; then
 	// Servers only tells what clients are greeted with. Nil: there is one shard.
 	Sharded *scatter.Executor
+
+	// Explain has EXPLAIN say which server ran it, and in which role. (expanded_explain)
+	Explain bool
 
 	// Observe is told of each query that is about to be run: its text, and of the extended protocol
 	// the bodies of Parse (after the name) and Bind, which it must not keep. It must be quick. Nil:

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strconv"
 
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
@@ -146,7 +149,11 @@ func (s *session) make(st *statement, r request) {
 	} else if c.Statements.Len() >= c.Pool().Config().Statements {
 		if id, ok := c.Statements.Oldest(); ok {
 			s.drop(id, serverName(id))
+			c.Pool().Counters.Evictions.Add(1)
 		}
+	} else if id, ok := c.Statements.Expired(s.asked); ok {
+		s.drop(id, serverName(id))
+		c.Pool().Counters.Evictions.Add(1)
 	}
 	c.Statements.Add(st.id, version)
 	r.kind, r.stmt, r.added, r.version = askedParse, st, true, version
@@ -243,6 +250,9 @@ func (s *session) bind(m, body, after []byte) error {
 		t = &text
 	}
 	s.bound(string(portalName), t, args)
+	if s.db.Explain {
+		s.explains(string(portalName), st, len(name) == 0)
+	}
 	s.ask(r)
 	if target == string(name) {
 		s.out = append(s.out, m...)
@@ -276,6 +286,47 @@ func (s *session) bound(name string, t *effect.Text, args []byte) {
 		s.portals = map[string]portal{}
 	}
 	s.portals[name] = p
+}
+
+// explains notes that a portal is an EXPLAIN.
+func (s *session) explains(portalName string, st *statement, unnamed bool) {
+	sql := ""
+	switch {
+	case st != nil:
+		sql = st.sql()
+	case unnamed:
+		text, _, _ := cut(s.unnamedMsg)
+		sql = string(text)
+	}
+	if !route.ExplainsAsText(sql) {
+		return
+	}
+	if s.portals == nil {
+		s.portals = map[string]portal{}
+	}
+	p := s.portals[portalName]
+	if p.explains = true; p.text == nil {
+		p.text = &effect.Text{}
+	}
+	s.portals[portalName] = p
+}
+
+// whereItRan are the rows that say where an EXPLAIN ran.
+func whereItRan(c *pool.Conn) (out []byte) {
+	b := c.Pool().Backend()
+	role := route.Primary
+	if b.Role == pool.Replica {
+		role = route.Replica
+	}
+	lines := append(route.Summary(strconv.Itoa(b.Shard), role, ""), "  Server: "+b.Name)
+	for _, l := range lines {
+		row, err := wire.Append(out, &wire.DataRow{Values: [][]byte{[]byte(l)}})
+		if err != nil {
+			return nil
+		}
+		out = row
+	}
+	return out
 }
 
 // arguments reads the parameters that effects refer to. Text and binary are the same for

@@ -59,7 +59,7 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Statements <= 0 {
 		cfg.Statements = 10_000
 	}
-	p := &Proxy{cfg: cfg, log: cfg.Log, statements: newCache(cfg.Statements), stop: make(chan struct{}), sessions: map[uint32]*session{}}
+	p := &Proxy{cfg: cfg, log: cfg.Log, statements: newCache(cfg.Statements, cfg.StatementTTL, cfg.StatementJitter), stop: make(chan struct{}), sessions: map[uint32]*session{}}
 	p.made = time.Now()
 	_, _ = rand.Read(p.secret[:])
 	p.ctx, p.cancelAll = context.WithCancelCause(context.Background())
@@ -218,6 +218,7 @@ func (p *Proxy) watch() {
 				s.trim(now)
 			}
 			clear(all)
+			p.statements.expire(now)
 			p.idle.rest(p.logins.Load(), now)
 		}
 	}

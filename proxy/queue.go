@@ -46,6 +46,7 @@ type request struct {
 	text           *effect.Text  // of a query, or of what is executed
 	values         *[]effectArgs // of parameters that effects refer to
 	at             int           // statements of the query that are complete
+	explains       bool          // its answer is to say where it ran
 	refused        *wire.Error   // what the client is told for the error that the server makes of it
 }
 

@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 
 func cut(b []byte) (before, after []byte, ok bool) { return bytes.Cut(b, []byte{0}) }
 
-func serverName(id uint64) string { return serverPrefix + strconv.FormatUint(id, 10) }
+func serverName(id uint64) string { return pool.StatementName(id) }
 
 // A delivery is what goes to the client of what the server has sent: ranges of it as they are,
 // and messages that were changed.
@@ -190,6 +189,9 @@ func (s *session) serverMessage(c *pool.Conn, typ wire.Type, m []byte, n int, d 
 			return nil
 		}
 	case wire.TypeCommandComplete, wire.TypeEmptyQueryResponse:
+		if r.explains && bytes.Equal(body, []byte("EXPLAIN\x00")) {
+			d.put(whereItRan(c))
+		}
 		s.complete(r, body)
 	case wire.TypeCopyInResponse:
 		s.copyIn(r)

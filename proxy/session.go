@@ -130,6 +130,8 @@ type unnamed struct {
 type portal struct {
 	text *effect.Text
 	args *[]effectArgs
+	// explains says that it is an EXPLAIN that is to say where it ran.
+	explains bool
 }
 
 type stats struct {

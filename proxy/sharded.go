@@ -270,6 +270,7 @@ func (s *session) notify(session *scatter.Session, handling *sync.Mutex, come, g
 // noteSharded notes what the client asks for.
 func (s *session) noteSharded(f wire.Frame) {
 	sql := ""
+	s.long(f.Type, f.Body)
 	switch f.Type {
 	case wire.TypeQuery:
 		sql, _ = text(f.Body)

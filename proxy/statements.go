@@ -2,17 +2,20 @@ package proxy
 
 import (
 	"bytes"
-	"strconv"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
 // Names of prepared statements on servers. None of them is one that a client would choose.
 const (
-	serverPrefix = "__pgx_dev_"
+	serverPrefix = pool.StatementPrefix
 	// nobody is a name that no statement has: closing it always succeeds, and using it fails
 	// as the use of a missing statement does.
 	nobody = serverPrefix + "0"
@@ -33,7 +36,9 @@ type statement struct {
 	// version counts up when servers must prepare it anew.
 	version atomic.Uint64
 
-	refs int // of sessions; guarded by the cache's lock
+	refs int // of sessions; guarded by the cache's lock, and so is:
+
+	expires time.Time // if nobody uses it; zero: never
 }
 
 // appendParse appends the Parse message that makes the statement on a server.
@@ -61,7 +66,8 @@ func appendNamed(b []byte, t wire.Type, name string) []byte {
 
 // A cache holds the statements that are in use, and some that were.
 type cache struct {
-	max int // statements that no session uses which are kept
+	max         int           // statements that no session uses which are kept
+	ttl, jitter time.Duration // and for how long; 0: as long as there is room
 	// epoch counts up when a schema may have changed. What the server has found out of a
 	// statement's types was true at its time, and stays so for whoever prepared it then; who
 	// prepares it later gets another statement.
@@ -73,7 +79,9 @@ type cache struct {
 	unused []*statement // oldest first; some are in use again
 }
 
-func newCache(max int) *cache { return &cache{max: max, byKey: map[statementKey]*statement{}} }
+func newCache(max int, ttl, jitter time.Duration) *cache {
+	return &cache{max: max, ttl: ttl, jitter: jitter, byKey: map[statementKey]*statement{}}
+}
 
 // A statementKey is what is equal for clients that can share a statement: the rest of a Parse
 // message after the name, and what the meaning of names in it depends on.
@@ -93,7 +101,7 @@ func (c *cache) intern(rest []byte, path string, scan func(sql string) (effect.T
 		return s
 	}
 	c.last++
-	s := &statement{id: c.last, name: serverPrefix + strconv.FormatUint(c.last, 10), key: string(rest), path: path, epoch: epoch, refs: 1}
+	s := &statement{id: c.last, name: serverName(c.last), key: string(rest), path: path, epoch: epoch, refs: 1}
 	if i := bytes.IndexByte(rest, 0); i >= 0 {
 		s.text, s.role = scan(s.key[:i])
 	}
@@ -108,15 +116,42 @@ func (c *cache) release(s *statement) {
 	if s.refs--; s.refs > 0 {
 		return
 	}
+	if c.ttl > 0 {
+		s.expires = time.Now().Add(c.ttl)
+		if c.jitter > 0 {
+			s.expires = s.expires.Add(time.Duration(rand.Int64N(int64(2*c.jitter)+1)) - c.jitter)
+		}
+	}
 	c.unused = append(c.unused, s)
 	for len(c.unused) > c.max {
 		old := c.unused[0]
 		c.unused[0] = nil
 		c.unused = c.unused[1:]
-		if key := (statementKey{old.key, old.path, old.epoch}); old.refs == 0 && c.byKey[key] == old {
-			delete(c.byKey, key)
-		}
+		c.drop(old)
 	}
+}
+
+// drop forgets a statement, unless it is in use again. The lock is held.
+func (c *cache) drop(old *statement) {
+	if key := (statementKey{old.key, old.path, old.epoch}); old.refs == 0 && c.byKey[key] == old {
+		delete(c.byKey, key)
+	}
+}
+
+// expire forgets the statements that nobody has used for their time.
+func (c *cache) expire(now time.Time) {
+	if c.ttl <= 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unused = slices.DeleteFunc(c.unused, func(s *statement) bool {
+		if s.refs == 0 && now.Before(s.expires) {
+			return false
+		}
+		c.drop(s)
+		return true // one that is in use again comes back when it is not
+	})
 }
 
 // len is how many statements there are.

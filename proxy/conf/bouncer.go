@@ -61,7 +61,8 @@ type PgBouncer struct {
 	// StatsUsers may SHOW things there. Default: none.
 	StatsUsers []string `toml:"stats_users"`
 
-	// UnixSocketDir is a directory to put a Unix socket into. Default: none.
+	// UnixSocketDir is a directory to put a Unix socket into, besides host and port, unless --listen
+	// says where to listen. Default: none.
 	UnixSocketDir string `toml:"unix_socket_dir"`
 	// UnixSocketMode is its permissions, in octal. Default: 0600.
 	UnixSocketMode string `toml:"unix_socket_mode"`

@@ -137,8 +137,9 @@ type General struct {
 	// PreparedStatementsTTLJitter is by how much that differs at random. Default: 0s.
 	PreparedStatementsTTLJitter time.Duration `toml:"prepared_statements_ttl_jitter"`
 
-	// QueryParser says what SQL is parsed for: off, auto, on, session_control or
-	// session_control_and_locks. Default: auto, where replicas or shards need it.
+	// QueryParser says where SQL is parsed to tell reads from writes: auto, where there are replicas,
+	// on, everywhere, or nowhere: off, session_control or session_control_and_locks. On several
+	// shards it always is. What changes a session is found without it. Default: auto.
 	QueryParser ParserLevel `toml:"query_parser"`
 	// QueryParserEnabled is the old name for query_parser = "on". Default: false.
 	QueryParserEnabled bool `toml:"query_parser_enabled"`

@@ -32,7 +32,8 @@ type TCP struct {
 
 // Memory is how large buffers are.
 type Memory struct {
-	// NetBuffer is the size of the buffer for reading, in bytes. Default: 4096.
+	// NetBuffer is the size of PgDog's buffers for reading, in bytes. Ours are there only while there
+	// is something in them: the value makes no difference. Default: 4096.
 	NetBuffer int `toml:"net_buffer"`
 	// MessageBuffer is the size that buffers for messages shrink back to, in bytes.
 	// Default: 4096.

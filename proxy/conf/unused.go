@@ -10,27 +10,22 @@ import (
 func unused() map[string]map[string]string {
 	const (
 		reshards = "has no effect yet: the proxy does not move rows between shards"
-		sockets  = "has no effect yet: --listen says where sockets are"
 	)
 	return map[string]map[string]string{
 		"general": {
-			"prepared_statements_ttl":        "has no effect yet: those that were used least make room for others",
-			"prepared_statements_ttl_jitter": "has no effect yet: those that were used least make room for others",
-			"pub_sub_channel_size":           "has no effect but on databases of several shards: elsewhere LISTEN keeps the client's server connection",
-			"expanded_explain":               "has no effect yet: EXPLAIN (ROUTE) says where a statement goes",
-			"resharding_copy_format":         reshards, "resharding_parallel_copies": reshards,
+			"regex_parser_limit":     "has no effect: every query is searched for SET and its like, whatever its length",
+			"query_parser_engine":    "has no effect: there is one parser",
+			"pub_sub_channel_size":   "has no effect but on databases of several shards: elsewhere LISTEN keeps the client's server connection",
+			"resharding_copy_format": reshards, "resharding_parallel_copies": reshards,
 			"resharding_copy_retry_max_attempts": reshards, "resharding_copy_retry_min_delay": reshards,
 			"resharding_replication_retry_max_attempts": reshards, "resharding_replication_retry_min_delay": reshards,
 			"cutover_traffic_stop_threshold": reshards, "cutover_replication_lag_threshold": reshards,
 			"cutover_last_transaction_delay": reshards, "cutover_timeout": reshards, "cutover_timeout_action": reshards, "cutover_save_config": reshards,
 		},
-		"pgbouncer": {
-			"unix_socket_dir": sockets, "unix_socket_mode": sockets,
-			"so_reuseport": "has no effect: --replace takes over the sockets of a running proxy",
-		},
 		"memory": {
 			"net_buffer":     "has no effect: buffers are there only while there is something in them",
 			"message_buffer": "has no effect: buffers are there only while there is something in them",
+			"stack_size":     "has no effect: stacks grow as they need to",
 		},
 	}
 }
@@ -40,7 +35,7 @@ func unused() map[string]map[string]string {
 func (c *Config) Unused(base *Config) []Warning {
 	var out []Warning
 	keys := unused()
-	for _, section := range []string{"general", "pgbouncer", "memory"} {
+	for _, section := range []string{"general", "memory"} {
 		v, _ := fieldOf(reflect.ValueOf(c).Elem(), section)
 		b, _ := fieldOf(reflect.ValueOf(base).Elem(), section)
 		for _, key := range slices.Sorted(maps.Keys(keys[section])) {
@@ -51,14 +46,9 @@ func (c *Config) Unused(base *Config) []Warning {
 			}
 		}
 	}
-	for _, s := range []struct {
-		key, msg string
-		set      bool
-	}{
-		{"query_parsers", "has no effect: the parser is asked where a database needs it", len(c.QueryParsers) > 0},
-	} {
-		if s.set {
-			out = append(out, Warning{Key: s.key, Msg: s.msg})
+	for i := range c.QueryParsers {
+		if q := &c.QueryParsers[i]; q.Engine != "" {
+			out = append(out, Warning{Key: index("query_parsers", i, "engine"), Msg: "has no effect: there is one parser"})
 		}
 	}
 	return out

@@ -342,13 +342,13 @@ func TestUnused(t *testing.T) {
 			}
 		}
 	}
-	c.General.DryRun, c.Memory.NetBuffer, c.PgBouncer.SoReuseport = true, 3, true
-	c.QueryParsers = []QueryParser{{Database: "p"}}
+	c.General.RegexParserLimit, c.Memory.NetBuffer = 7, 3
+	c.QueryParsers = []QueryParser{{Database: "p", Level: ParserOn}, {Database: "p", Engine: "pg_query_raw"}}
 	var got []string
 	for _, w := range c.Unused(&base) {
 		got = append(got, w.Key)
 	}
-	if diff := cmp.Diff([]string{"general.dry_run", "pgbouncer.so_reuseport", "memory.net_buffer", "query_parsers"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"general.regex_parser_limit", "memory.net_buffer", "query_parsers[1].engine"}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -40,6 +40,12 @@ func (c *Config) unsupported(warn func(key, format string, args ...any)) {
 	if c.General.BroadcastAddress != "" {
 		warn("general.broadcast_address", "is not supported: instances do not tell each other of changes; reload each")
 	}
+	for i := range c.Users {
+		if u := &c.Users[i]; u.ReplicationSharding != "" {
+			warn(index("users", i, "replication_sharding"), "is not supported: what a replicating client receives is not filtered")
+			break
+		}
+	}
 	said := map[ServerAuth]bool{}
 	vault := false
 	for i := range c.Users {
@@ -67,6 +73,20 @@ func (c *Config) doubtful(warn func(key, format string, args ...any)) {
 	}
 	if g.AuthType == AuthTrust && g.Host != "127.0.0.1" && g.Host != "::1" && g.Host != "localhost" {
 		warn("general.auth_type", "with trust, everybody who reaches %s may log in as anybody", g.Host)
+	}
+	seen := map[string]bool{}
+	for i := range c.Databases {
+		name := c.Databases[i].Name
+		switch level := c.ParserLevel(name); {
+		case seen[name] || level == ParserAuto || level == ParserOn:
+		case c.Shards(name) > 1:
+			warn("general.query_parser", "%s does not hold for database %q: on several shards all queries are parsed", level, name)
+		case c.Databases[i].ServerRole() != Primary:
+			warn("general.query_parser", "%s sends all queries of database %q to its primary", level, name)
+		default:
+			continue
+		}
+		seen[name] = true
 	}
 	if !c.Rewrite.Enabled && (c.Rewrite.ShardKey == RewriteRewrite || c.Rewrite.SplitInserts == RewriteRewrite ||
 		c.Rewrite.PrimaryKey == RewriteRewrite || c.Rewrite.PrimaryKey == RewriteOmni) {

@@ -15,7 +15,7 @@ import (
 // missing lists what nobody counts yet.
 func missing() []string {
 	return []string{
-		"sv_idle_xact", "sv_locked", "out_of_sync", "xact_2pc_count", "idle_xact_time", "reads", "writes", "prepared_evictions", "auth_attempts",
+		"sv_idle_xact", "sv_locked", "out_of_sync", "xact_2pc_count", "idle_xact_time", "reads", "writes", "auth_attempts",
 		"rows_inserted", "rows_updated", "rows_deleted", "close", "client_idle_xact_timeouts",
 		"server_parse_count", "bind_count", "close_count",
 		"prepared_statements_memory_used",
@@ -112,7 +112,7 @@ func (c *Console) pool(l *fleet.Listed) (metrics.Pool, admin.Pool) {
 		Totals: metrics.Totals{
 			Xacts: n.Xacts.Load(), Queries: n.Queries.Load(), ServerErrors: n.Errors.Load(), XactTime: n.XactTime(), QueryTime: n.QueryTime(),
 			Received: st.Received, Sent: st.Sent, Rollbacks: st.Rollbacks, Connects: st.Connects, ConnectTime: st.ConnectTime,
-			Cleaned: st.Cleaned, Assignments: st.Checkouts, Waited: st.WaitTime,
+			Cleaned: st.Cleaned, PreparedEvictions: n.Evictions.Load(), Assignments: st.Checkouts, Waited: st.WaitTime,
 		},
 		QueryLatency: &n.Query, TransactionLatency: &n.Xact, CheckoutLatency: &n.Checkout,
 	}

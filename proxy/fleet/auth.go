@@ -62,6 +62,9 @@ func (a *Auth) Authenticate(ctx context.Context, c *pgserver.AuthConn) (*pgserve
 				return &pgserver.Identity{User: u.Name, System: name, Method: "cert"}, nil
 			}
 		}
+		if err := a.certified(c, cfg, u); err != nil {
+			return nil, err
+		}
 		secrets, err := secretsOf(u)
 		if err != nil {
 			return nil, err
@@ -86,6 +89,17 @@ func (a *Auth) Authenticate(ctx context.Context, c *pgserver.AuthConn) (*pgserve
 		return a.passthrough(ctx, c, cfg)
 	}
 	return a.strangers.Authenticate(ctx, c)
+}
+
+// certified refuses a client without a certificate, where one is demanded.
+func (a *Auth) certified(c *pgserver.AuthConn, cfg *conf.Config, u *conf.User) error {
+	if cfg.General.TLSClientCACertificate == "" || u.TLSClientCertificateRequired != nil && !*u.TLSClientCertificateRequired || c.Local() {
+		return nil
+	}
+	if t := c.TLS(); t != nil && len(t.VerifiedChains) > 0 {
+		return nil
+	}
+	return &auth.Error{Code: auth.CodeInvalidAuthorization, Message: "connection requires a valid client certificate", Log: "tls_client_certificate_required"}
 }
 
 // by runs a method's exchange.

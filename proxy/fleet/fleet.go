@@ -59,6 +59,10 @@ type Plan struct {
 	// found out; their plans are counted, up to DryPlans of them. Nil: it is not.
 	Dry      *sharding.Config
 	DryPlans int
+	// Parser says where statements are parsed. Default: where there is something to choose.
+	Parser conf.ParserLevel
+	// Explain is proxy.Database's.
+	Explain bool
 	// Tenant is the column that queries of tables with it must compare with a value. Empty: none
 	// must.
 	Tenant string
@@ -240,7 +244,7 @@ func (f *Fleet) member(p pair) (*member, error) {
 		return nil, wire.Errorf(wire.CodeConfigurationLimit, "more than %d pairs of users and databases are in use", maxMembers)
 	}
 	m := &member{fleet: f, pair: p, plan: plan, wave: f.wave.Load()}
-	m.db = &proxy.Database{Name: p.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Servers: m, Router: router(plan, f.routing(plan, p)), Observe: m.observe}
+	m.db = &proxy.Database{Name: p.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Explain: plan.Explain, Servers: m, Router: router(plan, f.routing(plan, p)), Observe: m.observe}
 	m.rehearse()
 	f.members[p] = m
 	return m, nil

@@ -16,8 +16,16 @@ func router(p Plan, cfg route.Config) *route.Router {
 	if p.Shards > 1 {
 		return nil // it has one of its own
 	}
-	if cfg.Advise == nil && !slices.ContainsFunc(p.Servers, func(s Server) bool { return s.ConfRole != conf.Primary }) {
-		return nil
+	if cfg.Advise == nil {
+		switch p.Parser {
+		case conf.ParserOff, conf.ParserSessionControl, conf.ParserSessionControlAndLocks:
+			return nil // what changes the session is found without a parser
+		case conf.ParserOn:
+		default:
+			if !slices.ContainsFunc(p.Servers, func(s Server) bool { return s.ConfRole != conf.Primary }) {
+				return nil
+			}
+		}
 	}
 	layout, err := sharding.Compile(sharding.Config{Shards: 1})
 	if err != nil {

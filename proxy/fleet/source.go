@@ -60,6 +60,8 @@ func FromConfig(c *conf.Config, keys ...*Keyring) (Source, error) {
 			Balance:     balance.ConfigOf(&c.General, nil),
 			Wait:        c.General.CheckoutTimeout,
 			Tenant:      c.MultiTenant.Column,
+			Parser:      c.ParserLevel(database),
+			Explain:     c.General.ExpandedExplain,
 			SlowParse:   c.General.LogMinDurationParse,
 			Sample:      c.General.LogQuerySampleLength,
 		}
@@ -165,7 +167,8 @@ func pooling(c *conf.Config, d *conf.Database, s conf.Settings) pool.Config {
 		ConnectAttempts: g.ConnectAttempts, ConnectDelay: g.ConnectAttemptDelay,
 		IdleTimeout: unlimited(s.IdleTimeout), Lifetime: unlimited(s.Lifetime), LifetimeJitter: s.LifetimeJitter,
 		HealthInterval: unlimited(g.HealthcheckInterval), HealthTimeout: g.HealthcheckTimeout, CleanTimeout: g.RollbackTimeout,
-		Statements: g.PreparedStatementsLimit, ConnectQuery: d.ConnectQuery, Recovery: recovery(g.ConnectionRecovery),
+		Statements: g.PreparedStatementsLimit, StatementTTL: g.PreparedStatementsTTL, StatementJitter: min(g.PreparedStatementsTTLJitter, g.PreparedStatementsTTL),
+		ConnectQuery: d.ConnectQuery, Recovery: recovery(g.ConnectionRecovery),
 		ResetQuery: c.PgBouncer.ServerResetQuery, ResetAlways: c.PgBouncer.ServerResetQueryAlways,
 	}
 }
@@ -269,6 +272,7 @@ func ShardOptions(c *conf.Config, u *conf.User, database string, o Opening) shar
 		Pick: shards.Pick(o.Pick), Logger: o.Log, IDs: o.IDs, Route: o.Route,
 		KeepSchema: !g.ReloadSchemaOnDDL, NoSchema: g.LoadSchema == conf.SwitchOff,
 		OmniSticky:    g.OmnishardedSticky || sticky(c, database),
+		Explain:       g.ExpandedExplain,
 		Notifications: g.PubSubChannelSize, Lookups: g.ShardingLookupCacheSize, LookupTimeout: g.ShardingLookupTimeout,
 	}
 	cfg.Route.CrossShardDisabled, cfg.Route.PrimaryKey = g.CrossShardDisabled, primaryKey(&c.Rewrite)

@@ -109,6 +109,9 @@ type Config struct {
 	CleanTimeout time.Duration
 	// Statements is how many prepared statements a connection keeps. Default: 500.
 	Statements int
+	// StatementTTL is how long it keeps one that is not used, give or take StatementJitter. 0: as
+	// long as there is room.
+	StatementTTL, StatementJitter time.Duration
 	// ConnectQuery is run on each new connection. One that fails closes it. Default: none.
 	ConnectQuery string
 	// Recovery is what becomes of connections that clients leave in the middle of something.

@@ -10,7 +10,9 @@ import (
 // Counters are what those who use a pool's connections count, since the pool was made.
 type Counters struct {
 	Xacts, Queries, Errors atomic.Int64
-	xactTime, queryTime    atomic.Int64 // nanoseconds
+	// Evictions are prepared statements that were closed for others, or because nobody used them.
+	Evictions           atomic.Int64
+	xactTime, queryTime atomic.Int64 // nanoseconds
 	// Latencies of queries, of transactions, and of waiting for a connection.
 	Query, Xact, Checkout metrics.Histogram
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/pgx-dev/pgx-dev/wire"
 )
 
 // keepEvery is how often a pool that has connections looks after them.
@@ -41,10 +43,58 @@ func (p *Pool) keep() {
 			c.checked = now
 			c.refs.Store(1)
 			p.wg.Go(func() { p.check(c) })
+		case expired(c, now):
+			p.idle = slices.DeleteFunc(p.idle, func(o *Conn) bool { return o == c })
+			c.resting = false
+			c.refs.Store(1)
+			p.wg.Go(func() { p.tidy(c) })
 		}
 	}
 	p.grow(0)
 	p.schedule()
+}
+
+func expired(c *Conn, now time.Time) bool {
+	_, ok := c.Statements.Expired(now)
+	return ok
+}
+
+// tidy closes what a connection has and nobody uses.
+func (p *Pool) tidy(c *Conn) {
+	since := c.idleSince
+	p.evict(c)
+	c.Release()
+	p.mu.Lock()
+	if c.resting {
+		c.idleSince = since
+	}
+	p.mu.Unlock()
+}
+
+// converse sends messages that end in Sync, and reads up to the answer to that.
+func (p *Pool) converse(c *Conn, messages []byte) error {
+	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.HealthTimeout)
+	defer cancel()
+	d := c.Direct()
+	defer d.Close()
+	if err := d.Send(messages); err != nil {
+		return err
+	}
+	for {
+		typ, body, err := d.Receive(ctx)
+		switch {
+		case err != nil:
+			return err
+		case typ == wire.TypeErrorResponse:
+			var e wire.ErrorResponse
+			if err := e.Decode(body); err != nil {
+				return err
+			}
+			return &e.Error
+		case typ == wire.TypeReadyForQuery:
+			return nil
+		}
+	}
 }
 
 // check tries a connection with an empty query.

@@ -311,7 +311,7 @@ func (p *Pool) connectOnce() (*Conn, error) {
 	p.connectTime.Add(int64(now.Sub(start)))
 	c := &Conn{
 		pool: p, nc: nc, pid: key.PID, key: key.Key, Status: wire.TxIdle, Reported: reported,
-		born: now, checked: now, wave: wave,
+		born: now, checked: now, wave: wave, Statements: Statements{ttl: p.cfg.StatementTTL, jitter: p.cfg.StatementJitter},
 	}
 	if d := p.cfg.Lifetime; d > 0 {
 		if j := int64(p.cfg.LifetimeJitter); j > 0 {

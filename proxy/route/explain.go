@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/pgx-dev/pgx-dev/proxy/gather"
+	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
 )
 
 // Explain says in a few lines what the decision is and why, for "proxy route" and EXPLAIN
@@ -75,6 +76,42 @@ func (d *Decision) Explain() string {
 		line("finish on shard %d: %s%s", d.FinishShard, strings.TrimSpace(showPieces(d.Finish, "r")), params(d.FinishParams))
 	}
 	return b.String()
+}
+
+// ExplainsAsText reports whether a statement is an EXPLAIN whose answer is lines of text.
+func ExplainsAsText(sql string) bool {
+	var s lex.Scanner
+	if len(sql) > 1<<16 || s.Scan(sql) != nil || len(s.Tokens) < 2 || !s.Tokens[0].Is(sql, "explain") {
+		return false
+	}
+	if !s.Tokens[1].Is(sql, "(") {
+		return true
+	}
+	end := lex.Match(sql, s.Tokens, 1)
+	for _, t := range s.Tokens[2:max(end, 2)] {
+		if t.Is(sql, "json") || t.Is(sql, "xml") || t.Is(sql, "yaml") || t.Is(sql, "route") {
+			return false
+		}
+	}
+	return true
+}
+
+// Summary are the lines that expanded_explain adds to the output of EXPLAIN.
+func (d *Decision) Summary() []string {
+	shard := d.Shards.String()
+	if d.Any {
+		shard = "any of " + shard
+	}
+	return Summary(shard, d.Role, d.Why)
+}
+
+// Summary are these lines for a statement that went to a shard's server in some role.
+func Summary(shard string, role Role, why string) []string {
+	out := []string{"Routing:", fmt.Sprintf("  Summary: shard=%s role=%s", shard, role)}
+	if why != "" {
+		out = append(out, "  Reason: "+why)
+	}
+	return out
 }
 
 // showPieces writes what stands for relations, or steps, by a letter and their number.

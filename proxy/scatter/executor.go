@@ -28,6 +28,8 @@ type Config struct {
 	// Committer commits transactions that wrote on several shards. Nil: one shard after the
 	// other, without two-phase commit.
 	Committer Committer
+	// Explain has EXPLAIN say where it ran. (expanded_explain)
+	Explain bool
 	// SingleInTurn leaves single statements on several shards without two-phase commit.
 	SingleInTurn bool
 	// Memory is how many bytes of rows one statement may keep, in bytes. Default:

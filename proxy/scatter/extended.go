@@ -38,6 +38,7 @@ type portal struct {
 	answer   *answer // of several shards' that has
 	pending  []byte  // a row that has been read ahead
 	complete bool
+	routed   []string // what an EXPLAIN is to say
 }
 
 // An expectation is a message that is to come, or one that we answer in its place.

@@ -43,6 +43,7 @@ func (s *Session) executeMessage(ctx context.Context, m *wire.Execute) error {
 	}
 	s.started(d)
 	s.noteLookups(d, q.sql)
+	p.routed = s.explain(d, q.sql)
 	for _, n := range d.Plan.Notices {
 		if err := s.settle(); err != nil {
 			return err
@@ -168,6 +169,9 @@ func (s *Session) executePart(ctx context.Context, p *portal, limit uint64) erro
 			p.answer, p.complete = nil, true
 			tag, err := a.tag()
 			if err != nil {
+				return err
+			}
+			if err := s.explained(p.routed); err != nil {
 				return err
 			}
 			return s.send(&wire.CommandComplete{Tag: tag})
@@ -482,6 +486,9 @@ func (s *Session) await(e *expect) error {
 		case wire.TypeCommandComplete, wire.TypeEmptyQueryResponse:
 			done = e.want == executed
 			if e.p != nil {
+				if err := s.explained(e.p.routed); err != nil {
+					return err
+				}
 				e.p.link = nil
 			}
 		case wire.TypePortalSuspended:

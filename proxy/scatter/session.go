@@ -47,6 +47,7 @@ type Session struct {
 	told      []string          // what the client is to be warned of
 
 	decision route.Decision
+	routed   []string // what an EXPLAIN is to say
 	scratch  []byte
 
 	mu     sync.Mutex
@@ -221,6 +222,24 @@ func (s *Session) Settings() *Settings { return s.settings }
 func (s *Session) send(m wire.Message) error {
 	if err := s.out.Send(m); err != nil {
 		return brokenError{err}
+	}
+	return nil
+}
+
+// explain has the next EXPLAIN that is complete say where it ran.
+func (s *Session) explain(d *route.Decision, sql string) (lines []string) {
+	if s.ex.cfg.Explain && d.Plan.Class == route.Explain && route.ExplainsAsText(sql) {
+		return d.Summary()
+	}
+	return nil
+}
+
+// explained writes what explain has returned.
+func (s *Session) explained(lines []string) error {
+	for _, l := range lines {
+		if err := s.send(&wire.DataRow{Values: [][]byte{[]byte(l)}}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

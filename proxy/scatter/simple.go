@@ -114,6 +114,7 @@ func (s *Session) run(ctx context.Context, d *route.Decision, q *request) error 
 	}
 	s.started(d)
 	s.noteLookups(d, q.sql)
+	s.routed = s.explain(d, q.sql)
 	if shard, ok := s.own(d); ok && d.Plan.Class != route.CopyIn {
 		if err := s.forward(ctx, d, q, shard); err != nil {
 			return err
@@ -225,6 +226,9 @@ func (s *Session) reply(ctx context.Context, a *answer, describe bool, limit uin
 
 // complete writes the CommandComplete of the last reply.
 func (s *Session) complete() error {
+	if err := s.explained(s.routed); err != nil {
+		return err
+	}
 	return s.send(&wire.CommandComplete{Tag: string(s.scratch)})
 }
 
@@ -280,6 +284,11 @@ func (s *Session) forward(ctx context.Context, d *route.Decision, q *request, sh
 				return failure
 			}
 		default:
+			if typ == wire.TypeCommandComplete {
+				if err := s.explained(s.routed); err != nil {
+					return err
+				}
+			}
 			if err := s.raw(typ, body); err != nil {
 				return err
 			}

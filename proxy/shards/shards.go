@@ -48,6 +48,8 @@ type Config struct {
 	Notifications int
 	Lookups       int
 	LookupTimeout time.Duration
+	// Explain is scatter.Config's.
+	Explain bool
 	// IDs makes unique ids. Nil: statements that ask for one are refused.
 	IDs *scatter.UniqueIDs
 	// Logger gets what no client is told. Nil discards it.
@@ -119,7 +121,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	xc := scatter.Config{
 		Router: c.Router, Layout: layout, Servers: &proxy.ShardServers{Pick: c.pick}, Memory: cfg.Memory,
 		RefuseSplit: cfg.RefuseSplit, RefuseMove: cfg.RefuseMove, SingleInTurn: cfg.SingleInTurn, Log: cfg.Logger,
-		OmniSticky: cfg.OmniSticky, Behind: cfg.Behind, Lookups: cfg.Lookups, LookupTimeout: cfg.LookupTimeout,
+		OmniSticky: cfg.OmniSticky, Explain: cfg.Explain, Behind: cfg.Behind, Lookups: cfg.Lookups, LookupTimeout: cfg.LookupTimeout,
 		Fork: func(s *schema.Snapshot) *route.Router {
 			own := cfg.Route
 			own.Schema, own.Plans = s, 100
