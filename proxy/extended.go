@@ -294,8 +294,8 @@ func (s *session) explains(portalName string, st *statement, unnamed bool) {
 	switch {
 	case st != nil:
 		sql = st.sql()
-	case unnamed:
-		text, _, _ := cut(s.unnamedMsg)
+	case unnamed && s.unnamed != nil:
+		text, _, _ := cut(s.unnamed.msg)
 		sql = string(text)
 	}
 	if !route.ExplainsAsText(sql) {

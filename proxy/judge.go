@@ -58,9 +58,9 @@ func (s *session) observe(st *statement, unnamed bool, bind []byte) {
 	switch {
 	case st != nil && !st.ofSQL():
 		s.db.Observe(st.sql(), []byte(st.key), bind)
-	case unnamed && s.unnamed != 0:
-		sql, _, _ := cut(s.unnamedMsg)
-		s.db.Observe(string(sql), s.unnamedMsg, bind)
+	case unnamed && s.unnamedID() != 0:
+		sql, _, _ := cut(s.unnamed.msg)
+		s.db.Observe(string(sql), s.unnamed.msg, bind)
 	}
 }
 
