@@ -19,21 +19,42 @@ import (
 // psqlCmd opens a shell on a cluster.
 type psqlCmd struct {
 	target
-	DB      string `name:"db" placeholder:"NAME" help:"Another database; created if it is missing."`
-	Builtin bool   `help:"Use our own small shell even where there is a psql."`
+	DB      string   `name:"db" placeholder:"NAME" help:"Another database; created if it is missing."`
+	Command []string `short:"c" sep:"none" placeholder:"SQL" help:"Run this, as psql's -c does, rather than ask; repeatable."`
+	File    []string `short:"f" sep:"none" placeholder:"FILE" help:"Run this file, as psql's -f does; \"-\" is standard input; repeatable."`
+	Builtin bool     `help:"Use our own small shell even where there is a psql."`
 }
 
 func (*psqlCmd) takesCommand() {}
 
 // Help is the command's long help.
 func (*psqlCmd) Help() string {
-	return `Arguments behind "--" go to psql: pgx-dev psql -- -c 'SELECT 1'. The cluster is started if it does not run, and stopped again if nobody else uses it. Where there is no psql, neither the runtime's nor one on PATH, our own small shell takes its place; it knows the arguments -c, -f, -d, -A, -t, -x, -q, -F, -P, -X, --csv and -v ON_ERROR_STOP=…, stops at the first error unless that is off, and its \? lists its commands.`
+	return `Arguments behind "--" go to psql: pgx-dev psql -- -At -c 'SELECT 1'; -c and -f may stand before it, too. The cluster is started if it does not run, and stopped again if nobody else uses it. Where there is no psql, neither the runtime's nor one on PATH, our own small shell takes its place; it knows the arguments -c, -f, -d, -A, -t, -x, -q, -F, -P, -X, --csv and -v ON_ERROR_STOP=…, stops at the first error unless that is off, and its \? lists its commands.`
+}
+
+// arguments returns what psql gets.
+func (c *psqlCmd) arguments(env *Env) ([]string, error) {
+	if len(c.Command) > 0 && len(c.File) > 0 {
+		return nil, usageError("which of -c and -f is to come first? Give both behind --, in their order: pgx-dev psql -- -c SQL -f FILE")
+	}
+	var args []string
+	for _, sql := range c.Command {
+		args = append(args, "-c", sql)
+	}
+	for _, file := range c.File {
+		args = append(args, "-f", file)
+	}
+	return append(args, env.Command...), nil
 }
 
 // Run opens psql, of the runtime or from PATH, or our own shell.
 func (c *psqlCmd) Run(ctx context.Context, env *Env) error {
+	args, err := c.arguments(env)
+	if err != nil {
+		return err
+	}
 	if c.Builtin { // before anything is started
-		if err := new(shell.Config).SetArguments(env.Command); err != nil {
+		if err := new(shell.Config).SetArguments(args); err != nil {
 			return &ExitError{ExitUsage, err}
 		}
 	}
@@ -45,18 +66,18 @@ func (c *psqlCmd) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	err = c.shell(ctx, env, srv, o.config.Database)
+	err = c.shell(ctx, env, srv, o.config.Database, args)
 	return errors.Join(err, srv.Close(context.WithoutCancel(ctx)))
 }
 
-func (c *psqlCmd) shell(ctx context.Context, env *Env, srv *cluster.Server, database string) error {
+func (c *psqlCmd) shell(ctx context.Context, env *Env, srv *cluster.Server, database string, args []string) error {
 	vars, err := childEnviron(env, srv, database)
 	if err != nil {
 		return err
 	}
 	if !c.Builtin {
 		if path, err := lookPath("psql", vars); err == nil {
-			cmd := exec.Command(path, env.Command...)
+			cmd := exec.Command(path, args...)
 			cmd.Args[0] = filepath.Base(path)
 			cmd.Env = vars
 			return runForeground(ctx, env, cmd)
@@ -79,7 +100,7 @@ func (c *psqlCmd) shell(ctx context.Context, env *Env, srv *cluster.Server, data
 		Environ: vars,
 		Logger:  env.Log,
 	}
-	if err := cfg.SetArguments(env.Command); err != nil {
+	if err := cfg.SetArguments(args); err != nil {
 		return &ExitError{ExitUsage, err}
 	}
 	return runShell(ctx, cfg)
