@@ -53,7 +53,7 @@ func (s *session) attach(n need) error {
 		quick.Release()
 	}
 	ctx, cancel := context.WithCancelCause(s.context())
-	s.waiting = cancel
+	s.waiting = cancelling(cancel)
 	start := time.Now()
 	var c *pool.Conn
 	var err error
@@ -72,6 +72,7 @@ func (s *session) attach(n need) error {
 			break
 		}
 	}
+	s.now = time.Time{}
 	s.stats.wait.Add(int64(time.Since(start)))
 	s.waiting = nil
 	cancel(nil)
@@ -153,7 +154,7 @@ func (s *session) quick(role route.Role) (*pool.Pool, *pool.Conn) {
 	if p == nil {
 		return nil, nil
 	}
-	c := p.TryGet()
+	c := p.TryGet(s.clock())
 	if c == nil {
 		return p, nil
 	}

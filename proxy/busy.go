@@ -73,6 +73,14 @@ func (s *session) endable() bool {
 	return s.resting() && (s.busy == nil || !s.unsynced) && (s.server == nil || s.server.Status == wire.TxIdle) && (s.own == nil || !s.own.holds)
 }
 
+// clock is when what is being dealt with came, or a little later. The lock is held.
+func (s *session) clock() time.Time {
+	if s.now.IsZero() {
+		s.now = time.Now()
+	}
+	return s.now
+}
+
 // wait waits for delivered. The lock is held, but not meanwhile.
 func (s *session) wait() {
 	if s.own == nil {

@@ -51,12 +51,12 @@ func (s *session) cancelled() {
 		}
 		return
 	}
-	c, asking, waiting := s.server, s.queue.len() > 0, s.waiting
-	if c == nil || !asking {
-		s.mu.Unlock()
-		if waiting != nil {
-			waiting(errCancelled)
+	c := s.server
+	if c == nil || s.queue.len() == 0 {
+		if s.waiting != nil {
+			s.waiting.GiveUp(errCancelled)
 		}
+		s.mu.Unlock()
 		return
 	}
 	c.Hold() // until the signal has been sent, the connection stays this client's

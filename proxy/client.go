@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
@@ -17,7 +18,7 @@ func (s *session) clientBytes(b []byte) (consumed int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wakeUp()
-	s.scan = s.p.scanners.get()
+	s.scan, s.now = s.p.scanners.get(), time.Time{}
 	for len(b) > consumed && err == nil {
 		rest := b[consumed:]
 		if s.pass > 0 {
@@ -187,7 +188,7 @@ func (s *session) message(typ wire.Type, m, after []byte) error {
 // ask queues a request that is about to be sent.
 func (s *session) ask(r request) {
 	if s.queue.len() == 0 {
-		s.asked = time.Now()
+		s.asked = s.clock()
 		if s.server != nil && s.server.Status == wire.TxIdle {
 			s.begun = s.asked
 		}
@@ -197,11 +198,16 @@ func (s *session) ask(r request) {
 
 // query takes a simple query.
 func (s *session) query(m, body []byte) error {
-	sql, ok := text(body)
+	sql, ok := passingText(body)
 	if !ok {
 		return s.refuseQuery(protocolError("invalid string in message"))
 	}
 	t := s.scan.Scan(sql)
+	if len(t.Effects) > 0 || s.listened() {
+		// It is kept, or may be.
+		sql = strings.Clone(sql)
+		t = s.scan.Scan(sql)
+	}
 	if err := s.poaching(&t); err != nil {
 		return s.forbid(wire.TypeQuery, err)
 	}
@@ -231,8 +237,9 @@ func (s *session) query(m, body []byte) error {
 	s.server.Pool().Counters.Queries.Add(1)
 	r := request{kind: askedQuery, explains: s.db.Explain && route.ExplainsAsText(sql)}
 	if len(t.Effects) > 0 {
-		r.text = &t
-		s.asks(&t)
+		kept := t
+		r.text = &kept
+		s.asks(r.text)
 		if spliced, ok := s.splice(sql, &t); ok {
 			s.ask(r)
 			s.out = appendHeader(s.out, wire.TypeQuery, len(spliced)+1)
@@ -244,6 +251,20 @@ func (s *session) query(m, body []byte) error {
 	s.ask(r)
 	s.out = append(s.out, m...)
 	return nil
+}
+
+// listened says that somebody is told of texts, who may keep them.
+func (s *session) listened() bool {
+	return s.db.Router != nil || s.db.Observe != nil || s.p.cfg.Queries != nil
+}
+
+// passingText is text without a copy: it is there as long as the message is.
+func passingText(body []byte) (string, bool) {
+	n := len(body) - 1
+	if n < 0 || bytes.IndexByte(body, 0) != n {
+		return "", false
+	}
+	return unsafe.String(unsafe.SliceData(body), n), true
 }
 
 // text is a body that is one string.

@@ -296,12 +296,13 @@ func (s *session) attachEvented(role route.Role) error {
 // order asks for a connection of a pool; nil: which one takes time to tell. The session stalls until
 // there is one.
 func (s *session) order(role route.Role, p *pool.Pool) error {
-	s.stalled, s.waitFrom = forConn, time.Now()
+	if s.stalled = forConn; s.waiting != nil {
+		return errStalled // whoever resumed the session did not know
+	}
+	s.waitFrom, s.gotRole = s.clock(), role
 	if p != nil {
-		w := p.Ask(func(c *pool.Conn, err error) {
-			s.lc.Post(func() { s.granted(p, role, c, err) })
-		})
-		s.waiting = w.GiveUp
+		s.waiting = &s.waiter
+		p.Ask(&s.waiter, s, s.waitFrom)
 		s.noticeLater()
 		return errStalled
 	}
@@ -327,9 +328,20 @@ func (s *session) noticeLater() {
 	})
 }
 
+// Answered implements pool.Asker.
+func (s *session) Answered(*pool.Waiter) { s.lc.PostTask((*grant)(s)) }
+
+// A grant is a session whose pool has answered.
+type grant session
+
+// Do implements loop.Task.
+func (g *grant) Do() { (*session)(g).granted() }
+
 // granted takes what a pool has answered.
-func (s *session) granted(p *pool.Pool, role route.Role, c *pool.Conn, err error) {
+func (s *session) granted() {
 	s.mu.Lock()
+	role := s.gotRole
+	p, c, _, err := s.waiter.Answer()
 	s.waiting = nil
 	switch {
 	case s.over || err != nil && (errors.Is(err, errCancelled) || errors.Is(err, errGoodbye)):
@@ -371,7 +383,7 @@ func (s *session) hand(role route.Role, c *pool.Conn, err error) {
 // the client wants it. err is what became of the first attempt at the pool p. The lock is held.
 func (s *session) fetch(p *pool.Pool, role route.Role, c *pool.Conn, err error) {
 	ctx, cancel := context.WithCancelCause(s.context())
-	s.waiting = cancel
+	s.waiting = cancelling(cancel)
 	s.p.background(func() {
 		if c == nil {
 			notified := s.notifying()

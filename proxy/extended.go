@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
@@ -30,7 +31,7 @@ func (s *session) parse(m, body, after []byte) error {
 		return protocolError("invalid string in message")
 	}
 	if len(name) == 0 || s.plainNames() {
-		return s.parseAsItIs(m, name, rest, string(rest[:end]), after)
+		return s.parseAsItIs(m, name, rest, end, after)
 	}
 	st := s.p.statements.intern(rest, s.path(), s.classify)
 	if err := s.poaching(&st.text); err != nil {
@@ -97,8 +98,16 @@ func (s *session) path() string {
 }
 
 // parseAsItIs passes a Parse on under the client's own name.
-func (s *session) parseAsItIs(m, name, rest []byte, sql string, after []byte) error {
+func (s *session) parseAsItIs(m, name, rest []byte, end int, after []byte) error {
+	sql, _ := passingText(rest[:end+1])
+	if s.listened() {
+		sql = strings.Clone(sql)
+	}
 	t, hint := s.classify(sql)
+	if len(t.Effects) > 0 {
+		sql = strings.Clone(sql) // they are kept
+		t, hint = s.classify(sql)
+	}
 	if err := s.poaching(&t); err != nil {
 		s.dropUnnamed()
 		return s.forbid(wire.TypeParse, err)
@@ -245,9 +254,10 @@ func (s *session) bind(m, body, after []byte) error {
 		if s.unnamed == nil {
 			break // the server will say so
 		}
-		text := s.unnamed.text
-		s.realize(&text)
-		t = &text
+		if t = &s.unnamed.text; len(t.Effects) > 0 {
+			t = &effect.Text{Statements: t.Statements, Effects: t.Effects} // a portal may outlive it
+			s.realize(t)
+		}
 	}
 	s.bound(string(portalName), t, args)
 	if s.db.Explain {

@@ -242,8 +242,9 @@ func (s *session) overdue(now time.Time) {
 	case c != nil && !resting && over(cfg.QueryTimeout, s.asked):
 		if !s.timedOut {
 			s.timedOut = true
-			if n := min(cfg.SampleLength, len(s.doing)); n > 0 {
-				s.log().Warn("a query took longer than query_timeout and is cancelled", "query", strings.ToValidUTF8(s.doing[:n], ""))
+			if doing := s.doing.String(); cfg.SampleLength > 0 && doing != "" {
+				doing = strings.ToValidUTF8(doing[:min(cfg.SampleLength, len(doing))], "")
+				s.log().Warn("a query took longer than query_timeout and is cancelled", "query", doing)
 			}
 			c.Hold()
 			s.p.background(func() { s.cancelQuery(c) })

@@ -21,6 +21,7 @@ type delivery struct {
 	b        []byte // what the server has sent
 	from, to int    // a range of it that goes on as it is
 	parts    [][]byte
+	few      [4][]byte // where parts are at first
 }
 
 // pass forwards bytes as they are.
@@ -53,6 +54,7 @@ func (s *session) Data(c *pool.Conn, b []byte) (int, error) {
 		return 0, pool.ErrDetached
 	}
 	d := delivery{b: b}
+	d.parts = d.few[:0]
 	n, err := s.serverBytes(c, &d)
 	d.cut()
 	s.delivering = true

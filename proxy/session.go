@@ -48,7 +48,7 @@ type session struct {
 	names    map[string]*statement
 	unnamed  *unnamed
 	answered instant // the last time
-	doing    string  // the beginning of what was asked for last
+	doing    sample  // the beginning of what was asked for last
 
 	id       uint32 // what the client knows as the process id
 	longKey  bool   // it knows long keys
@@ -91,7 +91,9 @@ type busy struct {
 	// server connection's writes to the client. Whoever is done last gives the connection
 	// back.
 	writing, delivering bool
-	waiting             context.CancelCauseFunc // ends the wait for a connection
+	waiting             waiting     // for a connection; nil: it does not
+	waiter              pool.Waiter // where a pool answers
+	now                 time.Time   // of the client's goroutine: when what is dealt with came; zero: nobody has asked
 
 	pending []op
 	resync  bool // the connection's parameters must be set within the transaction
@@ -125,6 +127,15 @@ type unnamed struct {
 	text effect.Text
 	role roleHint
 }
+
+// A waiting can be ended. It is while the lock is held: the next one is another's.
+type waiting interface{ GiveUp(why error) }
+
+// A cancelling is a wait that ends with a context.
+type cancelling context.CancelCauseFunc
+
+// GiveUp implements waiting.
+func (c cancelling) GiveUp(why error) { c(why) }
 
 // A portal is what is bound.
 type portal struct {
@@ -268,7 +279,7 @@ func (s *session) leave() {
 		s.wait()
 	}
 	if s.waiting != nil && s.lc != nil {
-		defer s.waiting(errGoodbye)
+		s.waiting.GiveUp(errGoodbye)
 	}
 	if s.got != nil {
 		s.got.Release()

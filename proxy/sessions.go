@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -42,11 +43,29 @@ func (s *session) sample(sql string) {
 	if s.p.cfg.Queries != nil {
 		s.p.cfg.Queries(s.known(), sql)
 	}
-	if len(sql) > maxSample {
-		sql = strings.Clone(strings.ToValidUTF8(sql[:maxSample], "")) // the rest need not live on
-	}
-	s.doing = sql
+	s.doing.set(sql)
 }
+
+// A sample is a copy of the beginning of a text, whose memory is used for the next one.
+type sample struct {
+	text *byte
+	n, c uint16 // bytes that it has, and that there is room for
+}
+
+func (s *sample) set(text string) {
+	if len(text) > maxSample {
+		text = strings.ToValidUTF8(text[:maxSample], "")
+	}
+	if len(text) > int(s.c) {
+		b := append([]byte(nil), text...)
+		s.text, s.n, s.c = unsafe.SliceData(b), uint16(len(b)), uint16(cap(b))
+		return
+	}
+	s.n = uint16(copy(unsafe.Slice(s.text, s.c), text))
+}
+
+// String returns the text.
+func (s *sample) String() string { return string(unsafe.Slice(s.text, s.n)) }
 
 // sql returns a statement's text.
 func (s *statement) sql() string {
@@ -75,7 +94,7 @@ func (s *session) info() SessionInfo {
 	_, i.TLS = s.nc.(*tls.Conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i.Last, i.Query, i.Statements = s.p.time(s.answered), s.doing, len(s.names)
+	i.Last, i.Query, i.Statements = s.p.time(s.answered), s.doing.String(), len(s.names)
 	if s.busy == nil {
 		i.State = "idle"
 		return i

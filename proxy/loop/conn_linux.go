@@ -87,6 +87,9 @@ func (g *Group) Adopt(nc net.Conn, h Handler) (*Conn, error) {
 // Post has the connection's loop call f soon.
 func (c *Conn) Post(f func()) { c.loop.Post(f) }
 
+// PostTask is Post of a task, which needs no memory.
+func (c *Conn) PostTask(t Task) { c.loop.PostTask(t) }
+
 // Again has Readable called soon, though nothing may have come.
 func (c *Conn) Again() {
 	c.loop.Post(func() { c.happened(syscall.EPOLLIN, c.loop.buf[:]) })
@@ -151,12 +154,19 @@ func (c *Conn) Read(b []byte) (int, error) {
 		return 0, nil
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	n, err := c.receive(b)
+	c.mu.Unlock()
+	return n, err
+}
+
+// receive is Read with the lock held. Sockets have calls of their own that take a shorter way than
+// files'.
+func (c *Conn) receive(b []byte) (int, error) {
 	if c.fd < 0 {
 		return 0, net.ErrClosed
 	}
 	for {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), 0, 0, 0)
 		switch {
 		case errno == 0 && n == 0:
 			return 0, io.EOF
@@ -165,7 +175,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 		case errno == syscall.EAGAIN:
 			return 0, ErrAgain
 		case errno != syscall.EINTR:
-			return 0, os.NewSyscallError("read", errno)
+			return 0, os.NewSyscallError("recvfrom", errno)
 		}
 	}
 }
@@ -174,7 +184,12 @@ func (c *Conn) Read(b []byte) (int, error) {
 // which Pending tells of. An error means that the connection is closed, or should be.
 func (c *Conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	n, err := c.write(b)
+	c.mu.Unlock()
+	return n, err
+}
+
+func (c *Conn) write(b []byte) (int, error) {
 	if c.fd < 0 {
 		return 0, net.ErrClosed
 	}
@@ -209,7 +224,7 @@ func (c *Conn) Pending() int {
 // send writes what the peer takes.
 func (c *Conn) send(b []byte) (n int, err error) {
 	for n < len(b) {
-		k, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(c.fd), uintptr(unsafe.Pointer(&b[n])), uintptr(len(b)-n))
+		k, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&b[n])), uintptr(len(b)-n), syscall.MSG_NOSIGNAL, 0, 0)
 		switch errno {
 		case 0:
 			n += int(k)
@@ -217,7 +232,7 @@ func (c *Conn) send(b []byte) (n int, err error) {
 			return n, nil
 		case syscall.EINTR:
 		default:
-			return n, os.NewSyscallError("write", errno)
+			return n, os.NewSyscallError("sendto", errno)
 		}
 	}
 	return n, nil

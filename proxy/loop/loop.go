@@ -30,5 +30,8 @@ type Handler interface {
 	Closed(c *Conn)
 }
 
+// A Task is done by a loop.
+type Task interface{ Do() }
+
 // bufferSize is how large the buffer of a loop is.
 const bufferSize = 64 << 10

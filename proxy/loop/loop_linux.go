@@ -58,14 +58,15 @@ type Loop struct {
 	epoll, event int // descriptors
 	asleep       atomic.Bool
 	buf          [bufferSize]byte
-	running      []func()
+	running      []Task
+	quiet        int // how often it has waited in vain
 
 	mu      sync.Mutex
 	closing bool
 	slots   []*Conn // by what epoll returns
 	free    []uint32
 	last    uint32 // generation
-	queue   []func()
+	queue   []Task
 }
 
 const wakeSlot = -1
@@ -91,9 +92,16 @@ func newLoop() (*Loop, error) {
 }
 
 // Post has the loop call f soon. It never waits. After Close nothing is called.
-func (l *Loop) Post(f func()) {
+func (l *Loop) Post(f func()) { l.PostTask(call(f)) }
+
+type call func()
+
+func (f call) Do() { f() }
+
+// PostTask is Post of a task.
+func (l *Loop) PostTask(t Task) {
 	l.mu.Lock()
-	l.queue = append(l.queue, f)
+	l.queue = append(l.queue, t)
 	l.mu.Unlock()
 	if l.asleep.Load() {
 		l.wake()
@@ -110,26 +118,36 @@ func (l *Loop) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer l.end()
-	events := make([]syscall.EpollEvent, 256)
+	events := make([]syscall.EpollEvent, maxEvents)
+	var conns [maxEvents]*Conn
 	for {
 		if !l.tasks() {
 			return
 		}
-		for _, e := range events[:l.wait(events)] {
-			if e.Fd == wakeSlot {
+		n := l.wait(events)
+		l.mu.Lock()
+		for i, e := range events[:n] {
+			if conns[i] = nil; e.Fd != wakeSlot {
+				conns[i] = l.slots[e.Fd]
+			}
+		}
+		l.mu.Unlock()
+		for i := range events[:n] {
+			e, c := &events[i], conns[i]
+			conns[i] = nil
+			switch {
+			case e.Fd == wakeSlot:
 				var n uint64
 				_, _, _ = syscall.RawSyscall(syscall.SYS_READ, uintptr(l.event), uintptr(unsafe.Pointer(&n)), 8)
-				continue
-			}
-			l.mu.Lock()
-			c := l.slots[e.Fd]
-			l.mu.Unlock()
-			if c != nil && c.generation == uint32(e.Pad) { // else it was closed meanwhile
+			case c != nil && c.generation == uint32(e.Pad): // else it was closed meanwhile
 				c.happened(e.Events, l.buf[:])
 			}
 		}
 	}
 }
+
+// maxEvents is how many events the kernel tells at a time.
+const maxEvents = 256
 
 // tasks does what was posted, and reports whether the loop goes on.
 func (l *Loop) tasks() bool {
@@ -140,8 +158,8 @@ func (l *Loop) tasks() bool {
 	}
 	l.running, l.queue = l.queue, l.running[:0]
 	l.mu.Unlock()
-	for i, f := range l.running {
-		f()
+	for i, t := range l.running {
+		t.Do()
 		l.running[i] = nil
 	}
 	return true
@@ -165,19 +183,24 @@ func (l *Loop) end() {
 		if len(queue) == 0 {
 			break
 		}
-		for _, f := range queue {
-			f()
+		for _, t := range queue {
+			t.Do()
 		}
 	}
 	_ = syscall.Close(l.epoll)
 	_ = syscall.Close(l.event)
 }
 
-// spin is for how many milliseconds the loop waits without giving up its processor.
-const spin = 5
+// spin is for how many milliseconds the loop waits at a time without giving up its processor, and
+// patience how often it does before it gives it up: that costs many wake-ups of the runtime's watcher,
+// each time.
+const (
+	spin     = 10
+	patience = 20
+)
 
-// wait returns how many events there are, at least one unless something was posted or a signal
-// came.
+// wait returns how many events there are. There may be none: something was posted, a signal came, or
+// nothing did for a while.
 func (l *Loop) wait(events []syscall.EpollEvent) int {
 	l.asleep.Store(true)
 	defer l.asleep.Store(false)
@@ -188,12 +211,18 @@ func (l *Loop) wait(events []syscall.EpollEvent) int {
 		return l.poll(events, 0, true)
 	}
 	// Alone on the only processor the loop must not hold it.
-	if runtime.GOMAXPROCS(0) > 1 {
-		if n := l.poll(events, spin, true); n != 0 {
-			return max(n, 0)
+	if l.quiet < patience && runtime.GOMAXPROCS(0) > 1 {
+		n := l.poll(events, spin, true)
+		if l.quiet++; n > 0 {
+			l.quiet = 0
 		}
+		return max(0, n)
 	}
-	return max(0, l.poll(events, -1, false))
+	n := l.poll(events, -1, false)
+	if n > 0 {
+		l.quiet = 0
+	}
+	return max(0, n)
 }
 
 // poll is epoll_pwait. It returns -1 after a signal.

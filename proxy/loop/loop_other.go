@@ -25,6 +25,9 @@ type Conn struct{}
 // Post does nothing.
 func (*Conn) Post(func()) {}
 
+// PostTask does nothing.
+func (*Conn) PostTask(Task) {}
+
 // Again does nothing.
 func (*Conn) Again() {}
 

@@ -18,9 +18,18 @@ type answer struct {
 	err error
 }
 
+// An asker passes on what a pool answers.
+type asker chan answer
+
+func (a asker) Answered(w *pool.Waiter) {
+	_, c, _, err := w.Answer()
+	a <- answer{c, err}
+}
+
 func ask(p *pool.Pool) (*pool.Waiter, chan answer) {
-	got := make(chan answer, 2) // a second one would be a mistake
-	return p.Ask(func(c *pool.Conn, err error) { got <- answer{c, err} }), got
+	got, w := make(chan answer, 2), &pool.Waiter{} // a second one would be a mistake
+	p.Ask(w, asker(got), time.Now())
+	return w, got
 }
 
 func receive(t *testing.T, got chan answer) answer {

@@ -45,6 +45,7 @@ type Pool struct {
 	drained chan struct{}
 	keeper  *time.Timer
 	expiry  *time.Timer // of who waits without a goroutine
+	spare   *time.Timer // the same, for the reserve
 	lastErr error       // of the last attempt to connect, nil after one that succeeded
 
 	limits   []*Limit
@@ -100,7 +101,7 @@ func (p *Pool) Get(ctx context.Context) (*Conn, error) {
 	}
 	p.used = true
 	if !p.paused && p.first == nil {
-		if c := p.takeIdle(); c != nil {
+		if c := p.takeIdle(time.Now()); c != nil {
 			p.mu.Unlock()
 			p.lend(c)
 			p.Counters.Checkout.Observe(0)
@@ -114,14 +115,14 @@ func (p *Pool) Get(ctx context.Context) (*Conn, error) {
 	return p.wait(ctx, w)
 }
 
-// TryGet returns a connection if one is idle and nobody waits, else nil.
-func (p *Pool) TryGet() *Conn {
+// TryGet returns a connection if one is idle and nobody waits, else nil. now is the time.
+func (p *Pool) TryGet(now time.Time) *Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || p.paused || p.first != nil {
 		return nil
 	}
-	c := p.takeIdle()
+	c := p.takeIdle(now)
 	if c != nil {
 		p.lend(c)
 	}
@@ -134,8 +135,7 @@ func (p *Pool) lend(c *Conn) {
 }
 
 // takeIdle returns the connection that was used last and can be used on.
-func (p *Pool) takeIdle() *Conn {
-	now := time.Now()
+func (p *Pool) takeIdle(now time.Time) *Conn {
 	for len(p.idle) > 0 {
 		c := p.idle[len(p.idle)-1]
 		p.idle = p.idle[:len(p.idle)-1]
@@ -203,7 +203,7 @@ func (p *Pool) put(c *Conn) {
 	if w := p.first; w != nil && !p.paused {
 		p.dequeue(w)
 		p.lend(c)
-		p.tell(w, result{conn: c})
+		p.tell(w, result{conn: c}, now)
 		return
 	}
 	c.idleSince, c.resting = now, true
@@ -255,7 +255,7 @@ func (p *Pool) open() {
 		p.log.Warn("connect to a server", "error", err)
 		if w := p.first; w != nil {
 			p.dequeue(w)
-			p.tell(w, result{err: connectError(p.backend.Name, err)})
+			p.tell(w, result{err: connectError(p.backend.Name, err)}, time.Now())
 		}
 		p.schedule()
 		return
@@ -268,7 +268,7 @@ func (p *Pool) open() {
 	if w := p.first; w != nil && !p.paused {
 		p.dequeue(w)
 		p.lend(c)
-		p.tell(w, result{conn: c})
+		p.tell(w, result{conn: c}, time.Now())
 		return
 	}
 	c.idleSince, c.resting = time.Now(), true
@@ -377,14 +377,14 @@ func (p *Pool) Resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.paused = false
-	for w := p.first; w != nil; w = p.first {
-		c := p.takeIdle()
+	for w, now := p.first, time.Now(); w != nil; w = p.first {
+		c := p.takeIdle(now)
 		if c == nil {
 			break
 		}
 		p.dequeue(w)
 		p.lend(c)
-		p.tell(w, result{conn: c})
+		p.tell(w, result{conn: c}, now)
 	}
 	p.grow(0)
 }
@@ -412,9 +412,12 @@ func (p *Pool) Close(ctx context.Context) {
 		if p.expiry != nil {
 			p.expiry.Stop()
 		}
+		if p.spare != nil {
+			p.spare.Stop()
+		}
 		for w := p.first; w != nil; w = p.first {
 			p.dequeue(w)
-			p.tell(w, result{err: ErrClosed})
+			p.tell(w, result{err: ErrClosed}, time.Now())
 		}
 		for len(p.idle) > 0 {
 			p.forget(p.idle[len(p.idle)-1], "the pool is closed")

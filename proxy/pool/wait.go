@@ -8,8 +8,8 @@ import (
 // A waiter is somebody who waits for a connection. The list of them is doubly linked, so that
 // one who gives up leaves at once.
 type waiter struct {
-	answer     chan result        // of one: whoever dequeues a waiter answers it
-	call       func(*Conn, error) // called instead, with the pool's lock held
+	answer     chan result // of one: whoever dequeues a waiter answers it
+	owner      *Waiter     // told instead, with the pool's lock held
 	since      time.Time
 	queued     bool
 	prev, next *waiter
