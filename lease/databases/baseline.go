@@ -130,11 +130,14 @@ func catalogPrints(ctx context.Context, conn *pgx.Conn, names []string) (map[str
 }
 
 // sharedPrint covers what CREATE DATABASE does not copy and DROP does away with: settings,
-// privileges, limits.
+// privileges, limits, a comment, security labels.
 func sharedPrint(ctx context.Context, conn *pgx.Conn) (string, error) {
 	var print string
-	err := conn.QueryRow(ctx, `SELECT format('%s %s %s %s', datdba, datacl, datconnlimit,
-		(SELECT string_agg(setrole || ':' || setconfig::text, ',' ORDER BY setrole) FROM pg_db_role_setting WHERE setdatabase = d.oid))
+	err := conn.QueryRow(ctx, `SELECT format('%s %s %s %s %L %s', datdba, datacl, datconnlimit,
+		(SELECT string_agg(setrole || ':' || setconfig::text, ',' ORDER BY setrole) FROM pg_db_role_setting WHERE setdatabase = d.oid),
+		shobj_description(d.oid, 'pg_database'),
+		(SELECT string_agg(provider || ':' || label, ',' ORDER BY provider) FROM pg_shseclabel
+			WHERE classoid = 'pg_database'::regclass AND objoid = d.oid))
 		FROM pg_database d WHERE datname = current_database()`).Scan(&print)
 	return print, err
 }

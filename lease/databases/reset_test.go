@@ -83,6 +83,8 @@ func testRecycle(t *testing.T, srv engines.Server, policies []string) {
 		{"a dropped table", "DROP TABLE parts", ""},
 		{"a new table with rows, rolled back", "BEGIN; CREATE TABLE more AS SELECT 1 AS v; ROLLBACK", "truncate delete auto recreate+clean"},
 		{"a temporary table, whose schema stays", "CREATE TEMP TABLE mine (v int); INSERT INTO mine VALUES (1)", ""},
+		{"a comment on the database", "DO $$BEGIN EXECUTE format('COMMENT ON DATABASE %I IS %L', current_database(), 'x'); END$$", ""},
+		{"a template, which cannot be dropped", "DO $$BEGIN EXECUTE format('ALTER DATABASE %I IS_TEMPLATE true', current_database()); END$$", "truncate delete auto recreate+clean"},
 		{"counters reset", "INSERT INTO things (kind) VALUES (1); SELECT pg_stat_reset()", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -134,10 +136,11 @@ func checkFresh(t *testing.T, policy string, it *lease.Item) {
 		t.Fatal(err)
 	}
 	defer c.Close(context.Background())
-	got := query[string](t, c, `SELECT format('%s %s %s %s', (SELECT string_agg(k::text, ',' ORDER BY id) FROM kinds k),
+	got := query[string](t, c, `SELECT format('%s %s %s %s %s', (SELECT string_agg(k::text, ',' ORDER BY id) FROM kinds k),
 		(SELECT count(*) FROM things) + (SELECT count(*) FROM parts) + (SELECT count(*) FROM "odd ""name"),
-		(SELECT last_value || is_called::text FROM numbers), (SELECT last_value || is_called::text FROM things_id_seq))`)
-	if want := "(1,one),(2,two) 0 100true 1false"; got != want {
+		(SELECT last_value || is_called::text FROM numbers), (SELECT last_value || is_called::text FROM things_id_seq),
+		(SELECT datistemplate FROM pg_database WHERE datname = current_database()))`)
+	if want := "(1,one),(2,two) 0 100true 1false f"; got != want {
 		t.Errorf("%s: %s, want %s", policy, got, want)
 	}
 }

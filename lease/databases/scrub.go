@@ -85,7 +85,8 @@ func (l *life) isolate(ctx context.Context, name string) error {
 	for {
 		var left int
 		err := l.admin(ctx, func(c *pgx.Conn) error {
-			if _, err := c.Exec(ctx, "ALTER DATABASE "+ident(name)+" ALLOW_CONNECTIONS false"); err != nil {
+			// A template could not be dropped.
+			if _, err := c.Exec(ctx, "ALTER DATABASE "+ident(name)+" ALLOW_CONNECTIONS false IS_TEMPLATE false"); err != nil {
 				return err
 			}
 			if err := evict(ctx, c, name); err != nil {
