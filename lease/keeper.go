@@ -65,9 +65,9 @@ func (p *Pool) refill() time.Duration {
 }
 
 // rest drops everything when nothing was wanted for long, and returns the time until
-// then. p.mu is held.
+// then. Where something is kept, so is the server. p.mu is held.
 func (p *Pool) rest(now time.Time) time.Duration {
-	if p.cfg.NamesOnly() || len(p.leases) > 0 || p.queued > 0 || len(p.kept) > 0 {
+	if p.cfg.NamesOnly() || len(p.leases) > 0 || p.queued > 0 {
 		return p.cfg.Idle
 	}
 	if left := p.cfg.Idle - now.Sub(p.last); left > 0 {
@@ -80,6 +80,7 @@ func (p *Pool) rest(now time.Time) time.Duration {
 		return time.Second // their end wakes us
 	}
 	p.asleep = true
+	keeps := len(p.kept) > 0
 	p.demand.reset()
 	var items []*Item
 	for p.ready.len() > 0 {
@@ -95,8 +96,10 @@ func (p *Pool) rest(now time.Time) time.Duration {
 				p.log.Warn("remove", "name", it.Name, "err", err)
 			}
 		}
-		if err := p.src.Close(ctx); err != nil {
-			p.log.Warn("let go of the server", "err", err)
+		if !keeps {
+			if err := p.src.Close(ctx); err != nil {
+				p.log.Warn("let go of the server", "err", err)
+			}
 		}
 		p.mu.Lock()
 		p.making -= p.cfg.Parallel

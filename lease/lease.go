@@ -98,6 +98,7 @@ func (r *Request) giveUp(err error) bool {
 	return true
 }
 
+// expire refuses a request that has waited for so long.
 func (r *Request) expire(after time.Duration) {
 	reason := fmt.Sprintf("none was free within %v", after)
 	r.pool.mu.Lock()

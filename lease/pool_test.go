@@ -184,6 +184,31 @@ func TestIdle(t *testing.T) {
 	})
 }
 
+// TestIdleKept drops what is ready when nothing was wanted for long, but not the server of
+// what was kept.
+func TestIdleKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeSource{takes: time.Millisecond}
+		p := fakePool(t, s, nil)
+		l, err := p.Acquire(t.Context(), lease.Holder{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Keep("to look at")
+		l.Release()
+		<-time.After(lease.DefaultIdle + time.Minute)
+		if st := p.Status(); !st.Asleep || st.Ready != 0 || st.Kept != 1 || s.left() != 1 || s.closed != 0 {
+			t.Errorf("after a long time: %d left, closed %d times, %+v", s.left(), s.closed, st)
+		}
+		next, err := p.Acquire(t.Context(), lease.Holder{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.Release()
+		s.set(func() { delete(s.alive, l.Item.Name) })
+	})
+}
+
 // TestDemand makes more when many ask, within the bound, and fewer again afterwards.
 func TestDemand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

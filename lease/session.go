@@ -326,7 +326,7 @@ func (c *session) acquire(r *request, gone chan error) (out []byte, end bool, er
 	case <-asked.Done():
 	case <-timeout:
 		// A grant at the last moment counts.
-		asked.giveUp(&RefusedError{Reason: fmt.Sprintf("none was free within %v", wait)})
+		asked.expire(wait)
 	case err := <-gone:
 		gone <- err
 		return nil, true, nil
