@@ -3,6 +3,7 @@ package shards_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/native"
 	"github.com/pgx-dev/pgx-dev/proxy"
+	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
@@ -56,6 +58,12 @@ func newBench(b *testing.B, parts ...int) *bench {
 		return srv
 	}
 	databases := map[string]*proxy.Database{}
+	loops, err := loop.New(1)
+	if err == nil {
+		b.Cleanup(loops.Close)
+	} else if !errors.Is(err, loop.ErrUnsupported) {
+		b.Fatal(err)
+	}
 	for _, n := range parts {
 		var pools []*pool.Pool
 		for i := range n {
@@ -74,10 +82,13 @@ func newBench(b *testing.B, parts ...int) *bench {
 		}
 		databases[c.Database.Name] = c.Database
 		if n == 1 {
-			databases["whole"] = &proxy.Database{Name: "whole", Servers: proxy.One{Pool: pools[0]}}
+			// As a proxy has it unless told otherwise: by a loop, where there are some.
+			p := pool.New(pools[0].Backend(), pool.Config{Size: 20, Loops: loops}, nil)
+			b.Cleanup(func() { p.Close(context.Background()) })
+			databases["whole"] = &proxy.Database{Name: "whole", Servers: proxy.One{Pool: p}}
 		}
 	}
-	px, err := proxy.New(proxy.Config{Auth: pgserver.Trust(), Lookup: func(_ context.Context, c proxy.Client) (*proxy.Database, error) {
+	px, err := proxy.New(proxy.Config{Auth: pgserver.Trust(), Loops: loops, Lookup: func(_ context.Context, c proxy.Client) (*proxy.Database, error) {
 		if d := databases[c.Database]; d != nil {
 			return d, nil
 		}
