@@ -157,6 +157,7 @@ func clusterSource(srv *cluster.Server, c *conf.Config) fleet.Source {
 		return fleet.Plan{
 			Mode: mode, Servers: []fleet.Server{s}, Replication: true, Tenant: c.MultiTenant.Column,
 			SlowParse: g.LogMinDurationParse, Sample: g.LogQuerySampleLength, KeepNames: g.PreparedStatements == conf.PreparedDisabled,
+			OwnListen: srv.Info().MaxConns == 1, Notifications: g.PubSubChannelSize,
 			Parser: c.ParserLevel(database), Explain: g.ExpandedExplain,
 		}, nil
 	}

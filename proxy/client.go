@@ -223,6 +223,9 @@ func (s *session) query(m, body []byte) error {
 	if key := s.shareable(sql, &t); key != "" {
 		return s.prepareShared(t.Effects[0].Name, sql, key)
 	}
+	if err := s.hear(&t); err != nil {
+		return s.unable(wire.TypeQuery, err)
+	}
 	if err := s.attach(n); err != nil {
 		return s.refuseQuery(err)
 	}
@@ -358,6 +361,11 @@ func (s *session) calling() bool {
 
 // execute takes an Execute.
 func (s *session) execute(m, body []byte) error {
+	if name, _, ok := bytes.Cut(body, []byte{0}); ok && len(s.portals) > 0 {
+		if err := s.hear(s.portals[string(name)].text); err != nil {
+			return s.unable(wire.TypeExecute, err)
+		}
+	}
 	if err := s.attach(need{}); err != nil {
 		return s.refuse(err)
 	}
@@ -378,14 +386,26 @@ func (s *session) execute(m, body []byte) error {
 	return nil
 }
 
+// unable answers a message that cannot be served for an error of the proxy's.
+func (s *session) unable(typ wire.Type, err error) error {
+	if errors.Is(err, errStalled) {
+		return err
+	}
+	return s.forbid(typ, err)
+}
+
 // splice puts the servers' names for the client's into EXECUTE and DEALLOCATE.
 func (s *session) splice(sql string, t *effect.Text) (string, bool) {
-	if s.plainNames() {
-		return "", false
-	}
-	changed := false
+	changed, plain, shares := false, s.plainNames(), s.sharesListen()
 	for i := len(t.Effects) - 1; i >= 0; i-- {
 		e := &t.Effects[i]
+		if e.Kind == effect.Listen && shares {
+			sql = sql[:e.Start] + "UNLISTEN" + sql[e.End:]
+			changed = true
+		}
+		if plain {
+			continue
+		}
 		if e.Kind != effect.Execute && (e.Kind != effect.Deallocate || e.Name == "") {
 			continue
 		}

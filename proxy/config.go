@@ -9,6 +9,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/pubsub"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/scatter"
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -122,6 +123,11 @@ type Database struct {
 	// Servers only tells what clients are greeted with. Nil: there is one shard.
 	Sharded *scatter.Executor
 
+	// Listener returns what listens for all clients, which LISTEN then does not keep the server
+	// connection for. Notifications is how many of them wait for a client (default:
+	// pubsub.DefaultSize). Nil: LISTEN keeps it.
+	Listener      func() *pubsub.Hub
+	Notifications int
 	// Explain has EXPLAIN say which server ran it, and in which role. (expanded_explain)
 	Explain bool
 

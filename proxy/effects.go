@@ -30,7 +30,9 @@ func (s *session) asks(t *effect.Text) {
 		case effect.Pin:
 			s.pin(e.Name)
 		case effect.Listen:
-			s.pin(effect.PinListen)
+			if !s.sharesListen() {
+				s.pin(effect.PinListen)
+			}
 		case effect.Prepare:
 			s.pin(effect.PinSQL)
 		case effect.Unknown:
@@ -81,6 +83,7 @@ func (s *session) apply(e *effect.Effect, args *[]effectArgs) {
 		s.server.Unnamed = 0
 		s.dropUnnamed()
 		s.pinned = ""
+		s.deafen()
 		s.probe = false
 		s.resync = s.startup.Len() > 0
 	case effect.Deallocate:
@@ -95,7 +98,16 @@ func (s *session) apply(e *effect.Effect, args *[]effectArgs) {
 			}
 		}
 		s.probe = true
-	case effect.Unpin, effect.Unlisten:
+	case effect.Listen:
+		if s.sharesListen() {
+			s.pending = append(s.pending, op{kind: e.Kind, name: e.Name})
+		}
+	case effect.Unlisten:
+		if s.ears != nil {
+			s.pending = append(s.pending, op{kind: e.Kind, name: e.Name})
+		}
+		s.probe = true
+	case effect.Unpin:
 		s.probe = true
 	}
 }
@@ -148,6 +160,8 @@ func (s *session) rollbackTo(name string) {
 func (s *session) commit() {
 	for _, o := range s.pending {
 		switch o.kind {
+		case effect.Listen, effect.Unlisten:
+			s.heard(o)
 		case effect.Set:
 			s.want = s.want.With(o.name, o.value)
 			s.server.Have = s.server.Have.With(o.name, o.value)

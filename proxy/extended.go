@@ -86,8 +86,18 @@ func (s *session) parse(m, body, after []byte) error {
 	return nil
 }
 
-// path is the session's search_path, as far as it is known.
+// ownListen ends the path of sessions whose LISTEN is the server's.
+const ownListen = "\x00listen"
+
+// path is the session's search_path, as far as it is known, and what else statements depend on.
 func (s *session) path() string {
+	if !s.sharesListen() {
+		return s.searchPath() + ownListen
+	}
+	return s.searchPath()
+}
+
+func (s *session) searchPath() string {
 	for i := len(s.pending) - 1; i >= 0; i-- {
 		if o := &s.pending[i]; o.name == "search_path" {
 			return o.value
@@ -123,6 +133,12 @@ func (s *session) parseAsItIs(m, name, rest []byte, end int, after []byte) error
 	}
 	if err := s.attach(need{hint: hint, extended: true, after: after}); err != nil {
 		return s.refuse(err)
+	}
+	if len(name) == 0 && len(t.Effects) > 0 && s.sharesListen() {
+		if other := unlistened(sql, &t); other != sql {
+			rest = append([]byte(other), rest[len(sql):]...)
+			m = appendParse(nil, "", rest)
+		}
 	}
 	s.unsynced = true
 	s.sample(sql)

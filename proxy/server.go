@@ -90,6 +90,9 @@ func (s *session) settle(c *pool.Conn, err error) {
 		s.lc.Post(s.resume)
 		return
 	}
+	if s.ears != nil && s.quiet() {
+		s.rung() // for what came meanwhile
+	}
 	s.calm()
 }
 
@@ -193,6 +196,11 @@ func (s *session) serverMessage(c *pool.Conn, typ wire.Type, m []byte, n int, d 
 	case wire.TypeCommandComplete, wire.TypeEmptyQueryResponse:
 		if r.explains && bytes.Equal(body, []byte("EXPLAIN\x00")) {
 			d.put(whereItRan(c))
+		}
+		if s.listening(r) && bytes.Equal(body, []byte("UNLISTEN\x00")) {
+			s.complete(r, body)
+			d.put(listened())
+			return nil
 		}
 		s.complete(r, body)
 	case wire.TypeCopyInResponse:
@@ -474,6 +482,9 @@ func (s *session) nowReady(c *pool.Conn, status wire.TxStatus, drop bool) {
 	}
 	if s.tape != nil {
 		s.tapeReady(status, s.failed)
+	}
+	if s.ears != nil && status == wire.TxIdle && s.queue.len() == 0 {
+		s.tidy()
 	}
 	s.failed = false
 }

@@ -118,6 +118,7 @@ type busy struct {
 	waitFrom  time.Time
 
 	tape *tape // of a client that is mirrored
+	ears *ears // of one that listens
 }
 
 // An unnamed is a client's unnamed prepared statement.
@@ -268,6 +269,7 @@ func (s *session) leave() {
 	}
 	s.tape.end()
 	s.tape = nil
+	s.deafen()
 	if s.behind {
 		s.behind = false // it takes nothing more
 		if s.server != nil && s.server.Evented() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ type statement struct {
 	id   uint64
 	name string // on servers
 	key  string // the Parse message after the name: text, 0, types
+	sent string // the same as servers are sent it, if that is something else
 	text effect.Text
 	role roleHint
 	// path and epoch are of its key in the cache.
@@ -42,7 +44,12 @@ type statement struct {
 }
 
 // appendParse appends the Parse message that makes the statement on a server.
-func (s *statement) appendParse(b []byte) []byte { return appendParse(b, s.name, s.key) }
+func (s *statement) appendParse(b []byte) []byte {
+	if s.sent != "" {
+		return appendParse(b, s.name, s.sent)
+	}
+	return appendParse(b, s.name, s.key)
+}
 
 func appendParse[T string | []byte](b []byte, name string, rest T) []byte {
 	b = appendHeader(b, wire.TypeParse, len(name)+1+len(rest))
@@ -104,6 +111,9 @@ func (c *cache) intern(rest []byte, path string, scan func(sql string) (effect.T
 	s := &statement{id: c.last, name: serverName(c.last), key: string(rest), path: path, epoch: epoch, refs: 1}
 	if i := bytes.IndexByte(rest, 0); i >= 0 {
 		s.text, s.role = scan(s.key[:i])
+		if sql := unlistened(s.key[:i], &s.text); len(sql) != i && !strings.HasSuffix(path, ownListen) {
+			s.sent = sql + s.key[i:]
+		}
 	}
 	c.byKey[statementKey{s.key, path, epoch}] = s
 	return s

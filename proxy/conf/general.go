@@ -167,9 +167,8 @@ type General struct {
 	// QueryLogStdout writes every query to the log, at level info. Default: false.
 	QueryLogStdout bool `toml:"query_log_stdout"`
 
-	// PubSubChannelSize is how many notifications wait for a client of a database on several
-	// shards before some are lost. Elsewhere LISTEN keeps the server connection. Default: 0,
-	// 4096.
+	// PubSubChannelSize is how many notifications wait for a client before some are lost.
+	// Default: 0, 4096.
 	PubSubChannelSize int `toml:"pub_sub_channel_size"`
 	// MirrorQueue is how many transactions may wait for a mirror before some are dropped.
 	// Default: 128.

@@ -15,7 +15,6 @@ func unused() map[string]map[string]string {
 		"general": {
 			"regex_parser_limit":     "has no effect: every query is searched for SET and its like, whatever its length",
 			"query_parser_engine":    "has no effect: there is one parser",
-			"pub_sub_channel_size":   "has no effect but on databases of several shards: elsewhere LISTEN keeps the client's server connection",
 			"resharding_copy_format": reshards, "resharding_parallel_copies": reshards,
 			"resharding_copy_retry_max_attempts": reshards, "resharding_copy_retry_min_delay": reshards,
 			"resharding_replication_retry_max_attempts": reshards, "resharding_replication_retry_min_delay": reshards,
@@ -41,7 +40,7 @@ func (c *Config) Unused(base *Config) []Warning {
 		for _, key := range slices.Sorted(maps.Keys(keys[section])) {
 			have, ok := fieldOf(v, key)
 			was, _ := fieldOf(b, key)
-			if ok && !reflect.DeepEqual(have.Interface(), was.Interface()) && (key != "pub_sub_channel_size" || !c.divided()) {
+			if ok && !reflect.DeepEqual(have.Interface(), was.Interface()) {
 				out = append(out, Warning{Key: section + "." + key, Msg: keys[section][key]})
 			}
 		}
@@ -52,11 +51,6 @@ func (c *Config) Unused(base *Config) []Warning {
 		}
 	}
 	return out
-}
-
-// divided reports whether a database is on several shards.
-func (c *Config) divided() bool {
-	return slices.ContainsFunc(c.Databases, func(d Database) bool { return d.Shard > 0 })
 }
 
 // PgBouncerDefaults returns the configuration that an empty PgBouncer file gives.

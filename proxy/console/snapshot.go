@@ -19,7 +19,6 @@ func missing() []string {
 		"rows_inserted", "rows_updated", "rows_deleted", "close", "client_idle_xact_timeouts",
 		"server_parse_count", "bind_count", "close_count",
 		"prepared_statements_memory_used",
-		"pub_sub_listeners", "pub_sub_listener_received", "pub_sub_listener_dropped",
 		"sharding_lookup_cache_entries", "sharding_lookup_cache_bytes", "sharding_lookup_cache_hits", "sharding_lookup_cache_misses",
 		"sharding_lookup_cache_evictions", "sharding_lookup_queries", "sharding_lookup_query_time",
 	}
@@ -64,6 +63,14 @@ func (c *Console) Snapshot(parts admin.Part) *admin.Snapshot {
 	if parts&admin.Plans != 0 {
 		for _, q := range c.cfg.Fleet.Plans() {
 			s.Plans = append(s.Plans, admin.Plan{Query: q.Query, Hits: int64(q.Hits), Direct: int64(q.Direct), Cross: int64(q.Cross), Refused: int64(q.Refused)})
+		}
+	}
+	channels, received, dropped := c.cfg.Fleet.Channels()
+	s.Metrics.PubSub = metrics.PubSub{Received: received, Dropped: dropped}
+	for _, ch := range channels {
+		s.Metrics.PubSub.Listeners += ch.Listeners
+		if parts&admin.Listeners != 0 {
+			s.Listeners = append(s.Listeners, admin.Listener{Database: ch.Database, Channel: ch.Name, Clients: ch.Listeners, Received: ch.Received, Dropped: ch.Dropped})
 		}
 	}
 	pending, recovered := c.cfg.Fleet.TwoPhase()

@@ -40,7 +40,8 @@ const (
 	Execute
 	// Deallocate is DEALLOCATE of the statement Name, at Start to End. Empty: ALL.
 	Deallocate
-	// Listen and Unlisten are of the channel Name; Unlisten of "" is all.
+	// Listen and Unlisten are of the channel Name; Unlisten of "" is all. The word LISTEN stands at
+	// Start to End.
 	Listen
 	Unlisten
 )

@@ -74,7 +74,11 @@ func (s *statement) scan() {
 	case s.is(0, "close", "drop"):
 		s.add(Effect{Kind: Unpin})
 	case s.is(0, "listen"):
-		s.named(Listen, 1)
+		if name, ok := s.name(1); ok {
+			s.add(Effect{Kind: Listen, Name: name, Start: int(s.tokens[0].Start), End: int(s.tokens[0].End)})
+		} else {
+			s.add(Effect{Kind: Pin, Name: PinListen})
+		}
 	case s.is(0, "unlisten"):
 		if name, ok := s.name(1); ok {
 			s.add(Effect{Kind: Unlisten, Name: name})

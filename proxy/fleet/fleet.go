@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,6 +65,10 @@ type Plan struct {
 	Parser conf.ParserLevel
 	// Explain is proxy.Database's.
 	Explain bool
+	// OwnListen has LISTEN keep the server connection: the server can spare none for all. Notifications
+	// is proxy.Database's.
+	OwnListen     bool
+	Notifications int
 	// Tenant is the column that queries of tables with it must compare with a value. Empty: none
 	// must.
 	Tenant string
@@ -121,6 +127,7 @@ type Fleet struct {
 	limits     map[string]*pool.Limit
 	opened     []*shards.Cluster
 	rehearsals map[string]*rehearsal // by database
+	ears       map[string]*ear       // by database
 	ids        map[IDs]*scatter.UniqueIDs
 	closed     bool
 }
@@ -169,7 +176,7 @@ func New(source Source, log *slog.Logger) *Fleet {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Fleet{log: log, lookup: net.DefaultResolver.LookupHost, source: source, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}, rehearsals: map[string]*rehearsal{}, limits: map[string]*pool.Limit{}, ids: map[IDs]*scatter.UniqueIDs{}}
+	return &Fleet{log: log, lookup: net.DefaultResolver.LookupHost, source: source, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}, rehearsals: map[string]*rehearsal{}, ears: map[string]*ear{}, limits: map[string]*pool.Limit{}, ids: map[IDs]*scatter.UniqueIDs{}}
 }
 
 // Lookup is a proxy's Config.Lookup.
@@ -244,7 +251,10 @@ func (f *Fleet) member(p pair) (*member, error) {
 		return nil, wire.Errorf(wire.CodeConfigurationLimit, "more than %d pairs of users and databases are in use", maxMembers)
 	}
 	m := &member{fleet: f, pair: p, plan: plan, wave: f.wave.Load()}
-	m.db = &proxy.Database{Name: p.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Explain: plan.Explain, Servers: m, Router: router(plan, f.routing(plan, p)), Observe: m.observe}
+	m.db = &proxy.Database{Name: p.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Explain: plan.Explain, Servers: m, Router: router(plan, f.routing(plan, p)), Observe: m.observe, Notifications: plan.Notifications}
+	if !plan.OwnListen {
+		m.db.Listener = m.ear
+	}
 	m.rehearse()
 	f.members[p] = m
 	return m, nil
@@ -433,6 +443,7 @@ func (f *Fleet) Reload(source Source) {
 		m.rehearse()
 	}
 	f.sweep()
+	f.relocate()
 }
 
 // retireTimeout is how long a transaction may go on on a pool that is no more.
@@ -497,9 +508,13 @@ func (f *Fleet) Close(ctx context.Context) {
 	for _, r := range f.rehearsals {
 		r.stop()
 	}
+	ears := slices.Collect(maps.Values(f.ears))
 	pools, groups, opened := f.pools, f.groups, f.opened
 	f.pools, f.groups, f.opened = map[string]*pool.Pool{}, map[string]*group{}, nil
 	f.mu.Unlock()
+	for _, e := range ears {
+		e.Close()
+	}
 	for _, c := range opened {
 		if err := c.Close(); err != nil {
 			f.log.Warn("close a database on several shards", "error", err)

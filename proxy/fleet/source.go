@@ -62,8 +62,10 @@ func FromConfig(c *conf.Config, keys ...*Keyring) (Source, error) {
 			Tenant:      c.MultiTenant.Column,
 			Parser:      c.ParserLevel(database),
 			Explain:     c.General.ExpandedExplain,
-			SlowParse:   c.General.LogMinDurationParse,
-			Sample:      c.General.LogQuerySampleLength,
+
+			Notifications: c.General.PubSubChannelSize,
+			SlowParse:     c.General.LogMinDurationParse,
+			Sample:        c.General.LogQuerySampleLength,
 		}
 		if c.General.DryRun && plan.Shards <= 1 {
 			var err error
@@ -192,6 +194,7 @@ func Unnamed(c *conf.Config, b pool.Backend, most int) (Server, proxy.Mode) {
 	}
 	s.Params = params(d, settings)
 	s.Key = fmt.Sprint(b.ID, " ", s.Pool, " ", s.Params)
+	s.ID = s.Key
 	s.Limits = limitsOf(c, d, b.Name, b.Login.User)
 	return s, modeOf(settings.Mode)
 }

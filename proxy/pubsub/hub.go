@@ -41,6 +41,8 @@ type Hub struct {
 	pending  []func(error) // what waits for answers on conn, in order
 	running  bool
 	closed   bool
+
+	received, dropped int64
 }
 
 // A channel is one that somebody wants to listen to.
@@ -48,6 +50,27 @@ type channel struct {
 	subs    map[*Mailbox]struct{}
 	on      bool // the server has said so
 	waiting []chan<- error
+
+	received, dropped int64
+}
+
+// A ChannelInfo is a channel that somebody listens to.
+type ChannelInfo struct {
+	Name string
+	// Listeners is how many do. Received counts the notifications, Dropped those that some of them
+	// had no room for, once for each.
+	Listeners         int
+	Received, Dropped int64
+}
+
+// Channels lists the channels, in no order, and the totals of all that there ever were.
+func (h *Hub) Channels() (list []ChannelInfo, received, dropped int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for name, c := range h.channels {
+		list = append(list, ChannelInfo{Name: name, Listeners: len(c.subs), Received: c.received, Dropped: c.dropped})
+	}
+	return list, h.received, h.dropped
 }
 
 // New makes a hub. It connects when somebody subscribes.
@@ -123,6 +146,15 @@ func (h *Hub) Unsubscribe(name string, m *Mailbox) {
 		h.conn = nil
 	default:
 		h.query("UNLISTEN "+quote(name), func(error) {})
+	}
+}
+
+// Reconnect lets go of the connection, which is made anew as long as somebody listens.
+func (h *Hub) Reconnect() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.conn != nil {
+		h.conn.Close()
 	}
 }
 
@@ -267,8 +299,13 @@ func (h *Hub) read(conn Conn) error {
 			}
 			h.mu.Lock()
 			if c := h.channels[n.Channel]; c != nil {
+				h.received++
+				c.received++
 				for m := range c.subs {
-					m.put(n)
+					if !m.put(n) {
+						h.dropped++
+						c.dropped++
+					}
 				}
 			}
 			h.mu.Unlock()

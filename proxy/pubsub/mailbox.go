@@ -13,8 +13,9 @@ const DefaultSize = 4096
 // A Mailbox holds the notifications for one client until it takes them. It is safe for
 // concurrent use.
 type Mailbox struct {
-	ready chan struct{}
-	size  int
+	ready   chan struct{}
+	size    int
+	onReady func()
 
 	mu    sync.Mutex
 	queue []wire.NotificationResponse
@@ -33,6 +34,10 @@ func NewMailbox(size int) *Mailbox {
 // Ready has something whenever there may be something to take.
 func (m *Mailbox) Ready() <-chan struct{} { return m.ready }
 
+// OnReady has f called whenever there may be something to take. It must be said before the first
+// subscription. f must neither wait nor use the hub.
+func (m *Mailbox) OnReady(f func()) { m.onReady = f }
+
 // Take empties the mailbox. warnings tell of notifications that were lost before these.
 func (m *Mailbox) Take() (list []wire.NotificationResponse, warnings []string) {
 	m.mu.Lock()
@@ -48,15 +53,18 @@ func (m *Mailbox) Take() (list []wire.NotificationResponse, warnings []string) {
 	return list, warnings
 }
 
-func (m *Mailbox) put(n wire.NotificationResponse) {
+// put takes a notification, and reports whether there was room for it.
+func (m *Mailbox) put(n wire.NotificationResponse) bool {
 	m.mu.Lock()
-	if len(m.queue) < m.size {
+	room := len(m.queue) < m.size
+	if room {
 		m.queue = append(m.queue, n)
 	} else {
 		m.lost++
 	}
 	m.mu.Unlock()
 	m.ring()
+	return room
 }
 
 func (m *Mailbox) warn(why string) {
@@ -67,6 +75,9 @@ func (m *Mailbox) warn(why string) {
 }
 
 func (m *Mailbox) ring() {
+	if m.onReady != nil {
+		m.onReady()
+	}
 	select {
 	case m.ready <- struct{}{}:
 	default:

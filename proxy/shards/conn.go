@@ -70,6 +70,15 @@ func listener(ctx context.Context, pick Pick, shard int) (pubsub.Conn, error) {
 	return c, nil
 }
 
+// Listener connects to a server for LISTEN.
+func Listener(ctx context.Context, b *pool.Backend) (pubsub.Conn, error) {
+	c, err := dial(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
 // Send implements pubsub.Conn.
 func (c *conn) Send(b []byte) error {
 	_, err := c.nc.Write(b)

@@ -74,6 +74,9 @@ type Cluster struct {
 	away        []absent // by shard
 }
 
+// Listeners are what listens at the shards.
+func (c *Cluster) Listeners() []*pubsub.Hub { return c.listeners }
+
 // Close ends what Open began, once no session uses it any more.
 func (c *Cluster) Close() error {
 	for _, h := range c.listeners {
