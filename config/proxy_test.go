@@ -114,7 +114,8 @@ func TestPgDogEveryKey(t *testing.T) {
 		t.Error("no key is said to have no effect yet, so nothing shows that they are told")
 	}
 	want := []string{
-		"otel", "vault", "control", "qos", "manual_queries", "general.broadcast_address", "users[0].server_auth", "users[0].vault_path",
+		"otel", "vault", "control", "qos", "manual_queries", "general.broadcast_address", "users[0].replication_sharding",
+		"users[0].server_auth", "users[0].vault_path",
 		"users[1].password_hash", "sharded_tables[5].mapping",
 	}
 	if diff := cmp.Diff(want, warned); diff != "" {
