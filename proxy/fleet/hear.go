@@ -50,7 +50,7 @@ func (f *Fleet) hear(ctx context.Context, database string, e *ear) (pubsub.Conn,
 	}
 	f.mu.Unlock()
 	slices.SortFunc(members, func(a, b *member) int { return cmp.Compare(a.pair.user, b.pair.user) })
-	err := error(errNoServer)
+	err := errNoServer
 	for _, m := range members {
 		var p *pool.Pool
 		if p, err = m.pick(ctx, 0, route.Primary); err != nil {
