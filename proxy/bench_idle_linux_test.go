@@ -118,7 +118,8 @@ func idlerProcess(args []string) error {
 
 // BenchmarkProxyIdle reports what PgBouncer and the proxy have in memory for each of 10,000
 // clients that have asked something and are idle: as soon as they are, and half a minute later.
-// PGX_DEV_BENCH_IDLERS changes how many there are.
+// Each of its two rows takes three to five minutes. PGX_DEV_BENCH_IDLERS changes how many clients
+// there are.
 func BenchmarkProxyIdle(b *testing.B) {
 	n := 10_000
 	if v, err := strconv.Atoi(os.Getenv("PGX_DEV_BENCH_IDLERS")); err == nil {

@@ -211,9 +211,41 @@ func benchCertificates(b *testing.B) string {
 	return dir
 }
 
-func startPgBouncer(b *testing.B, srv engines.Server, certificates string) target {
+// A bouncer is a PgBouncer to compare with.
+type bouncer struct {
+	name, path, version string
+	old                 bool // it cannot do prepared statements, which it can from 1.21 on
+}
+
+// bouncers finds the system's PgBouncer, and the newest one if that has been fetched.
+func bouncers(b *testing.B) (out []bouncer) {
 	b.Helper()
-	path := program(b, "pgbouncer", "PGBOUNCER", "install the package pgbouncer")
+	add := func(name, path string) {
+		text, err := exec.Command(path, "--version").Output()
+		if err != nil {
+			b.Fatalf("%s: %v", path, err)
+		}
+		version, _, _ := strings.Cut(string(text), "\n")
+		old := strings.HasPrefix(version, "PgBouncer 1.1") || version == "PgBouncer 1.20" || strings.HasPrefix(version, "PgBouncer 1.20.")
+		b.Logf("%s is %s", name, version)
+		out = append(out, bouncer{name, path, version, old})
+	}
+	add("pgbouncer", program(b, "pgbouncer", "PGBOUNCER", "install the package pgbouncer"))
+	newest := os.Getenv("PGBOUNCER_NEWEST")
+	if fetched := filepath.Join("..", "dist", "pgbouncer", "pgbouncer"); newest == "" {
+		if _, err := os.Stat(fetched); err != nil {
+			b.Log("the newest PgBouncer is not among them: just pgbouncer fetches it")
+			return out
+		}
+		newest = fetched
+	}
+	add("newest", newest)
+	return out
+}
+
+func startPgBouncer(b *testing.B, srv engines.Server, certificates string, rival bouncer) target {
+	b.Helper()
+	path := rival.path
 	// The port is free now; nobody else takes it that soon.
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -246,8 +278,8 @@ max_prepared_statements = 200
 log_connections = 0
 log_disconnections = 0
 `, srv.Info().Socket, srv.Info().Port, port, benchPool, certificates, certificates)
-	if old, err := exec.Command(path, "--version").Output(); err == nil && strings.Contains(string(old), "PgBouncer 1.1") {
-		ini = strings.Replace(ini, "max_prepared_statements = 200\n", "", 1) // from 1.21 on
+	if rival.old {
+		ini = strings.Replace(ini, "max_prepared_statements = 200\n", "", 1)
 	}
 	file := filepath.Join(dir, "pgbouncer.ini")
 	if err := os.WriteFile(file, []byte(ini), 0o644); err != nil {
@@ -284,7 +316,7 @@ log_disconnections = 0
 	for range 2000 {
 		if c, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
 			_ = c.Close()
-			return target{"pgbouncer", port, cmd.Process.Pid}
+			return target{rival.name, port, cmd.Process.Pid}
 		}
 		select {
 		case err := <-ended:
@@ -354,7 +386,7 @@ func median(v []float64) float64 {
 type benchField struct {
 	pgbench string
 	targets []target
-	old     bool // PgBouncer cannot do prepared statements
+	old     map[string]bool // targets that cannot do prepared statements
 }
 
 func newField(b *testing.B) benchField {
@@ -388,22 +420,22 @@ func newField(b *testing.B) benchField {
 		cmd.Env = append(os.Environ(), benchRole+"="+role, benchCertificate+"="+certificates)
 		return startTarget(b, role, cmd)
 	}
-	version, _ := exec.Command(program(b, "pgbouncer", "PGBOUNCER", ""), "--version").Output()
-	b.Logf("%s", version)
-	return benchField{
-		pgbench: bench,
-		targets: []target{{name: "direct", port: tcp}, process("relay"), startPgBouncer(b, srv, certificates), process("portable"), process("proxy")},
-		old:     strings.Contains(string(version), "PgBouncer 1.1") || strings.Contains(string(version), "PgBouncer 1.20"),
+	f := benchField{pgbench: bench, targets: []target{{name: "direct", port: tcp}, process("relay")}, old: map[string]bool{}}
+	for _, rival := range bouncers(b) {
+		f.targets = append(f.targets, startPgBouncer(b, srv, certificates, rival))
+		f.old[rival.name] = rival.old
 	}
+	f.targets = append(f.targets, process("portable"), process("proxy"))
+	return f
 }
 
 // measured reports whether a target can do what a row is of. The server itself and the relay,
 // which opens a connection for each client, have no TLS here and are not for thousands.
 func (f *benchField) measured(t target, mode string, clients int) bool {
-	switch t.name {
-	case "pgbouncer":
-		return !strings.HasPrefix(mode, "prepared") || !f.old
-	case "direct", "relay":
+	switch {
+	case f.old[t.name]:
+		return !strings.HasPrefix(mode, "prepared")
+	case t.name == "direct", t.name == "relay":
 		return !strings.HasSuffix(mode, "-tls") && clients <= 500
 	}
 	return true
@@ -412,10 +444,16 @@ func (f *benchField) measured(t target, mode string, clients int) bool {
 // BenchmarkProxy runs pgbench -S against the server itself, a bare relay, PgBouncer and the
 // proxy over both transports, in turn, and reports the CPU time that each takes for a
 // transaction, its ratio to PgBouncer's and the ratio of transactions per second to the
-// server's own. PgBouncer below 1.21 cannot do prepared statements, and is left out there: the
-// ratio is that to what it takes in extended mode. PGX_DEV_BENCH_SECONDS (2),
-// PGX_DEV_BENCH_CLIENTS (1,8,50,200,2000), PGX_DEV_BENCH_MODES and PGX_DEV_BENCH_TURNS (3)
-// change the runs.
+// server's own, and how busy the machine was.
+//
+// There is the system's PgBouncer, without which it fails, and the newest one, if "just pgbouncer"
+// has fetched it or PGBOUNCER_NEWEST says where it is. PgBouncer below 1.21 cannot do prepared
+// statements, and is left out there: the ratio is that to what it takes in extended mode.
+//
+// A row, of a mode and a number of clients, takes half a minute, with 200 clients one and with
+// 2,000 four; a mode six, one with TLS five; all of them half an hour. PGX_DEV_BENCH_SECONDS (2)
+// and PGX_DEV_BENCH_TURNS (3) change that, PGX_DEV_BENCH_CLIENTS (1,8,50,200,2000) and
+// PGX_DEV_BENCH_MODES the rows.
 func BenchmarkProxy(b *testing.B) {
 	seconds, turns := 2, 3
 	if v, err := strconv.Atoi(os.Getenv("PGX_DEV_BENCH_SECONDS")); err == nil {
@@ -471,14 +509,33 @@ func BenchmarkProxy(b *testing.B) {
 					if rival > 0 && t.name != "pgbouncer" && t.name != "relay" {
 						b.ReportMetric(median(cpu[t.name])/rival, t.name+"/pgbouncer-cpu")
 					}
+					if len(cpu["newest"]) > 0 && (t.name == "proxy" || t.name == "portable") {
+						b.ReportMetric(median(cpu[t.name])/median(cpu["newest"]), t.name+"/newest-cpu")
+					}
 					if len(tps["direct"]) > 0 {
 						b.ReportMetric(median(tps[t.name])/median(tps["direct"]), t.name+"/direct-tps")
 					} else {
 						b.ReportMetric(median(tps[t.name]), t.name+"-tps")
 					}
 				}
+				b.ReportMetric(load(b), "load")
 				b.ReportMetric(0, "ns/op")
 			})
 		}
 	}
+}
+
+// load is how many processes wanted a processor in the last minute: with more than there are of
+// those, the figures of one run can be compared only with each other.
+func load(b *testing.B) float64 {
+	b.Helper()
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		b.Fatal(err)
+	}
+	v, err := strconv.ParseFloat(strings.Fields(string(text))[0], 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return v
 }
