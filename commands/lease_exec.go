@@ -67,7 +67,7 @@ func (c *leaseExecCmd) with(ctx context.Context, env *Env, client *lease.Client,
 	if err != nil {
 		return err
 	}
-	err = whileLeased(ctx, env, held.Name, client.Watch(), func(ctx context.Context) error {
+	err = whileLeased(ctx, env, held.Name, client, func(ctx context.Context) error {
 		return runLeased(ctx, env, env.Command, append(held.Env, wrapEnv(socket)...), connection)
 	})
 	_ = connection.Close() // a copy
@@ -90,7 +90,11 @@ func (c *leaseExecCmd) with(ctx context.Context, env *Env, client *lease.Client,
 
 // whileLeased runs a command for as long as it has its lease: who goes on without it works
 // in a database that is not its own, or no more there.
-func whileLeased(ctx context.Context, env *Env, name string, w *lease.Watch, run func(context.Context) error) error {
+func whileLeased(ctx context.Context, env *Env, name string, holder interface{ Watch() (*lease.Watch, error) }, run func(context.Context) error) error {
+	w, err := holder.Watch()
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	lost, over := &lostError{name}, make(chan struct{})
@@ -103,7 +107,7 @@ func whileLeased(ctx context.Context, env *Env, name string, w *lease.Watch, run
 		case <-over:
 		}
 	})
-	err := run(ctx)
+	err = run(ctx)
 	close(over)
 	work.Wait()
 	w.Stop()
@@ -147,7 +151,7 @@ func (c *leaseExecCmd) runLegacy(ctx context.Context, env *Env, l *lease.Legacy,
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	err = whileLeased(ctx, env, l.Name, l.Watch(), func(ctx context.Context) error {
+	err = whileLeased(ctx, env, l.Name, l, func(ctx context.Context) error {
 		return runLeased(ctx, env, env.Command, append([]string{"PGDATABASE=" + l.Name}, wrapEnv(socket)...), connection)
 	})
 	return errors.Join(err, connection.Close(), l.Close())

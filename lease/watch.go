@@ -4,45 +4,57 @@ import (
 	"errors"
 	"net"
 	"os"
-	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Watch waits for the end of a lease that its holder did not end: by a kick, by its time,
-// with the server.
+// with the server. Stop has to be called.
 type Watch struct {
-	conn *net.UnixConn
+	bell *os.File // closed by Stop
 	lost chan struct{}
 	done chan struct{}
 }
 
-// Watch begins to watch the connection. Until Stop, which has to be called, nothing may be
-// asked of the server.
-func (c *Client) Watch() *Watch {
-	return watch(c.conn, func() error {
-		_, err := c.r.Peek(1)
-		return err
-	})
-}
+// Watch begins to watch the connection. Nothing may be asked of the server before Stop.
+func (c *Client) Watch() (*Watch, error) { return watch(c.conn) }
 
-// Watch begins to watch the connection. Stop has to be called.
-func (l *Legacy) Watch() *Watch {
-	return watch(l.conn, func() error {
-		_, err := l.conn.Read(make([]byte, 1))
-		return err
-	})
-}
+// Watch begins to watch the connection.
+func (l *Legacy) Watch() (*Watch, error) { return watch(l.conn) }
 
-// watch waits for the end by read, to which nothing comes: the server does not speak first.
-func watch(conn *net.UnixConn, read func() error) *Watch {
-	w := &Watch{conn: conn, lost: make(chan struct{}), done: make(chan struct{})}
+// watch waits until there is something to read: the server does not speak first, so that is
+// the end. It does so by poll(2), as a read would hang in it: who has a copy of the
+// descriptor may have made it block, for us as well (as os/exec does).
+func watch(conn *net.UnixConn) (*Watch, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	ear, bell, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	w := &Watch{bell: bell, lost: make(chan struct{}), done: make(chan struct{})}
 	go func() { // Stop waits for it
 		defer close(w.done)
-		err := read()
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		defer func() { _ = ear.Close() }()
+		err := raw.Control(func(fd uintptr) {
+			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(ear.Fd()), Events: unix.POLLIN}}
+			for {
+				if _, err := unix.Poll(fds, -1); !errors.Is(err, unix.EINTR) {
+					break
+				}
+			}
+			if fds[0].Revents != 0 {
+				close(w.lost)
+			}
+			_ = unix.SetNonblock(int(fd), true) // so that what is asked next can be given up
+		})
+		if err != nil { // the connection was closed before
 			close(w.lost)
 		}
 	}()
-	return w
+	return w, nil
 }
 
 // Lost is closed when the lease has ended.
@@ -50,13 +62,6 @@ func (w *Watch) Lost() <-chan struct{} { return w.lost }
 
 // Stop ends the watch.
 func (w *Watch) Stop() {
-	_ = w.conn.SetReadDeadline(time.Unix(1, 0))
-	select {
-	case <-w.done:
-	case <-time.After(time.Second):
-		// Who has a copy of the descriptor made it block, for us as well.
-		_ = w.conn.CloseRead()
-		<-w.done
-	}
-	_ = w.conn.SetReadDeadline(time.Time{})
+	_ = w.bell.Close()
+	<-w.done
 }
