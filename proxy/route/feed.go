@@ -62,7 +62,10 @@ func (a *analysis) feed(p *Plan, c *change) error {
 			head += 2
 		}
 	}
-	before := template{}.toks(main, head).str(" (" + strings.Join(quoted, ", ") + ") ")
+	before := template{}.toks(main, head).str(" ")
+	if len(items(n.Cols)) > 0 { // else the query may have fewer columns than the table
+		before = before.str("(" + strings.Join(quoted, ", ") + ") ")
+	}
 	for i := head; i < start; i++ {
 		if st.is(i, "overriding") {
 			before = before.toks(i, i+3)

@@ -30,7 +30,10 @@ func NoHint() Hint { return Hint{Shard: -1} }
 // setting back. known is false for other names.
 func (h *Hint) Set(name, value string) (known bool, err error) {
 	value = strings.TrimSpace(value)
-	switch strings.Replace(name, "_", ".", 1) {
+	if rest, comment := strings.CutPrefix(name, "pgdog_"); comment {
+		name = "pgdog." + rest
+	}
+	switch name {
 	case "pgdog.shard":
 		h.Shard = -1
 		if value == "" {
@@ -62,6 +65,19 @@ func (h *Hint) Set(name, value string) (known bool, err error) {
 		return false, nil
 	}
 	return true, nil
+}
+
+// Reset is h with a setting as base has it.
+func (h Hint) Reset(name string, base Hint) Hint {
+	switch name {
+	case "pgdog.shard":
+		h.Shard = base.Shard
+	case "pgdog.sharding_key":
+		h.Key, h.HasKey = base.Key, base.HasKey
+	case "pgdog.role":
+		h.Role, h.HasRole = base.Role, base.HasRole
+	}
+	return h
 }
 
 // Over is h with what is missing taken from below.

@@ -13,8 +13,9 @@ import (
 
 // words are a statement's tokens, as the session reads those that concern it.
 type words struct {
-	sql  string
-	toks []lex.Token
+	sql   string
+	toks  []lex.Token
+	hints []lex.Comment // for routing
 }
 
 func scan(sql string) (words, error) {
@@ -26,7 +27,7 @@ func scan(sql string) (words, error) {
 	for len(toks) > 0 && toks[len(toks)-1].Is(sql, ";") {
 		toks = toks[:len(toks)-1]
 	}
-	return words{sql, toks}, nil
+	return words{sql, toks, sc.Hints}, nil
 }
 
 func (w words) is(i int, list ...string) bool {
@@ -64,6 +65,21 @@ func (w words) text(from, to int) string {
 		return ""
 	}
 	return w.sql[w.toks[from].Start:w.toks[to-1].End]
+}
+
+// inner is the text of tokens of a statement within this one, with this one's hints for routing.
+func (w words) inner(from, to int) string {
+	text := w.text(from, to)
+	if from >= to {
+		return text
+	}
+	var hints strings.Builder
+	for _, c := range w.hints {
+		if int(c.Start) < int(w.toks[from].Start) || int(c.End) > int(w.toks[to-1].End) {
+			hints.WriteString(w.sql[c.Start:c.End] + "\n")
+		}
+	}
+	return hints.String() + text
 }
 
 func firstWord(sql string) string {
@@ -345,7 +361,7 @@ func (s *Session) explainRoute(ctx context.Context, q *request) error {
 		return wire.Errorf(wire.CodeSyntaxError, "syntax error at end of input")
 	}
 	inner := *q
-	inner.sql = w.text(end+1, len(w.toks))
+	inner.sql = w.inner(end+1, len(w.toks))
 	var d route.Decision
 	text := ""
 	if err := s.decide(ctx, &d, &inner); err != nil {

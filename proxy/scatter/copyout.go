@@ -34,7 +34,7 @@ func (s *Session) copyOut(ctx context.Context, d *route.Decision, q *request) er
 		if options, err = copyOptions(w, end+1); err != nil {
 			return err
 		}
-		sub := &request{sql: w.text(2, end)}
+		sub := &request{sql: w.inner(2, end)}
 		var inner route.Decision
 		if err := s.decide(ctx, &inner, sub); err != nil {
 			return err

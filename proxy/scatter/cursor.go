@@ -89,6 +89,34 @@ func (s *Session) cursor(ctx context.Context, d *route.Decision, q *request) err
 	return s.fetchRows(ctx, c, w, q)
 }
 
+// current is the state to route a statement by: WHERE CURRENT OF a cursor is the shard's that
+// has it.
+func (s *Session) current(sql string) (*route.Session, error) {
+	if !containsFold(sql, "current") {
+		return &s.state, nil
+	}
+	w, err := scan(sql)
+	if err != nil {
+		return &s.state, nil // the router says it
+	}
+	for i := range w.toks {
+		if !w.is(i, "where") || !w.is(i+1, "current") || !w.is(i+2, "of") || i+3 >= len(w.toks) {
+			continue
+		}
+		c := s.cursors[w.ident(i+3)]
+		switch {
+		case c == nil:
+			return nil, wire.Errorf(wire.CodeInvalidCursorName, "cursor %q does not exist", w.ident(i+3))
+		case c.shard < 0:
+			return nil, refuse("WHERE CURRENT OF a cursor whose rows are of several shards", "identify the row by its key")
+		}
+		state := s.state
+		state.Hint.Shard, state.Hint.HasKey = c.shard, false
+		return &state, nil
+	}
+	return &s.state, nil
+}
+
 // declare is DECLARE CURSOR.
 func (s *Session) declare(ctx context.Context, d *route.Decision, q *request, w words) error {
 	name := d.Plan.Word
@@ -110,7 +138,7 @@ func (s *Session) declare(ctx context.Context, d *route.Decision, q *request, w 
 	case !s.tx.block && !c.hold:
 		return wire.Errorf(wire.CodeNoActiveSQLTransaction, "DECLARE CURSOR can only be used in transaction blocks")
 	}
-	sub := &request{sql: w.text(at+1, len(w.toks)), extended: q.extended, types: q.types, formats: q.formats, values: q.values}
+	sub := &request{sql: w.inner(at+1, len(w.toks)), extended: q.extended, types: q.types, formats: q.formats, values: q.values}
 	var inner route.Decision
 	if err := s.decide(ctx, &inner, sub); err != nil {
 		return err

@@ -109,6 +109,13 @@ func (s *Session) gather(ctx context.Context, d *route.Decision, q *request) (*a
 		return nil, err
 	}
 	s.mark(d, branches)
+	var same *echo
+	if d.Plan.Class == route.DDL {
+		same = &echo{branches[0].l, map[string]bool{}}
+	}
+	for _, b := range branches {
+		b.l.echo = same
+	}
 	if q.extended && (spec.Kind != gather.Concat || spec.Hidden > 0) || d.Plan.Pages(spec) {
 		if !q.extended {
 			plain := *q

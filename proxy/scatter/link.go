@@ -26,6 +26,7 @@ type link struct {
 	wrote    bool // in this transaction
 	dead     bool
 	mute     bool // notices are not passed on
+	echo     *echo
 	claimed  bool // in the executor's claims
 	oids     *oids
 }
@@ -206,7 +207,7 @@ func (l *link) receive() (wire.Type, []byte, error) {
 		}
 		switch typ {
 		case wire.TypeNoticeResponse, wire.TypeNotificationResponse:
-			if (l.joining || l.mute) && typ == wire.TypeNoticeResponse {
+			if typ == wire.TypeNoticeResponse && (l.joining || l.mute || l.echo.heard(l, body)) {
 				continue
 			}
 			err = l.s.raw(typ, body)
@@ -222,6 +223,25 @@ func (l *link) receive() (wire.Type, []byte, error) {
 			return 0, nil, err
 		}
 	}
+}
+
+// An echo knows the notices of the first of several shards that do the same: the others' are
+// not news to the client.
+type echo struct {
+	first *link
+	told  map[string]bool
+}
+
+// heard reports whether the first shard has said the same.
+func (e *echo) heard(l *link, notice []byte) bool {
+	if e == nil {
+		return false
+	}
+	if l == e.first {
+		e.told[string(notice)] = true
+		return false
+	}
+	return e.told[string(notice)]
 }
 
 // parameter tells the client of a parameter, if it has another value than it knows.

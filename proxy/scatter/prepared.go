@@ -26,7 +26,7 @@ func (s *Session) prepare(ctx context.Context, d *route.Decision, q *request) er
 		list = w.text(at+1, end)
 		at = end + 1
 	}
-	st := &statement{name: name, sql: w.text(at+1, len(w.toks))}
+	st := &statement{name: name, sql: w.inner(at+1, len(w.toks))}
 	if list != "" {
 		if st.types, err = s.typeOIDs(ctx, splitList(w, 3, at-1)); err != nil {
 			return err
@@ -120,6 +120,9 @@ func (s *Session) executePrepared(ctx context.Context, d *route.Decision, q *req
 		}
 	}
 	inner := &request{sql: st.sql, extended: true, types: st.params, values: values, st: st, results: q.results}
+	for _, c := range w.hints { // the last one counts
+		inner.sql += "\n" + q.sql[c.Start:c.End]
+	}
 	var run route.Decision
 	if err := s.decide(ctx, &run, inner); err != nil {
 		return err

@@ -63,8 +63,15 @@ func (s *Session) decide(ctx context.Context, d *route.Decision, q *request) err
 	if !s.lookingUp {
 		clear(s.found.own)
 	}
+	state := &s.state
+	if len(s.cursors) > 0 {
+		var err error
+		if state, err = s.current(q.sql); err != nil {
+			return s.aborted(err)
+		}
+	}
 	for range 1000 {
-		err := s.router().Route(d, q.sql, &s.state, b)
+		err := s.router().Route(d, q.sql, state, b)
 		need, ok := errors.AsType[*sharding.NeedLookup](err)
 		if !ok {
 			if err == nil {

@@ -20,9 +20,10 @@ type Session struct {
 	out      *wire.Writer
 	state    route.Session
 	settings *Settings
-	base     *Settings // what RESET ALL goes back to
-	sticky   int       // the shard that answers what any shard could
-	links    []*link   // by shard; nil if none is held
+	base     *Settings // what RESET ALL goes back to, and what RESET of our own parameters does
+	baseHint route.Hint
+	sticky   int     // the shard that answers what any shard could
+	links    []*link // by shard; nil if none is held
 	holder   claim.Holder
 	tx       transaction
 	pinned   bool // connections are kept until the end: they have what cannot be carried over
@@ -70,7 +71,7 @@ type Options struct {
 // server is ready. Answers go to out, which Handle flushes.
 func (e *Executor) NewSession(out *wire.Writer, o Options) *Session {
 	s := &Session{
-		ex: e, out: out, settings: o.Settings, base: o.Settings,
+		ex: e, out: out, settings: o.Settings, base: o.Settings, baseHint: o.Hint,
 		sticky: int(e.next.Add(1) % uint64(e.cfg.Layout.Shards)),
 		links:  make([]*link, e.cfg.Layout.Shards),
 		state:  route.Session{Path: o.Path, Hint: o.Hint},

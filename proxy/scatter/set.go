@@ -175,7 +175,7 @@ func (s *Session) resetAll(ctx context.Context, w words) error {
 		}
 	}
 	s.state.Path, s.state.EscapeStrings, s.state.ReadOnly = nil, false, false
-	s.state.Hint = route.NoHint()
+	s.state.Hint = s.baseHint
 	return s.tagged("RESET")
 }
 
@@ -189,6 +189,9 @@ func (s *Session) setHint(w words, name string, at int, isDefault, local bool) e
 	}
 	h := s.state.Hint
 	known, err := h.Set(name, value.String())
+	if known && isDefault {
+		h = h.Reset(name, s.baseHint)
+	}
 	switch {
 	case err != nil:
 		return err

@@ -192,3 +192,9 @@ WITH x AS (INSERT INTO payments (id, user_id, amount) VALUES (90001, 3, 1) RETUR
 MERGE INTO users u USING (SELECT DISTINCT n FROM payments WHERE n IS NOT NULL) p ON p.n + 5 = u.id AND u.country IS NOT NULL WHEN MATCHED THEN UPDATE SET email = 'm' || p.n WHEN NOT MATCHED AND p.n > 3 THEN INSERT (email, id) VALUES ('new', p.n + 5);
 
 MERGE INTO users u USING (SELECT DISTINCT n FROM payments WHERE n IS NOT NULL) p ON u.id = (p.n * 2 + 1) WHEN MATCHED AND u.id < 10 THEN DELETE WHEN MATCHED THEN DO NOTHING WHEN NOT MATCHED THEN INSERT (id) VALUES ((p.n * 2 + 1));
+
+INSERT INTO users SELECT 6000 + g FROM generate_series(1, 5) g;
+
+INSERT INTO users SELECT id + 7000, email FROM users WHERE id < 20 RETURNING id, email, country;
+
+INSERT INTO users TABLE countries ON CONFLICT DO NOTHING;
