@@ -97,7 +97,7 @@ func (s *Session) current(sql string) (*route.Session, error) {
 	}
 	w, err := scan(sql)
 	if err != nil {
-		return &s.state, nil // the router says it
+		return nil, err
 	}
 	for i := range w.toks {
 		if !w.is(i, "where") || !w.is(i+1, "current") || !w.is(i+2, "of") || i+3 >= len(w.toks) {

@@ -2,6 +2,7 @@ package scatter_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -36,9 +37,9 @@ func TestHints(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", sql, err)
 		}
-		for i := len(list) - 1; i >= 0; i-- {
-			if rows := list[i].Rows; len(rows) > 0 {
-				return string(rows[0][0])
+		for _, r := range slices.Backward(list) {
+			if len(r.Rows) > 0 {
+				return string(r.Rows[0][0])
 			}
 		}
 		return ""
