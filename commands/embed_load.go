@@ -72,7 +72,7 @@ func isArchive(r *bufio.Reader) (bool, error) {
 	}
 	gz, err := gzip.NewReader(bytes.NewReader(head))
 	if err != nil {
-		return false, err
+		return false, notWhole(err)
 	}
 	const magicAt = 257
 	var block [magicAt + 5]byte
@@ -80,6 +80,11 @@ func isArchive(r *bufio.Reader) (bool, error) {
 		return false, nil //nolint:nilerr // too short for one; whoever reads it says what is wrong
 	}
 	return string(block[magicAt:]) == "ustar", nil
+}
+
+// notWhole says what an error of gzip's means.
+func notWhole(err error) error {
+	return fmt.Errorf("the file is damaged or cut short: %w", err)
 }
 
 func (c *embedLoadCmd) archive(ctx context.Context, env *Env, r io.Reader) error {
@@ -110,12 +115,15 @@ func (c *embedLoadCmd) sql(ctx context.Context, env *Env, r *bufio.Reader) error
 	if head, _ := r.Peek(len(gzipMagic)); bytes.Equal(head, gzipMagic) {
 		gz, err := gzip.NewReader(r)
 		if err != nil {
-			return err
+			return notWhole(err)
 		}
 		in = gz
 	}
 	text, err := io.ReadAll(in)
 	if err != nil {
+		if in != io.Reader(r) {
+			err = notWhole(err)
+		}
 		return err
 	}
 	database := c.DB

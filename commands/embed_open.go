@@ -100,6 +100,9 @@ func (e embedding) openDir(ctx context.Context, env *Env, spec engines.Spec) (*e
 		return err
 	})
 	if err != nil {
+		if e.template != "" && !hasCluster(spec.Dir) {
+			return nil, inUse(err, e.template)
+		}
 		return nil, inUse(err, spec.Dir)
 	}
 	db.filled = fill

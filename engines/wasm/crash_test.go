@@ -121,6 +121,41 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestSweepScratch checks the same of the store of an engine that keeps nothing on disk.
+func TestSweepScratch(t *testing.T) {
+	t.Setenv("PGX_DEV_TEMP", t.TempDir())
+	no := false
+	e := wasm.New(wasm.Config{Cache: &no})
+	dir, err := wasm.ScratchStore(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := wasm.ScratchStore(e); again != dir || err != nil {
+		t.Errorf("after a loading that failed: %s, %v; want %s", again, err, dir)
+	}
+	wasm.Sweep()
+	if _, err := os.Stat(dir); err != nil {
+		t.Errorf("it was taken away: %v", err)
+	}
+	if err := wasm.Abandon(e); err != nil {
+		t.Fatal(err)
+	}
+	wasm.Sweep()
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there (%v)", dir, err)
+	}
+	other := wasm.New(wasm.Config{Cache: &no})
+	if dir, err = wasm.ScratchStore(other); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(e.Close(), other.Close()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there after Close (%v)", dir, err)
+	}
+}
+
 // TestTrap checks that the end of a guest is the end of its server only.
 func TestTrap(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")

@@ -32,6 +32,7 @@ type Engine struct {
 	servers int
 	closed  bool
 	scratch string        // private store of an engine without a cache
+	hold    *dirlock.Lock // says that the scratch is somebody's
 	use     *dirlock.Lock // says that the store is in use
 }
 
@@ -66,7 +67,8 @@ func (e *Engine) Close() error {
 		e.loaded = nil
 	}
 	if e.scratch != "" {
-		errs = append(errs, os.RemoveAll(e.scratch))
+		errs = append(errs, os.RemoveAll(e.scratch), e.hold.Unlock())
+		e.scratch, e.hold = "", nil
 	}
 	return errors.Join(append(errs, e.use.Unlock())...)
 }
@@ -121,14 +123,10 @@ func (e *Engine) loadNow(ctx context.Context) (*loaded, error) {
 	}
 	compiled := filepath.Join(store, "compiled")
 	if !e.cfg.cached() {
-		dir, err := os.MkdirTemp("", "pgx-dev-wasm-")
-		if err != nil {
+		if store, err = e.scratchStore(); err != nil {
 			return nil, err
 		}
-		e.mu.Lock()
-		e.scratch = dir
-		e.mu.Unlock()
-		store, compiled = dir, ""
+		compiled = ""
 	}
 	if e.cfg.cached() {
 		if err := e.useStore(ctx, store); err != nil {
@@ -159,6 +157,27 @@ func (e *Engine) store() (string, error) {
 	}
 	cache, err := place.Cache()
 	return filepath.Join(cache, "wasm"), err
+}
+
+// scratchStore returns a store that goes away with the engine; that of a process that was
+// killed, sweepTemp removes. It is not in /dev/shm, where it would take memory.
+func (e *Engine) scratchStore() (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.scratch != "" { // of a loading that failed
+		return e.scratch, nil
+	}
+	roots := place.TempRoots()
+	base := roots[len(roots)-1]
+	if err := place.Private(base); err != nil {
+		return "", err
+	}
+	dir, lock, err := tempDir(base)
+	if err != nil {
+		return "", err
+	}
+	e.scratch, e.hold = dir, lock
+	return dir, nil
 }
 
 // useLock is the file in the store that is locked shared while somebody uses it.

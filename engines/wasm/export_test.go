@@ -17,3 +17,12 @@ func Crash(s *Server) {
 func SpoilTable(s *Server) {
 	_ = s.b.do(context.Background(), func() error { return s.b.in.SpoilTable() })
 }
+
+// ScratchStore makes the store of an engine that keeps nothing.
+func ScratchStore(e *Engine) (string, error) { return e.scratchStore() }
+
+// Abandon gives the lock of that store up, as a process that is killed does.
+func Abandon(e *Engine) error { return e.hold.Unlock() }
+
+// Sweep does what every engine does first.
+func Sweep() { sweepTemp() }
