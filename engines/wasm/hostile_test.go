@@ -2,7 +2,9 @@ package wasm_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -257,4 +259,29 @@ func TestOddSettings(t *testing.T) {
 	_ = c.Close(t.Context())
 	wantOne(t, other, "off", "show default_transaction_read_only")
 	exec(t, other, "create table t(v int)")
+}
+
+// TestArchiveMode refuses what nobody would do, and ignores it where an ALTER SYSTEM asks for it.
+func TestArchiveMode(t *testing.T) {
+	for _, on := range []string{"on", "ALWAYS", "true"} {
+		if srv, err := shared.Start(t.Context(), engines.Spec{Params: map[string]string{"Archive_Mode": on}}); !errors.Is(err, engines.ErrUnsupported) {
+			t.Errorf("archive_mode = %s: %v, %v; want ErrUnsupported", on, srv, err)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	for range 2 {
+		srv, err := shared.Start(t.Context(), engines.Spec{Dir: dir, Fast: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := engines.Connect(t.Context(), srv, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantOne(t, c, "off", "show archive_mode")
+		exec(t, c, "alter system set archive_mode = on")
+		if err := srv.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -70,7 +70,7 @@ func (e *Engine) start(ctx context.Context, spec engines.Spec, from *frozen) (_ 
 	if from != nil {
 		database = from.Database
 	}
-	if err := checkUser(user); err != nil {
+	if err := errors.Join(checkUser(user), checkParams(spec.Params)); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -223,9 +223,21 @@ func (e *Engine) buffers(temp bool) string {
 	return "16MB"
 }
 
+// checkParams refuses parameters that ask for what the guest has not, and PostgreSQL would not
+// refuse.
+func checkParams(set map[string]string) error {
+	for name, value := range set {
+		if strings.EqualFold(name, "archive_mode") && !slices.Contains([]string{"off", "false", "no", "0"}, strings.ToLower(value)) {
+			return fmt.Errorf("archive_mode = %s: the wasm engine archives no log: %w", value, engines.ErrUnsupported)
+		}
+	}
+	return nil
+}
+
 // params returns the server's parameters as for -c, ours first.
 func (e *Engine) params(set map[string]string, fast bool, buffers string) []string {
-	out := []string{"shared_buffers=" + buffers, "log_min_messages=fatal", "log_min_error_statement=panic", "min_wal_size=2MB", "max_wal_size=64MB"}
+	// Nobody would archive what archive_mode keeps, wherever it is set.
+	out := []string{"shared_buffers=" + buffers, "log_min_messages=fatal", "log_min_error_statement=panic", "min_wal_size=2MB", "max_wal_size=64MB", "archive_mode=off"}
 	if fast {
 		out = append(out, "synchronous_commit=off", "full_page_writes=off")
 	}
