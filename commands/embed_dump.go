@@ -149,5 +149,5 @@ func findPgDump(ctx context.Context, env *Env, bindir string, major int) (string
 	if len(old) > 0 {
 		found = strings.Join(old, ", ")
 	}
-	return "", fmt.Errorf("a dump as SQL needs pg_dump of PostgreSQL %d or newer (%s); install one (Debian: postgresql-client-%d), or use --archive, which needs no program", major, found, major)
+	return "", fmt.Errorf("a dump as SQL needs pg_dump of PostgreSQL %d or newer (%s); install one (Debian: postgresql-client-%d), or copy the directory by \"pgx-dev embed clone\", which needs no program", major, found, major)
 }

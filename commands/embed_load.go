@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
@@ -133,12 +136,26 @@ func (c *embedLoadCmd) sql(ctx context.Context, env *Env, r *bufio.Reader) error
 	e := embedding{engine: c.embedEngine, dir: c.Dir, database: database, init: []initFile{{c.Source, string(text)}}}
 	db, err := openEmbedded(ctx, env, e)
 	if err != nil {
-		return err
+		return newerDump(err, text)
 	}
 	if !db.filled {
-		err = load(ctx, db, e.init[0])
+		err = newerDump(load(ctx, db, e.init[0]), text)
 	}
 	return errors.Join(err, db.close(ctx))
+}
+
+// dumpedBy is how pg_dump says its version, in the first lines.
+var dumpedBy = regexp.MustCompile(`(?m)^-- Dumped by pg_dump version ([0-9]+)`)
+
+// newerDump adds to an error over a parameter that the server does not know what is to be done
+// when that is in a dump: newer pg_dumps set newer parameters.
+func newerDump(err error, text []byte) error {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	by := dumpedBy.FindSubmatch(text[:min(len(text), 4096)])
+	if !ok || pg.Code != "42704" || by == nil { // undefined_object
+		return err
+	}
+	return fmt.Errorf("%w; pg_dump %[2]s wrote it, for PostgreSQL %[2]s or newer: --pg %[2]s takes such a server", err, by[1])
 }
 
 func load(ctx context.Context, db *embedded, f initFile) error {
