@@ -27,6 +27,7 @@ type hall struct {
 	poller *os.File
 	ended  atomic.Bool
 	quiet  map[int]*quiet // by descriptor
+	warned time.Time      // that nobody could be accepted
 }
 
 // A quiet is a client that has said nothing.
@@ -125,7 +126,10 @@ func (h *hall) meet() {
 		_ = unix.EpollCtl(h.ep, unix.EPOLL_CTL_DEL, h.door.fd, nil)
 		return
 	default: // out of descriptors, most likely; some will come back
-		h.server.log.Warn("accept", "err", errno)
+		if time.Since(h.warned) > time.Second {
+			h.warned = time.Now()
+			h.server.log.Warn("accept", "err", errno)
+		}
 		<-time.After(50 * time.Millisecond)
 		return
 	}
