@@ -33,6 +33,25 @@ func (p *busies) put(b *busy) {
 	p.Put(b)
 }
 
+// restSize is how long what has to wait is nearly always: a query, or a series of messages.
+const restSize = 512
+
+// rests are where what has to wait does.
+type rests struct{ sync.Pool }
+
+func (r *rests) get() []byte {
+	if p, ok := r.Get().(*[restSize]byte); ok {
+		return p[:0]
+	}
+	return new([restSize]byte)[:0]
+}
+
+func (r *rests) put(b []byte) {
+	if cap(b) == restSize {
+		r.Put((*[restSize]byte)(b[:restSize]))
+	}
+}
+
 // wakeUp makes the session busy. The lock is held.
 func (s *session) wakeUp() {
 	if s.busy == nil {

@@ -202,6 +202,12 @@ func (s *session) query(m, body []byte) error {
 	if !ok {
 		return s.refuseQuery(protocolError("invalid string in message"))
 	}
+	if !s.listened() {
+		// Where it runs does not depend on what it says, which is looked at once it can.
+		if err := s.attach(need{}); err != nil {
+			return s.refuseQuery(err)
+		}
+	}
 	t := s.scan.Scan(sql)
 	if len(t.Effects) > 0 || s.listened() {
 		// It is kept, or may be.

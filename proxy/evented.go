@@ -125,10 +125,14 @@ func (s *session) advance(b []byte, own bool) {
 	n, err := s.clientBytes(b)
 	switch {
 	case n == len(b):
+		s.p.rests.put(s.in)
 		s.in = nil // an idle client costs little
 	case n == 0 && own:
 		s.in = b
 	default:
+		if rest := len(b) - n; s.in == nil && rest <= restSize {
+			s.in = s.p.rests.get()
+		}
 		s.in = append(s.in[:0], b[n:]...)
 	}
 	if err != nil && !errors.Is(err, errStalled) {

@@ -112,6 +112,8 @@ func (s *session) parseAsItIs(m, name, rest []byte, end int, after []byte) error
 	sql, _ := passingText(rest[:end+1])
 	if s.listened() {
 		sql = strings.Clone(sql)
+	} else if err := s.attach(need{extended: true, after: after}); err != nil {
+		return s.refuse(err)
 	}
 	t, hint := s.classify(sql)
 	if len(t.Effects) > 0 {

@@ -27,6 +27,7 @@ type Proxy struct {
 	buffers    buffers
 	scanners   scanners
 	busies     busies
+	rests      rests
 	idle       idleness
 	logins     atomic.Int64
 	mirrors    mirrors
