@@ -20,7 +20,7 @@
 // It costs a goroutine and a stack for each connection, wake-ups between threads, and a second
 // read that finds nothing for each that finds something. Here the thread waits in the kernel
 // without giving up its processor for a few milliseconds at a time; the runtime interrupts that
-// by its signal when it wants the processor. Where nothing happens for longer it is given up.
+// by its signal when it wants the processor. Where nothing happens for a while it is given up.
 //
 // It works on Linux. Elsewhere New returns ErrUnsupported.
 package loop
