@@ -47,6 +47,7 @@ func completionProject(t *testing.T) (dir string, env []string) {
 var typed = []struct{ keys, want string }{
 	{"vers", "version"},
 	{"config sh", "config show"},
+	{"psql -f conf.s", "psql -f conf.sql"},
 	{"config init conf.s", "config init conf.sql"},
 	{"runtime rm 1", "runtime rm 17.10"},
 	{"--state-d", "--state-dir="},

@@ -19,7 +19,7 @@ import (
 // backupCmd backs a cluster up.
 type backupCmd struct {
 	target
-	Into string `required:"" placeholder:"DIR" complete:"dir" help:"The backup directory; made if it is missing."`
+	Into string `required:"" placeholder:"DIR" type:"dir" complete:"dir" help:"The backup directory; made if it is missing."`
 	Keep *int   `placeholder:"N" help:"Afterwards remove all but the newest N base backups, and the log that only they need."`
 	List bool   `xor:"what" help:"List what is there instead."`
 	Stop bool   `xor:"what" help:"Stop archiving to it instead."`
@@ -38,7 +38,7 @@ func (c *backupCmd) Run(ctx context.Context, env *Env) (err error) {
 	case c.Keep != nil && *c.Keep < 1:
 		return usageError("--keep must be at least 1")
 	}
-	o, err := openExisting(ctx, env, c.target, "", "backup")
+	o, err := openExisting(ctx, env, c.target, nil, "backup")
 	if err != nil {
 		return err
 	}
@@ -99,9 +99,6 @@ func (c *backupCmd) archive(ctx context.Context, env *Env, o opening, srv *clust
 	}
 	want, command := (*cluster.Archive)(nil), ""
 	if !c.Stop {
-		if err := backup.Check(ctx, srv, into); err != nil {
-			return nil, err
-		}
 		program, err := installArchiver(st.Control)
 		if err != nil {
 			return nil, err
@@ -109,14 +106,22 @@ func (c *backupCmd) archive(ctx context.Context, env *Env, o opening, srv *clust
 		command = backup.ArchiveCommand([]string{program, "archive-wal"}, into)
 		want = &cluster.Archive{Dir: into, Command: command}
 	}
-	if st.Spec != nil && st.Spec.Params["archive_command"] == command && (st.Archive == nil) == (want == nil) {
-		return nil, nil
-	}
+	same := st.Spec != nil && st.Spec.Params["archive_command"] == command && (st.Archive == nil) == (want == nil)
 	switch {
+	case same:
 	case st.Temp:
 		return nil, fmt.Errorf("back up: a temporary cluster is gone when it stops; start it without --temp: %w", engines.ErrUnsupported)
 	case len(st.Users) > 1:
 		return nil, fmt.Errorf("archiving begins and ends with a restart, and %d others use the cluster: %w", len(st.Users)-1, engines.ErrLocked)
+	}
+	if !c.Stop {
+		// Last, because it makes the directory.
+		if err := backup.Check(ctx, srv, into); err != nil {
+			return nil, err
+		}
+	}
+	if same {
+		return nil, nil
 	}
 	m, err := manager(env)
 	if err != nil {
@@ -215,7 +220,7 @@ func listBackups(env *Env, dir string, asJSON bool) error {
 	}
 	t := ui.NewTable(">BASE", "BEGUN", "COMPLETE", "FIRST WAL", "DIRECTORY")
 	for _, b := range bases {
-		t.Row(fmt.Sprint(b.Number), b.Start.Format(time.DateTime), b.End.Format(time.DateTime), b.FirstWAL, b.Dir)
+		t.Row(fmt.Sprint(b.Number), b.Start.Format(time.RFC3339), b.End.Format(time.RFC3339), b.FirstWAL, b.Dir)
 	}
 	env.UI.Table(t)
 	return nil

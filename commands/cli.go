@@ -29,7 +29,7 @@ func newCLI() *CLI {
 type Globals struct {
 	Config   string      `group:"globals" placeholder:"FILE" complete:"file" help:"Read this config file instead of looking for pgx-dev.toml ($$PGX_DEV_CONFIG)."`
 	Option   []string    `group:"globals" short:"o" sep:"none" placeholder:"KEY=VALUE" complete:"option" help:"Set one key of the config file for this run, as runtime.auto=false."`
-	StateDir string      `group:"globals" placeholder:"DIR" complete:"dir" help:"Where this project's clusters live ($$PGX_DEV_STATE; default: .pgx-dev beside the config file)."`
+	StateDir string      `group:"globals" placeholder:"DIR" type:"dir" complete:"dir" help:"Where this project's clusters live ($$PGX_DEV_STATE; default: .pgx-dev beside the config file)."`
 	Verbose  int         `group:"globals" short:"v" type:"counter" help:"Log more to stderr; twice for everything."`
 	NoColor  bool        `group:"globals" help:"Plain output ($$NO_COLOR)."`
 	Help     helpFlag    `group:"globals" short:"h" help:"Show help for a command."`
@@ -83,6 +83,7 @@ func newParser(cli *CLI, env *Env) (*kong.Kong, error) {
 		kong.NoDefaultHelp(),
 		kong.Writers(env.Stdout, env.Stderr),
 		kong.Bind(env),
+		kong.NamedMapper("dir", kong.MapperFunc(directoryText)),
 		kong.Exit(func(int) {}), // only main ends the process
 	)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 
 	"github.com/alecthomas/kong"
 
@@ -41,7 +42,7 @@ type clusterCommands struct {
 // A target names a cluster: by name in this project, or by its data directory.
 type target struct {
 	Name nameArg `arg:"" optional:"" complete:"cluster" help:"Which cluster (default: main)."`
-	Dir  string  `placeholder:"DIR" complete:"dir" help:"A data directory anywhere, instead of a name ($$PGDATA)."`
+	Dir  string  `placeholder:"DIR" type:"dir" complete:"dir" help:"A data directory anywhere, instead of a name ($$PGDATA)."`
 }
 
 // A nameArg is a cluster's name. An empty one is a mistake, for instance an unset variable,
@@ -58,6 +59,20 @@ func (n *nameArg) Decode(ctx *kong.DecodeContext) error {
 		return err
 	}
 	*n = nameArg(text)
+	return nil
+}
+
+// directoryText reads the name of a directory. An empty one is a mistake, for instance an
+// unset variable, and must not mean the working directory or this project's clusters.
+func directoryText(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("directory", &text); err != nil {
+		return err
+	}
+	if text == "" {
+		return errors.New("the name of the directory is empty")
+	}
+	target.SetString(text)
 	return nil
 }
 

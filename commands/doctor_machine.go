@@ -93,6 +93,9 @@ func checkCache(_ context.Context, env *Env) []Finding {
 		return []Finding{{Warning, err.Error() + ": nothing can be fetched, and each new cluster takes an initdb", "set PGX_DEV_CACHE or HOME"}}
 	}
 	if f := checkWritable(dir, "set PGX_DEV_CACHE to a directory of yours"); f != nil {
+		for i := range f {
+			f[i].Status, f[i].Text = Warning, f[i].Text+": nothing can be fetched, and each new cluster takes an initdb"
+		}
 		return f
 	}
 	return space(dir, 200e6, "runtimes and prepared data directories need room; everything in it may be deleted")

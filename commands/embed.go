@@ -22,7 +22,7 @@ type embedCommands struct {
 // embedRunCmd is "embed" without a subcommand.
 type embedRunCmd struct {
 	embedEngine
-	Dir       string            `placeholder:"DIR" complete:"dir" help:"The database's directory; it is made if it is missing."`
+	Dir       string            `placeholder:"DIR" type:"dir" complete:"dir" help:"The database's directory; it is made if it is missing."`
 	Temp      bool              `help:"A new database that goes away at the end (the default without --dir)."`
 	File      []string          `arg:"" optional:"" sep:"none" complete:"file" help:"Run these SQL files; - is standard input."`
 	Command   []string          `short:"c" sep:"none" placeholder:"SQL" help:"Run this SQL, before any files; repeatable."`

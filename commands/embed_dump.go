@@ -20,7 +20,7 @@ import (
 // embedDumpCmd writes a database out.
 type embedDumpCmd struct {
 	embedEngine
-	Dir     string `required:"" placeholder:"DIR" complete:"dir" help:"The database's directory."`
+	Dir     string `required:"" placeholder:"DIR" type:"dir" complete:"dir" help:"The database's directory."`
 	DB      string `name:"db" placeholder:"NAME" help:"The database to dump ($$PGDATABASE; default: postgres)."`
 	File    string `short:"f" placeholder:"FILE" complete:"file" help:"Where to write the SQL (default: standard output)."`
 	Archive string `placeholder:"FILE" complete:"file" help:"Write the whole directory as a gzipped tar archive instead; - for standard output."`

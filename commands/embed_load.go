@@ -24,7 +24,7 @@ import (
 type embedLoadCmd struct {
 	embedEngine
 	Source string `arg:"" name:"file" complete:"file" help:"SQL as pg_dump writes it, plain or gzipped, or an archive of \"embed dump --archive\"; - is standard input."`
-	Dir    string `required:"" placeholder:"DIR" complete:"dir" help:"The database's directory; it is made if it is missing."`
+	Dir    string `required:"" placeholder:"DIR" type:"dir" complete:"dir" help:"The database's directory; it is made if it is missing."`
 	DB     string `name:"db" placeholder:"NAME" help:"Create this database if it is missing, and load SQL into it ($$PGDATABASE; default: postgres)."`
 }
 
@@ -196,8 +196,8 @@ func withWasm(ctx context.Context, env *Env, spec engines.Spec, f func(exists bo
 // embedCloneCmd copies a directory.
 type embedCloneCmd struct {
 	embedEngine
-	From string `arg:"" complete:"dir" help:"The directory to copy; it must not be in use."`
-	To   string `arg:"" complete:"dir" help:"The new one."`
+	From string `arg:"" type:"dir" complete:"dir" help:"The directory to copy; it must not be in use."`
+	To   string `arg:"" type:"dir" complete:"dir" help:"The new one."`
 }
 
 // Run copies it, by the engine that made it.

@@ -6,19 +6,21 @@ import (
 )
 
 // openExisting opens a cluster that is there, starting it where need be.
-func openExisting(ctx context.Context, env *Env, t target, db, label string) (opening, error) {
+func openExisting(ctx context.Context, env *Env, t target, db *string, label string) (opening, error) {
 	cfg, err := clusterConfig(env, t)
 	if err != nil {
 		return opening{}, err
 	}
-	override(&cfg.Database, db)
+	if err := overrideDatabase(&cfg, db); err != nil {
+		return opening{}, err
+	}
 	return opening{target: t, config: cfg, label: label, must: true}, nil
 }
 
 // execCmd runs a command.
 type execCmd struct {
 	target
-	DB string `name:"db" placeholder:"NAME" help:"Another database; created if it is missing."`
+	DB *string `name:"db" placeholder:"NAME" help:"Another database; created if it is missing."`
 }
 
 func (*execCmd) takesCommand() {}

@@ -47,12 +47,32 @@ func clusterConfig(env *Env, t target) (cluster.Config, error) {
 	return cfg, err
 }
 
+// overrideDatabase sets the database to a --db flag's value, if the flag was given.
+func overrideDatabase(cfg *cluster.Config, db *string) error {
+	if db == nil {
+		return nil
+	}
+	if *db == "" {
+		return usageError("--db needs a name")
+	}
+	if err := cluster.CheckDatabase(*db); err != nil {
+		return usageError("--db: %w", err)
+	}
+	cfg.Database = *db
+	return nil
+}
+
 // open opens a cluster, creating and starting it where need be, and makes it what config
 // asks for: its database, its first SQL files, its password. The caller closes it.
 func open(ctx context.Context, env *Env, o opening) (*cluster.Server, error) {
 	m, err := manager(env)
 	if err != nil {
 		return nil, err
+	}
+	if db := o.config.Database; db != "" { // from the configuration, or PGDATABASE
+		if err := cluster.CheckDatabase(db); err != nil {
+			return nil, usageError("%w", err)
+		}
 	}
 	for _, path := range o.config.Init {
 		if _, err := os.Stat(path); err != nil {

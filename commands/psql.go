@@ -19,9 +19,9 @@ import (
 // psqlCmd opens a shell on a cluster.
 type psqlCmd struct {
 	target
-	DB      string   `name:"db" placeholder:"NAME" help:"Another database; created if it is missing."`
+	DB      *string  `name:"db" placeholder:"NAME" help:"Another database; created if it is missing."`
 	Command []string `short:"c" sep:"none" placeholder:"SQL" help:"Run this, as psql's -c does, rather than ask; repeatable."`
-	File    []string `short:"f" sep:"none" placeholder:"FILE" help:"Run this file, as psql's -f does; \"-\" is standard input; repeatable."`
+	File    []string `short:"f" sep:"none" placeholder:"FILE" complete:"file" help:"Run this file, as psql's -f does; \"-\" is standard input; repeatable."`
 	Builtin bool     `help:"Use our own small shell even where there is a psql."`
 }
 

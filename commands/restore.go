@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/engines/backup"
 	"github.com/pgx-dev/pgx-dev/engines/cluster"
@@ -16,15 +18,37 @@ import (
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
+// A timeFlag is a moment, as people, programs and PostgreSQL write one. Its zone must be said:
+// the server's, this machine's and the reader's need not be the same.
+type timeFlag struct{ time.Time }
+
+// Decode reads the flag's value.
+func (f *timeFlag) Decode(ctx *kong.DecodeContext) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("time", &text); err != nil {
+		return err
+	}
+	for _, zone := range []string{"Z07:00", "Z07", "Z0700"} {
+		for _, between := range []string{"T", " "} {
+			t, err := time.Parse(time.DateOnly+between+time.TimeOnly+zone, text)
+			if err == nil && !t.IsZero() { // which would be no target
+				f.Time = t
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%q is not a time with its zone, such as 2026-01-31T18:00:00Z or \"2026-01-31 20:00:00+02\"", text)
+}
+
 // restoreCmd makes a cluster from a backup.
 type restoreCmd struct {
 	target
-	From       string    `required:"" placeholder:"DIR" complete:"dir" help:"The backup directory."`
-	Base       *int      `placeholder:"N" help:"Begin with this base backup (default: the newest before the target)."`
-	TargetTime time.Time `xor:"target" format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Up to this time, as 2026-01-31T18:00:00Z."`
-	TargetName *string   `xor:"target" placeholder:"NAME" help:"Up to this pg_create_restore_point."`
-	NoSync     bool      `help:"Leave it to the operating system when the copy reaches the disk."`
-	TargetLSN  *string   `name:"target-lsn" xor:"target" placeholder:"LSN" help:"Up to this position in the log."`
+	From       string   `required:"" placeholder:"DIR" type:"dir" complete:"dir" help:"The backup directory."`
+	Base       *int     `placeholder:"N" help:"Begin with this base backup (default: the newest before the target)."`
+	TargetTime timeFlag `xor:"target" placeholder:"TIME" help:"Up to this time, as 2026-01-31T18:00:00Z or '2026-01-31 20:00:00+02'."`
+	TargetName *string  `xor:"target" placeholder:"NAME" help:"Up to this pg_create_restore_point."`
+	NoSync     bool     `help:"Leave it to the operating system when the copy reaches the disk."`
+	TargetLSN  *string  `name:"target-lsn" xor:"target" placeholder:"LSN" help:"Up to this position in the log."`
 }
 
 // Run makes the cluster and leaves it stopped.
@@ -75,7 +99,7 @@ func (c *restoreCmd) Run(ctx context.Context, env *Env) error {
 // where returns up to where to restore. An empty name, as of a variable that is not set, is
 // no way to say "everything".
 func (c *restoreCmd) where() (t backup.Target, err error) {
-	t.Time = c.TargetTime
+	t.Time = c.TargetTime.Time
 	if c.TargetName != nil {
 		if t.Name = *c.TargetName; t.Name == "" {
 			return t, usageError("--target-name is empty; leave it out to restore everything")

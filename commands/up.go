@@ -91,22 +91,18 @@ func (c *upCmd) opening(env *Env) (opening, error) {
 		return o, usageError("--spare goes with --temp")
 	case c.Idle < 0:
 		return o, usageError("--idle must not be negative")
-	case c.DB != nil && *c.DB == "":
-		return o, usageError("--db needs a name")
 	}
 	if _, err := native.ParseConstraint(c.PG); c.PG != "" && err != nil {
 		return o, usageError("--pg: %w", err)
 	}
-	for name := range c.Set {
-		switch name {
-		case "":
-			return o, usageError("--set =%s: a setting has a name", c.Set[name])
-		case "port":
-			return o, usageError("--set port=%s: the port is --tcp's", c.Set[name])
-		}
+	if err := engines.CheckParams(c.Set); err != nil {
+		return o, usageError("--set: %w", err)
 	}
 	cfg, err := clusterConfig(env, c.target)
 	if err != nil {
+		return o, err
+	}
+	if err := overrideDatabase(&cfg, c.DB); err != nil {
 		return o, err
 	}
 	o.config, o.strict = c.overlay(cfg)
@@ -121,9 +117,6 @@ func (c *upCmd) opening(env *Env) (opening, error) {
 func (c *upCmd) overlay(cfg cluster.Config) (_ cluster.Config, strict bool) {
 	override(&cfg.Engine, c.Engine)
 	override(&cfg.PG, c.PG)
-	if c.DB != nil {
-		cfg.Database = *c.DB
-	}
 	override(&cfg.Idle, c.Idle)
 	override(&cfg.Spare, c.Spare)
 	if len(c.Init) > 0 {

@@ -33,8 +33,8 @@ func attach(ctx context.Context, env *Env, t target, label string) (*cluster.Ser
 // urlCmd prints a URL.
 type urlCmd struct {
 	target
-	DB       string `name:"db" placeholder:"NAME" help:"Another database."`
-	Password bool   `help:"Put the TCP listener's password into the URL."`
+	DB       *string `name:"db" placeholder:"NAME" help:"Another database."`
+	Password bool    `help:"Put the TCP listener's password into the URL."`
 }
 
 // Run prints the URL of a running cluster.
@@ -44,7 +44,9 @@ func (c *urlCmd) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	defer func() { _ = srv.Close(context.WithoutCancel(ctx)) }()
-	override(&cfg.Database, c.DB)
+	if err := overrideDatabase(&cfg, c.DB); err != nil {
+		return err
+	}
 	url, err := urlOf(srv, cfg.Database)
 	if err != nil {
 		return err
@@ -70,8 +72,8 @@ func (c *urlCmd) Run(ctx context.Context, env *Env) error {
 // envCmd prints the environment.
 type envCmd struct {
 	target
-	DB   string `name:"db" placeholder:"NAME" help:"Another database."`
-	JSON bool   `help:"Print JSON."`
+	DB   *string `name:"db" placeholder:"NAME" help:"Another database."`
+	JSON bool    `help:"Print JSON."`
 }
 
 // Run prints shell commands that make any client use the cluster.
@@ -81,7 +83,9 @@ func (c *envCmd) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	defer func() { _ = srv.Close(context.WithoutCancel(ctx)) }()
-	override(&cfg.Database, c.DB)
+	if err := overrideDatabase(&cfg, c.DB); err != nil {
+		return err
+	}
 	vars, err := clusterEnv(srv, cfg.Database)
 	if err != nil {
 		return err

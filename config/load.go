@@ -48,7 +48,7 @@ func Load(o Options) (*Config, error) {
 	if o.Dir == "" {
 		dir, err := os.Getwd()
 		if err != nil {
-			return nil, fmt.Errorf("find the working directory: %w", err)
+			return nil, fmt.Errorf("find the working directory: %w; if it was removed, change to another", err)
 		}
 		o.Dir = dir
 	}

@@ -27,7 +27,7 @@ func Restore(ctx context.Context, engine *native.Engine, from, dir string, targe
 		return Base{}, fmt.Errorf("restore: %w", err)
 	}
 	for i, base := range bases {
-		progress(fmt.Sprintf("copy base backup %d of %s", base.Number, base.End.Format(time.DateTime)))
+		progress(fmt.Sprintf("copy base backup %d of %s", base.Number, base.End.Format(time.RFC3339)))
 		if err = restoreFrom(ctx, engine, from, base, dir, target, sync, progress); err == nil {
 			return base, nil
 		}

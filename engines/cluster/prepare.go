@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,10 +19,32 @@ import (
 	"github.com/pgx-dev/pgx-dev/engines/script"
 )
 
-// EnsureDatabase creates a database unless it is there, and reports whether it did.
+// maxName is how long PostgreSQL's names may be, in bytes (NAMEDATALEN in
+// pg_config_manual.h, less the zero).
+const maxName = 63
+
+// CheckDatabase returns an error if no database can have the name. PostgreSQL would cut a
+// longer one, so that two that begin alike were one database.
+func CheckDatabase(name string) error {
+	switch {
+	case name == "":
+		return errors.New("the name of the database is empty")
+	case len(name) > maxName:
+		return fmt.Errorf("the name of the database, %q, has %d bytes and may have %d", name, len(name), maxName)
+	case strings.ContainsRune(name, 0):
+		return fmt.Errorf("the name of the database, %q, has a zero byte", name)
+	}
+	return nil
+}
+
+// EnsureDatabase creates a database unless it is there, and reports whether it did. An empty
+// name is the server's own database.
 func EnsureDatabase(ctx context.Context, srv engines.Server, name string) (created bool, err error) {
 	if name == "" || name == srv.Info().Database {
 		return false, nil
+	}
+	if err := CheckDatabase(name); err != nil {
+		return false, err
 	}
 	conn, err := engines.Connect(ctx, srv, "")
 	if err != nil {

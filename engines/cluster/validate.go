@@ -3,6 +3,8 @@ package cluster
 import (
 	"errors"
 	"fmt"
+
+	"github.com/pgx-dev/pgx-dev/engines"
 )
 
 // Validate reports every value that cannot be meant.
@@ -24,6 +26,14 @@ func (c Config) Validate() error {
 	}
 	if c.Idle < 0 {
 		bad("idle is negative (%s)", c.Idle)
+	}
+	if c.Database != "" {
+		if err := CheckDatabase(c.Database); err != nil {
+			bad("database: %w", err)
+		}
+	}
+	if err := engines.CheckParams(c.Settings); err != nil {
+		bad("settings: %w", err)
 	}
 	return errors.Join(errs...)
 }

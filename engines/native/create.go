@@ -154,11 +154,13 @@ func (e *Engine) make(ctx context.Context, d *directory, rt Runtime, spec engine
 	case spec.Template != "":
 		user, err = e.fromTemplate(ctx, spec.Template, tmp)
 	case e.cfg.FreshID:
-		if err = checkFree(filepath.Dir(tmp), freshNeed); err == nil {
-			err = e.withAccount(filepath.Dir(tmp), func(a account) error { return e.initdb(ctx, a, rt, user, tmp) })
-		}
+		err = e.fromInitdb(ctx, rt, user, tmp)
 	default:
 		entry, err = e.fromCache(ctx, rt, user, tmp, d.aside)
+		if errors.Is(err, errNoCache) {
+			e.log.Warn("a new cluster takes seconds where it cannot be copied", "error", err)
+			err = e.fromInitdb(ctx, rt, user, tmp)
+		}
 	}
 	if err != nil {
 		return err
@@ -181,6 +183,14 @@ func (e *Engine) make(ctx context.Context, d *directory, rt Runtime, spec engine
 		return d.markFresh(entry, rt)
 	}
 	return nil
+}
+
+// fromInitdb runs initdb for this one cluster.
+func (e *Engine) fromInitdb(ctx context.Context, rt Runtime, user, tmp string) error {
+	if err := checkFree(filepath.Dir(tmp), freshNeed); err != nil {
+		return err
+	}
+	return e.withAccount(filepath.Dir(tmp), func(a account) error { return e.initdb(ctx, a, rt, user, tmp) })
 }
 
 // fromCache copies the cached result of initdb, and returns the cache entry.

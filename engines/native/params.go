@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,33 +15,10 @@ import (
 // defaultPort is in the name of every unix socket; it is no TCP port.
 const defaultPort = 5432
 
-// ours are the settings that the engine chooses, and what to use instead.
-var ours = map[string]string{
-	"port":                    "Spec.TCP",
-	"listen_addresses":        "Spec.TCP",
-	"unix_socket_directories": "Info.Socket",
-	"unix_socket_directory":   "Info.Socket",
-	"data_directory":          "Spec.Dir",
-	"logging_collector":       "Info.LogFile",
-	"log_destination":         "Info.LogFile",
-}
-
-// settingName matches a GUC name, with the prefix of an extension or without
-// (valid_custom_variable_name in guc.c).
-var settingName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*$`)
-
 // checkSpec refuses what cannot be started, before anything is touched.
 func checkSpec(spec engines.Spec) error {
-	for _, name := range slices.Sorted(maps.Keys(spec.Params)) {
-		if !settingName.MatchString(name) {
-			return fmt.Errorf("%q is not the name of a setting", name)
-		}
-		if instead, ok := ours[strings.ToLower(name)]; ok {
-			return fmt.Errorf("setting %s cannot be given: pgx-dev chooses it (see %s)", name, instead)
-		}
-		if strings.ContainsRune(spec.Params[name], 0) {
-			return fmt.Errorf("the value of setting %s has a zero byte", name)
-		}
+	if err := engines.CheckParams(spec.Params); err != nil {
+		return err
 	}
 	for what, text := range map[string]string{"directory": spec.Dir, "template": spec.Template} {
 		if strings.ContainsAny(text, "\x00\n\r") {

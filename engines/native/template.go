@@ -6,14 +6,19 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/pgx-dev/pgx-dev/engines/dirlock"
 	"github.com/pgx-dev/pgx-dev/engines/place"
 )
+
+// errNoCache means that there is no place for prepared data directories.
+var errNoCache = errors.New("no cache")
 
 // template returns the cached data directory that initdb makes with this runtime and
 // user, making it first if need be, and its size. The copies have its system identifier.
@@ -21,11 +26,11 @@ import (
 func (e *Engine) template(ctx context.Context, rt Runtime, user string) (dir string, size int64, release func(), err error) {
 	cache, err := place.Cache()
 	if err != nil {
-		return "", 0, nil, err
+		return "", 0, nil, fmt.Errorf("%w: %w", errNoCache, err)
 	}
 	root := filepath.Join(cache, "initdb")
 	if err := os.MkdirAll(root, 0o700); err != nil {
-		return "", 0, nil, fmt.Errorf("make the cache directory (set PGX_DEV_CACHE to choose another): %w", err)
+		return "", 0, nil, fmt.Errorf("%w: make the cache directory (set PGX_DEV_CACHE to choose another): %w", errNoCache, err)
 	}
 	key, err := e.templateKey(rt, user)
 	if err != nil {
@@ -34,6 +39,9 @@ func (e *Engine) template(ctx context.Context, rt Runtime, user string) (dir str
 	entry := filepath.Join(root, key)
 	for {
 		lock, err := dirlock.Shared(ctx, entry+".lock")
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+			return "", 0, nil, fmt.Errorf("%w: %w", errNoCache, err)
+		}
 		if err != nil {
 			return "", 0, nil, err
 		}

@@ -291,3 +291,17 @@ func TestCopyAcross(t *testing.T) {
 		}
 	}
 }
+
+// TestNoTemplateCache: where nothing can be cached, initdb makes each cluster.
+func TestNoTemplateCache(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PGX_DEV_CACHE", filepath.Join(file, "cache"))
+	var n atomic.Int32
+	e := engineFor(runtimes(t)[0], countInitdb(&n))
+	if a, b := systemID(t, e, engines.Spec{}), systemID(t, e, engines.Spec{}); a == b || n.Load() != 2 {
+		t.Errorf("initdb ran %d times for two clusters, with ids %d and %d", n.Load(), a, b)
+	}
+}
