@@ -80,3 +80,17 @@ func fifo(t *testing.T) string {
 	}
 	return path
 }
+
+// PostgreSQL would cut a name that is too long, and create or drop what another one means.
+func TestCheckDatabase(t *testing.T) {
+	long := strings.Repeat("ä", 31) + "x" // 63 bytes
+	for name, ok := range map[string]bool{"a": true, `o'd "d`: true, long: true, long + "y": false, "": false, "a\x00b": false} {
+		if err := CheckDatabase(name); (err == nil) != ok {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	// They are refused before anything is asked of the server.
+	if _, err := DropDatabase(t.Context(), nil, long+"y"); err == nil {
+		t.Error("dropped")
+	}
+}

@@ -69,6 +69,9 @@ func EnsureDatabase(ctx context.Context, srv engines.Server, name string) (creat
 
 // DropDatabase drops a database if it is there, and reports whether it did.
 func DropDatabase(ctx context.Context, srv engines.Server, name string) (dropped bool, err error) {
+	if err := CheckDatabase(name); err != nil {
+		return false, err // DROP DATABASE would cut it, too, and drop another
+	}
 	conn, err := engines.Connect(ctx, srv, "")
 	if err != nil {
 		return false, fmt.Errorf("drop database %q: %w", name, err)
