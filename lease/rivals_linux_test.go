@@ -181,9 +181,9 @@ func micros(times []time.Duration, percent int) float64 {
 // BenchmarkLeaseGrant measures how long a client waits for a name that is free: ours,
 // pgmanager's server and the floor in turn, request by request, so that all meet the same
 // load, and what processor time a lease takes of each. "busy" asks again at once, "sparse"
-// after a pause, when everybody sleeps. Who asks alone waits for two changes of process, to
-// the server and back, for which the floor stands; it is ×-floor-pgmanager quicker than
-// pgmanager's server, and nobody who asks first who is there can be quicker than that.
+// after a pause, when everybody sleeps. A client that is alone waits for two changes of
+// process, to the server and back, and little else: for that the floor stands, which is only
+// ×-floor-pgmanager quicker than pgmanager's server.
 func BenchmarkLeaseGrant(b *testing.B) {
 	for _, tt := range []struct {
 		name  string
