@@ -12,6 +12,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/pgx-dev/pgx-dev/proxy/admin"
+	"github.com/pgx-dev/pgx-dev/proxy/conf"
+
 	"github.com/pgx-dev/pgx-dev/commands/ui"
 )
 
@@ -40,6 +43,9 @@ func (c *proxyTopCmd) Run(ctx context.Context, env *Env) error {
 	target, err := c.config(env)
 	if err != nil {
 		return err
+	}
+	if target.Database == admin.Bouncer {
+		target.Database = conf.DefaultAdmin // whose columns tell more
 	}
 	conn, err := pgconn.ConnectConfig(ctx, target)
 	if err != nil {

@@ -51,6 +51,7 @@ func (s *session) parse(m, body, after []byte) error {
 		return s.refuse(err)
 	}
 	s.unsynced = true
+	s.server.Pool().Counters.ClientParses.Add(1)
 	if runs(&st.text) {
 		st.version.Add(1) // what it runs is another one for each client
 		s.realize(&st.text)
@@ -183,6 +184,7 @@ func (s *session) make(st *statement, r request) {
 		c.Pool().Counters.Evictions.Add(1)
 	}
 	c.Statements.Add(st.id, version)
+	c.Pool().Counters.Parses.Add(1)
 	r.kind, r.stmt, r.added, r.version = askedParse, st, true, version
 	if st.ofSQL() {
 		s.runMaker(st.prepareSQL(st.name), r)
@@ -195,6 +197,7 @@ func (s *session) make(st *statement, r request) {
 // drop has the server forget a statement.
 func (s *session) drop(id uint64, name string) {
 	s.server.Statements.Remove(id)
+	s.server.Pool().Counters.Closes.Add(1)
 	s.ask(request{kind: askedClose, drop: true, removed: true, stmt: &statement{id: id}})
 	s.out = appendNamed(s.out, wire.TypeClose, name)
 }
@@ -244,6 +247,7 @@ func (s *session) bind(m, body, after []byte) error {
 		return s.refuse(err)
 	}
 	s.unsynced = true
+	s.server.Pool().Counters.Binds.Add(1)
 	if s.db.Observe != nil {
 		s.observe(st, len(name) == 0, body)
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"crypto/tls"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,9 @@ type SessionInfo struct {
 	State       string
 	Since, Last time.Time // when it connected; when it was last answered
 	TLS         bool
+	TLSVersion  string   // of a client with TLS
+	Local       net.Addr // the proxy's end
+	Physical    bool     // a replicating client wants that kind
 	Replication bool
 	Pinned      string // why it keeps its server connection
 	Statements  int    // prepared ones
@@ -91,7 +95,12 @@ func (s *session) info() SessionInfo {
 		Received: s.stats.received.Load(), Sent: s.stats.sent.Load(),
 		Waited: time.Duration(s.stats.wait.Load()), Querying: time.Duration(s.stats.queryTime.Load()),
 	}
-	_, i.TLS = s.nc.(*tls.Conn)
+	i.Local = s.nc.LocalAddr()
+	i.Physical = i.Replication && s.replication() != "database"
+	if c, ok := s.nc.(*tls.Conn); ok {
+		st := c.ConnectionState()
+		i.TLS, i.TLSVersion = true, tls.VersionName(st.Version)+"/"+tls.CipherSuiteName(st.CipherSuite)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i.Last, i.Query, i.Statements = s.p.time(s.answered), s.doing.String(), len(s.names)

@@ -23,6 +23,15 @@ type Console struct {
 // NewConsole returns a console. version is the program's.
 func NewConsole(p Proxy, version string) *Console { return &Console{proxy: p, version: version} }
 
+// Is reports whether a database is the admin database: by its name in [admin], or as PgBouncer's and
+// PgDog's are called, unless that is one of the configuration's.
+func Is(c *conf.Config, database string) bool {
+	if database == c.Admin.Name {
+		return true
+	}
+	return (database == Bouncer || database == conf.DefaultAdmin) && !slices.ContainsFunc(c.Databases, func(d conf.Database) bool { return d.Name == database })
+}
+
 // Allowed reports whether a user may use the admin database, and whether only to SHOW.
 // Whether it is that user is somebody else's business.
 func Allowed(c *conf.Config, user string) (ok, readOnly bool) {
@@ -75,6 +84,13 @@ func (c *Console) ServeQuery(w pgserver.ResponseWriter, q *pgserver.Query) error
 		return wire.Errorf(wire.CodeSyntaxError, "%v", err)
 	}
 	cmd.By = q.Session.User()
+	if p, ok := c.proxy.(Prober); ok && cmd.Verb == "PROBE" {
+		took, err := p.Probe(q.Context(), cmd.Args[0])
+		if err != nil {
+			return wire.Errorf(wire.CodeConnectionFailure, "PROBE: %w", err)
+		}
+		return one(w, q, pgserver.Float8("latency_ms"), millis(took))
+	}
 	if err := c.do(q, cmd); err != nil {
 		return err
 	}
@@ -146,7 +162,11 @@ func (c *Console) show(w pgserver.ResponseWriter, q *pgserver.Query, words []str
 	a := &answer{w: w, describe: q.DescribeOnly, config: c.proxy.Config(), proxy: c.proxy, version: c.version}
 	for n := min(2, len(words)); n > 0; n-- {
 		name := strings.ToUpper(strings.Join(words[:n], " "))
-		for _, s := range shows() {
+		list := shows()
+		if q.Session.Database() == Bouncer {
+			list = append(bouncerShows(), list...)
+		}
+		for _, s := range list {
 			if s.name == name || slices.Contains(s.also, name) {
 				a.columns = lower(words[n:])
 				if len(a.columns) > 0 && !s.picks {

@@ -25,8 +25,10 @@ func counts(name, value string) []column[item] {
 }
 
 // showLists has PgBouncer's columns.
-func showLists(a *answer) error {
-	return table(a, counts("list", "items"), func() []item {
+func showLists(a *answer) error { return table(a, counts("list", "items"), a.lists) }
+
+func (a *answer) lists() []item {
+	{
 		s := a.proxy.Snapshot(0)
 		var idle, active int
 		for i := range s.Metrics.Pools {
@@ -53,7 +55,7 @@ func showLists(a *answer) error {
 			{name: "dns_queries"},
 			{name: "dns_pending"},
 		}
-	})
+	}
 }
 
 // showTotals has PgBouncer's columns.
@@ -170,10 +172,14 @@ func showNone(*answer) error {
 	return wire.Errorf(wire.CodeFeatureNotSupported, "moving data between shards %v", ErrUnsupported)
 }
 
+func memory() (m runtime.MemStats) {
+	runtime.ReadMemStats(&m)
+	return m
+}
+
 func showMem(a *answer) error {
 	return table(a, counts("name", "bytes"), func() []item {
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
+		m := memory()
 		return []item{
 			{name: "heap_in_use", n: int64(m.HeapInuse)},
 			{name: "heap_allocated", n: int64(m.HeapAlloc)},
@@ -199,9 +205,9 @@ func showState(a *answer) error {
 			return "no"
 		}
 		return []item{
-			{name: "active", value: word(!paused && !s.Maintenance)},
+			{name: "active", value: word(!paused && !s.Suspended && !s.Maintenance)},
 			{name: "paused", value: word(paused)},
-			{name: "suspended", value: word(s.Maintenance)},
+			{name: "suspended", value: word(s.Suspended || s.Maintenance)},
 		}
 	})
 }

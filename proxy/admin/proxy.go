@@ -22,6 +22,12 @@ type Proxy interface {
 	Do(ctx context.Context, c Command) error
 }
 
+// A Prober is a Proxy that can try a server.
+type Prober interface {
+	// Probe logs in at the server of a URL and returns how long that took.
+	Probe(ctx context.Context, url string) (time.Duration, error)
+}
+
 // ErrUnsupported reports a command that the proxy has not.
 var ErrUnsupported = errors.New("is not supported")
 
@@ -56,7 +62,7 @@ type Snapshot struct {
 	InstanceID string
 	Started    time.Time
 	// Suspended and Maintenance say that clients are held.
-	Maintenance bool
+	Suspended, Maintenance bool
 }
 
 // A Pool is what is known of a pool beyond its figures.
@@ -91,6 +97,11 @@ type Client struct {
 	ApplicationName                 string
 	Memory                          int64 // bytes
 	PreparedStatements              int
+	// LocalAddr and LocalPort are the proxy's end. TLSVersion is empty without TLS. Physical says of
+	// which kind a replicating client is.
+	LocalAddr, TLSVersion string
+	LocalPort             int
+	Physical              bool
 	// Query is the beginning of what runs, or ran last; Since is how long ago it began.
 	Query string
 	Since time.Duration
@@ -112,6 +123,11 @@ type Server struct {
 	Memory                           int64
 	TLS                              bool
 	Client                           int64 // the client's ID; 0: none
+	// LocalAddr and LocalPort are the proxy's end, RemoteAddr is the server's address. TLSVersion is
+	// empty without TLS. Closing says that it is replaced as soon as it is free.
+	LocalAddr, RemoteAddr, TLSVersion string
+	LocalPort                         int
+	Closing                           bool
 }
 
 // A Statement is a prepared statement that clients share.

@@ -55,12 +55,15 @@ type Config struct {
 	QoS map[string]any `toml:"qos"`
 }
 
+// DefaultAdmin is the admin database's name unless another one is given.
+const DefaultAdmin = "admin"
+
 // DefaultConfig returns the configuration that an empty file gives: PgDog's defaults, but
 // for the address to listen on, which is the loopback.
 func DefaultConfig() Config {
 	return Config{
 		General:     defaultGeneral(),
-		Admin:       Admin{Name: "admin", User: "admin"},
+		Admin:       Admin{Name: DefaultAdmin, User: "admin"},
 		TCP:         TCP{Keepalive: true},
 		Memory:      Memory{NetBuffer: 4096, MessageBuffer: 4096, StackSize: 2 << 20},
 		Rewrite:     Rewrite{ShardKey: RewriteError, SplitInserts: RewriteError, PrimaryKey: RewriteIgnore},

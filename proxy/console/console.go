@@ -45,6 +45,8 @@ type Console struct {
 	mu       sync.Mutex
 	proxy    *proxy.Proxy
 	disabled map[string]bool // databases that take no new clients
+
+	suspended, maintenance bool // what was said last
 }
 
 // New makes a console. Attach gives it the proxy, which needs the console first.
@@ -91,7 +93,7 @@ func (c *Console) Lookup(ctx context.Context, who proxy.Client) (*proxy.Database
 }
 
 // IsConsole says that a client wants the admin database.
-func (c *Console) IsConsole(_, database string) bool { return database == c.cfg.Config().Admin.Name }
+func (c *Console) IsConsole(_, database string) bool { return admin.Is(c.cfg.Config(), database) }
 
 // Config returns the configuration in effect.
 func (c *Console) Config() *conf.Config { return c.cfg.Config() }
@@ -146,9 +148,29 @@ func (c *Console) Do(ctx context.Context, cmd admin.Command) error {
 			return wire.Errorf(wire.CodeSyntaxError, "SHUTDOWN %s: want WAIT_FOR_CLIENTS or WAIT_FOR_SERVERS", mode)
 		}
 		return nil
+	case "SUSPEND":
+		c.setSuspended(true)
+		c.cfg.Fleet.Hold()
+		return nil
+	case "MAINTENANCE":
+		switch strings.ToUpper(arg) {
+		case "ON":
+			c.setMaintenance(true)
+			c.cfg.Fleet.Hold()
+		case "OFF":
+			c.setMaintenance(false)
+			c.cfg.Fleet.Release()
+		default:
+			return wire.Errorf(wire.CodeSyntaxError, "MAINTENANCE %s: want ON or OFF", arg)
+		}
+		return nil
 	case "PAUSE":
 		return c.each(arg, func(l *fleet.Listed) error { return l.Pool.Pause(ctx) })
 	case "RESUME":
+		if arg == "" {
+			c.setSuspended(false)
+			c.cfg.Fleet.Release()
+		}
 		return c.each(arg, func(l *fleet.Listed) error { l.Pool.Resume(); return nil })
 	case "RECONNECT":
 		return c.each(arg, func(l *fleet.Listed) error { l.Pool.Reconnect(); return nil })
@@ -163,6 +185,10 @@ func (c *Console) Do(ctx context.Context, cmd admin.Command) error {
 		c.mu.Unlock()
 		return nil
 	case "KILL":
+		// Who comes again waits for RESUME.
+		if err := c.each(arg, func(l *fleet.Listed) error { l.Pool.Hold(); return nil }); err != nil {
+			return err
+		}
 		c.attached().Kick(func(_ uint32, who proxy.Client) bool { return arg == "" || who.Database == arg })
 		return c.each(arg, func(l *fleet.Listed) error { l.Pool.Reconnect(); return nil })
 	case "KILL_CLIENT":
@@ -181,6 +207,23 @@ func (c *Console) Do(ctx context.Context, cmd admin.Command) error {
 		return nil
 	}
 	return admin.ErrUnsupported
+}
+
+func (c *Console) setSuspended(yes bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.suspended = yes
+}
+
+func (c *Console) setMaintenance(yes bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.maintenance = yes
+}
+
+// Probe logs in at a server and returns how long that took.
+func (c *Console) Probe(ctx context.Context, url string) (time.Duration, error) {
+	return fleet.Probe(ctx, c.cfg.Config(), url)
 }
 
 // known reports whether the configuration has a database, or, where it has none at all, any

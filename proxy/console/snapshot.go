@@ -16,8 +16,7 @@ import (
 func missing() []string {
 	return []string{
 		"sv_idle_xact", "sv_locked", "out_of_sync", "xact_2pc_count", "idle_xact_time", "reads", "writes", "auth_attempts",
-		"rows_inserted", "rows_updated", "rows_deleted", "close", "client_idle_xact_timeouts",
-		"server_parse_count", "bind_count", "close_count",
+		"rows_inserted", "rows_updated", "rows_deleted", "client_idle_xact_timeouts",
 		"prepared_statements_memory_used",
 		"sharding_lookup_cache_entries", "sharding_lookup_cache_bytes", "sharding_lookup_cache_hits", "sharding_lookup_cache_misses",
 		"sharding_lookup_cache_evictions", "sharding_lookup_queries", "sharding_lookup_query_time",
@@ -32,6 +31,9 @@ func (c *Console) Snapshot(parts admin.Part) *admin.Snapshot {
 	s := &admin.Snapshot{Averager: c.averager, Started: c.started}
 	cfg := c.cfg.Config()
 	s.Metrics.Missing = missing()
+	c.mu.Lock()
+	s.Suspended, s.Maintenance = c.suspended, c.maintenance
+	c.mu.Unlock()
 	p := c.attached()
 	if p != nil {
 		st := p.Stats()
@@ -119,7 +121,8 @@ func (c *Console) pool(l *fleet.Listed) (metrics.Pool, admin.Pool) {
 		Totals: metrics.Totals{
 			Xacts: n.Xacts.Load(), Queries: n.Queries.Load(), ServerErrors: n.Errors.Load(), XactTime: n.XactTime(), QueryTime: n.QueryTime(),
 			Received: st.Received, Sent: st.Sent, Rollbacks: st.Rollbacks, Connects: st.Connects, ConnectTime: st.ConnectTime,
-			Cleaned: st.Cleaned, PreparedEvictions: n.Evictions.Load(), Assignments: st.Checkouts, Waited: st.WaitTime,
+			Cleaned: st.Cleaned, PreparedEvictions: n.Evictions.Load(),
+			Parses: n.Parses.Load(), Binds: n.Binds.Load(), ClientParses: n.ClientParses.Load(), Closes: n.Closes.Load(), Assignments: st.Checkouts, Waited: st.WaitTime,
 		},
 		QueryLatency: &n.Query, TransactionLatency: &n.Xact, CheckoutLatency: &n.Checkout,
 	}
@@ -155,6 +158,10 @@ func (c *Console) clients() []admin.Client {
 			Received: s.Received, Sent: s.Sent, Errors: s.Errors, ApplicationName: s.Client.Param("application_name"),
 			PreparedStatements: s.Statements, Query: s.Query, TLS: s.TLS, Xacts2PC: -1, XactTime: -1, Memory: -1,
 		}
+		out[i].TLSVersion, out[i].Physical = s.TLSVersion, s.Physical
+		if out[i].LocalAddr = "unix"; s.Local != nil && s.Local.Network() != "unix" {
+			out[i].LocalAddr, out[i].LocalPort = hostPort(s.Local.String())
+		}
 		if !s.Asked.IsZero() {
 			out[i].Since = now.Sub(s.Asked)
 		}
@@ -181,6 +188,12 @@ func (c *Console) connections(list []fleet.Listed) []admin.Server {
 				ID: int64(conn.PID()), PID: conn.PID(), Database: l.Server.Login.Database, User: l.Server.Login.User, Addr: host, Port: port,
 				Shard: l.Server.Shard, Role: role(l), State: "idle", ConnectTime: conn.Born(), Received: conn.BytesIn.Load(), Sent: conn.BytesOut.Load(),
 				Transactions: -1, Queries: -1, Rollbacks: -1, PreparedStatements: -1, Healthchecks: -1, Errors: -1, Memory: -1,
+			}
+			local, remote, version, closing := conn.Ends()
+			s.TLSVersion, s.Closing, s.TLS = version, closing, version != ""
+			if s.LocalAddr = "unix"; local != nil && local.Network() == "tcp" {
+				s.LocalAddr, s.LocalPort = hostPort(local.String())
+				s.RemoteAddr, _ = hostPort(remote.String())
 			}
 			if id := users[conn]; id != 0 {
 				s.State, s.Client = "active", id

@@ -52,7 +52,7 @@ func (a *Auth) Authenticate(ctx context.Context, c *pgserver.AuthConn) (*pgserve
 		return &pgserver.Identity{Method: "peer"}, nil
 	}
 	cfg := a.Config()
-	if c.Database() == cfg.Admin.Name {
+	if admin.Is(cfg, c.Database()) {
 		return a.admin(ctx, c, cfg)
 	}
 	u, ok := cfg.User(c.User(), c.Database())

@@ -130,6 +130,7 @@ type Fleet struct {
 	ears       map[string]*ear       // by database
 	ids        map[IDs]*scatter.UniqueIDs
 	closed     bool
+	held       bool // new pools serve nobody yet
 }
 
 type pair struct{ user, database string }
@@ -411,6 +412,9 @@ func (f *Fleet) pool(s *Server, g *group, i int) (*pool.Pool, error) {
 	if p == nil {
 		b := s.Backend
 		p = pool.New(&b, s.Pool, f.log, f.limitsOf(s)...)
+		if f.held {
+			p.Hold()
+		}
 		f.pools[s.Key] = p
 		if s.Host != "" && s.HostTTL > 0 {
 			host, ttl := s.Host, s.HostTTL

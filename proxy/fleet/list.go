@@ -96,6 +96,21 @@ func (f *Fleet) List() []Listed {
 	return out
 }
 
+// Hold has no pool, new ones included, serve anybody until Release. Transactions go on.
+func (f *Fleet) Hold() { f.hold(true, (*pool.Pool).Hold) }
+
+// Release ends Hold.
+func (f *Fleet) Release() { f.hold(false, (*pool.Pool).Resume) }
+
+func (f *Fleet) hold(yes bool, each func(*pool.Pool)) {
+	f.mu.Lock()
+	f.held = yes
+	f.mu.Unlock()
+	for _, p := range f.Pools() {
+		each(p)
+	}
+}
+
 // Routing sums up what the routers' caches did.
 func (f *Fleet) Routing() (out route.Stats) {
 	f.mu.Lock()

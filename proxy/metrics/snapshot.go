@@ -54,6 +54,7 @@ type Totals struct {
 	Connects, AuthAttempts, PreparedEvictions, Cleaned     int64
 	RowsInserted, RowsUpdated, RowsDeleted                 int64
 	Assignments, Parses, Binds, Closes, IdleXactTimeouts   int64
+	ClientParses                                           int64
 	XactTime, QueryTime, IdleXactTime, ConnectTime, Waited time.Duration
 }
 

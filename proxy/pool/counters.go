@@ -11,8 +11,11 @@ import (
 type Counters struct {
 	Xacts, Queries, Errors atomic.Int64
 	// Evictions are prepared statements that were closed for others, or because nobody used them.
-	Evictions           atomic.Int64
-	xactTime, queryTime atomic.Int64 // nanoseconds
+	Evictions atomic.Int64
+	// Parses are prepared statements made on servers, Binds portals, ClientParses the statements that
+	// clients prepared, Closes those that were closed.
+	Parses, Binds, ClientParses, Closes atomic.Int64
+	xactTime, queryTime                 atomic.Int64 // nanoseconds
 	// Latencies of queries, of transactions, and of waiting for a connection.
 	Query, Xact, Checkout metrics.Histogram
 }

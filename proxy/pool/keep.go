@@ -2,6 +2,8 @@ package pool
 
 import (
 	"context"
+	"crypto/tls"
+	"net"
 	"slices"
 	"time"
 
@@ -180,4 +182,16 @@ func (p *Pool) Conns() []*Conn {
 		out = append(out, c)
 	}
 	return out
+}
+
+// Ends are a connection's addresses, the version of its TLS, empty without, and whether it is closed
+// as soon as nobody uses it.
+func (c *Conn) Ends() (local, remote net.Addr, version string, closing bool) {
+	if t, ok := c.nc.(*tls.Conn); ok {
+		st := t.ConnectionState()
+		version = tls.VersionName(st.Version) + "/" + tls.CipherSuiteName(st.CipherSuite)
+	}
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	return c.nc.LocalAddr(), c.nc.RemoteAddr(), version, c.wave != c.pool.wave
 }

@@ -372,7 +372,14 @@ func (p *Pool) Pause(ctx context.Context) error {
 	}
 }
 
-// Resume ends Pause.
+// Hold is Pause without a wait for those who use connections.
+func (p *Pool) Hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.paused = true
+}
+
+// Resume ends Pause and Hold.
 func (p *Pool) Resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
