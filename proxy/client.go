@@ -235,8 +235,8 @@ func (s *session) query(m, body []byte) error {
 	if err := s.attach(n); err != nil {
 		return s.refuseQuery(err)
 	}
-	if s.db.Observe != nil {
-		s.db.Observe(sql, nil, nil)
+	if o := s.db.observer.Load(); o != nil {
+		(*o)(sql, nil, nil)
 	}
 	// A simple query ends the unnamed statement.
 	s.dropUnnamed()
@@ -264,7 +264,7 @@ func (s *session) query(m, body []byte) error {
 
 // listened says that somebody is told of texts, who may keep them.
 func (s *session) listened() bool {
-	return s.db.Router != nil || s.db.Observe != nil || s.p.cfg.Queries != nil
+	return s.db.Router != nil || s.db.observer.Load() != nil || s.p.cfg.Queries != nil
 }
 
 // passingText is text without a copy: it is there as long as the message is.

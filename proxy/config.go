@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/loop"
@@ -131,12 +132,21 @@ type Database struct {
 	// Explain has EXPLAIN say which server ran it, and in which role. (expanded_explain)
 	Explain bool
 
-	// Observe is told of each query that is about to be run: its text, and of the extended protocol
-	// the bodies of Parse (after the name) and Bind, which it must not keep. It must be quick. Nil:
-	// nobody is told.
-	Observe func(sql string, parse, bind []byte)
+	welcome  welcomes
+	observer atomic.Pointer[Observer]
+}
 
-	welcome welcomes
+// An Observer is told of each query that is about to be run: its text, and of the extended protocol
+// the bodies of Parse (after the name) and Bind. It keeps nothing of them, and is quick.
+type Observer func(sql string, parse, bind []byte)
+
+// Observe has o told of the queries from now on; nil: nobody.
+func (d *Database) Observe(o Observer) {
+	if o == nil {
+		d.observer.Store(nil)
+		return
+	}
+	d.observer.Store(&o)
 }
 
 // Servers chooses among the servers of a database.

@@ -164,9 +164,13 @@ func (s *session) commit() {
 			s.heard(o)
 		case effect.Set:
 			s.want = s.want.With(o.name, o.value)
+			if o.name == pinByHand {
+				s.pinnedByHand()
+			}
 			s.server.Have = s.server.Have.With(o.name, o.value)
 		case effect.Reset:
 			s.server.Have = s.server.Have.Without(o.name)
+			s.probe = s.probe || o.name == pinByHand
 			if v, ok := s.startup.Get(o.name); ok {
 				s.want = s.want.With(o.name, v)
 				s.resync = true
@@ -190,6 +194,23 @@ func keepAuthorization(p setting.Set) (out setting.Set) {
 		}
 	}
 	return out
+}
+
+// pinByHand is the setting by which a client keeps its connection.
+const pinByHand = "pgdog.pin"
+
+// pinnedByHand reports whether the client wants to keep its connection, and sees to it.
+func (s *session) pinnedByHand() bool {
+	v, ok := s.want.Get(pinByHand)
+	switch strings.ToLower(plainValue(v)) {
+	case "on", "true", "yes", "t", "y", "1":
+		if ok && s.pinned == "" {
+			s.pin("SET " + pinByHand)
+		}
+		return ok
+	}
+	s.probe = s.pinned != ""
+	return false
 }
 
 // pin keeps the connection for this client.

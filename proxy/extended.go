@@ -248,8 +248,8 @@ func (s *session) bind(m, body, after []byte) error {
 	}
 	s.unsynced = true
 	s.server.Pool().Counters.Binds.Add(1)
-	if s.db.Observe != nil {
-		s.observe(st, len(name) == 0, body)
+	if o := s.db.observer.Load(); o != nil {
+		s.observe(*o, st, len(name) == 0, body)
 	}
 	r := request{kind: askedBind, name: string(name)}
 	var t *effect.Text

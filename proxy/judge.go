@@ -54,13 +54,13 @@ func (s *session) judgeBound(st *statement, unnamed bool, bind []byte, hint role
 }
 
 // observe tells of a statement that is bound.
-func (s *session) observe(st *statement, unnamed bool, bind []byte) {
+func (s *session) observe(o Observer, st *statement, unnamed bool, bind []byte) {
 	switch {
 	case st != nil && !st.ofSQL():
-		s.db.Observe(st.sql(), []byte(st.key), bind)
+		o(st.sql(), []byte(st.key), bind)
 	case unnamed && s.unnamedID() != 0:
 		sql, _, _ := cut(s.unnamed.msg)
-		s.db.Observe(string(sql), s.unnamed.msg, bind)
+		o(string(sql), s.unnamed.msg, bind)
 	}
 }
 

@@ -124,3 +124,36 @@ func testLongQuery(t *testing.T) {
 type writer func([]byte) (int, error)
 
 func (w writer) Write(b []byte) (int, error) { return w(b) }
+
+// TestPinnedByHand has a client keep its server connection for as long as it wants.
+func TestPinnedByHand(t *testing.T) { transports(t, testPinnedByHand) }
+
+func testPinnedByHand(t *testing.T) {
+	srv := startServer(t, engines.Spec{})
+	b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 2}, nil)
+	c := b.connect("")
+	for _, end := range []string{"SET pgdog.pin TO off", "RESET pgdog.pin"} {
+		run(t, c, "SET pgdog.pin = true")
+		for range 3 {
+			run(t, c, "SELECT pg_advisory_lock(1), pg_advisory_unlock(1)") // after which the server is asked
+		}
+		if n := b.pool.Stats().Active; n != 1 {
+			t.Errorf("%d connections are held", n)
+		}
+		if h := b.px.Holdings()[b.pool]; h.Pinned != 1 {
+			t.Errorf("the holdings are %+v", h)
+		}
+		run(t, c, end)
+		b.rest()
+	}
+	reads, writes := b.pool.Counters.Reads.Load(), b.pool.Counters.Writes.Load()
+	run(t, c, "CREATE TABLE counted (a int)")
+	run(t, c, "INSERT INTO counted SELECT generate_series(1, 7)")
+	run(t, c, "UPDATE counted SET a = 0 WHERE a > 2")
+	run(t, c, "DELETE FROM counted WHERE a = 1")
+	run(t, c, "SELECT * FROM counted")
+	n := &b.pool.Counters
+	if n.Reads.Load()-reads != 1 || n.Writes.Load()-writes != 3 || n.RowsInserted.Load() != 7 || n.RowsUpdated.Load() != 5 || n.RowsDeleted.Load() != 1 {
+		t.Errorf("counted: %d %d %d %d %d", n.Reads.Load()-reads, n.Writes.Load()-writes, n.RowsInserted.Load(), n.RowsUpdated.Load(), n.RowsDeleted.Load())
+	}
+}

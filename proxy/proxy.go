@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/wire"
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
@@ -197,6 +198,29 @@ func (p *Proxy) Stats() (out Stats) {
 	return out
 }
 
+// A Holding is how many of a pool's connections clients hold without asking for anything.
+type Holding struct{ IdleInTransaction, Pinned int }
+
+// Holdings counts them by pool.
+func (p *Proxy) Holdings() map[*pool.Pool]Holding {
+	out := map[*pool.Pool]Holding{}
+	for _, s := range p.all(nil) {
+		s.mu.Lock()
+		if c := s.server; c != nil && s.busy != nil {
+			h := out[c.Pool()]
+			if s.pinned != "" {
+				h.Pinned++
+			}
+			if s.resting() && c.Status != wire.TxIdle {
+				h.IdleInTransaction++
+			}
+			out[c.Pool()] = h
+		}
+		s.mu.Unlock()
+	}
+	return out
+}
+
 // watch looks after the sessions' timeouts.
 func (p *Proxy) watch() {
 	every := time.Second
@@ -257,6 +281,7 @@ func (s *session) overdue(now time.Time) {
 			Severity: wire.SeverityFatal, Code: wire.CodeIdleInTransactionTimeout,
 			Message: "terminating connection due to idle-in-transaction timeout",
 		}
+		c.Pool().Counters.IdleTimeouts.Add(1)
 	case resting && (c == nil || c.Status == wire.TxIdle) && over(cfg.IdleTimeout, answered):
 		why = &wire.Error{
 			Severity: wire.SeverityFatal, Code: wire.CodeIdleSessionTimeout,

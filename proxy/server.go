@@ -173,7 +173,7 @@ func (s *session) serverMessage(c *pool.Conn, typ wire.Type, m []byte, n int, d 
 		if r.kind != askedQuery && r.kind != askedSync && r.kind != askedFunction || len(body) != 1 {
 			return wire.Errorf(wire.CodeProtocolViolation, "the server is ready for a query before it has answered the last one")
 		}
-		if r.probe && r.version == s.pins {
+		if _, set := s.want.Get(pinByHand); r.probe && r.version == s.pins && !(set && s.pinnedByHand()) {
 			s.pinned = "" // nothing is left, and nothing new has been asked for meanwhile
 		}
 		s.queue.pop()
@@ -248,6 +248,9 @@ func (s *session) complete(r *request, body []byte) {
 	if changesSchema(tag) {
 		s.ddl = true
 		s.p.statements.epoch.Add(1)
+	}
+	if s.server != nil {
+		s.server.Pool().Counters.Completed(tag)
 	}
 	if r.text != nil {
 		s.did(r.text, r.at, r.values)

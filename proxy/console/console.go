@@ -3,10 +3,13 @@
 package console
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,6 +44,7 @@ type Console struct {
 	cfg      Config
 	started  time.Time
 	averager *metrics.Averager
+	instance string // NODE_ID, or made up
 
 	mu       sync.Mutex
 	proxy    *proxy.Proxy
@@ -51,7 +55,7 @@ type Console struct {
 
 // New makes a console. Attach gives it the proxy, which needs the console first.
 func New(cfg Config) *Console {
-	return &Console{cfg: cfg, started: time.Now(), averager: metrics.NewAverager(cfg.Config().General.StatsPeriod), disabled: map[string]bool{}}
+	return &Console{cfg: cfg, instance: cmp.Or(os.Getenv("NODE_ID"), strings.ToLower(rand.Text()[:8])), started: time.Now(), averager: metrics.NewAverager(cfg.Config().General.StatsPeriod), disabled: map[string]bool{}}
 }
 
 // Attach gives the console its proxy.

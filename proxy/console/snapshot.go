@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pgx-dev/pgx-dev/proxy"
 	"github.com/pgx-dev/pgx-dev/proxy/admin"
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/fleet"
@@ -15,9 +16,7 @@ import (
 // missing lists what nobody counts yet.
 func missing() []string {
 	return []string{
-		"sv_idle_xact", "sv_locked", "out_of_sync", "xact_2pc_count", "idle_xact_time", "reads", "writes", "auth_attempts",
-		"rows_inserted", "rows_updated", "rows_deleted", "client_idle_xact_timeouts",
-		"prepared_statements_memory_used",
+		"out_of_sync", "xact_2pc_count", "idle_xact_time", "prepared_statements_memory_used",
 		"sharding_lookup_cache_entries", "sharding_lookup_cache_bytes", "sharding_lookup_cache_hits", "sharding_lookup_cache_misses",
 		"sharding_lookup_cache_evictions", "sharding_lookup_queries", "sharding_lookup_query_time",
 	}
@@ -31,6 +30,7 @@ func (c *Console) Snapshot(parts admin.Part) *admin.Snapshot {
 	s := &admin.Snapshot{Averager: c.averager, Started: c.started}
 	cfg := c.cfg.Config()
 	s.Metrics.Missing = missing()
+	s.InstanceID = c.instance
 	c.mu.Lock()
 	s.Suspended, s.Maintenance = c.suspended, c.maintenance
 	c.mu.Unlock()
@@ -51,8 +51,13 @@ func (c *Console) Snapshot(parts admin.Part) *admin.Snapshot {
 		Direct: int64(r.Direct), Cross: int64(r.Cross), ParseTime: r.Parsing, Fingerprints: r.Plans,
 	}
 	list := c.cfg.Fleet.List()
+	var holds map[*pool.Pool]proxy.Holding
+	if p != nil {
+		holds = p.Holdings()
+	}
 	for i := range list {
 		m, a := c.pool(&list[i])
+		m.IdleXact, m.Locked = holds[list[i].Pool].IdleInTransaction, holds[list[i].Pool].Pinned
 		s.Metrics.Pools = append(s.Metrics.Pools, m)
 		s.Pools = append(s.Pools, a)
 	}
@@ -122,6 +127,8 @@ func (c *Console) pool(l *fleet.Listed) (metrics.Pool, admin.Pool) {
 			Xacts: n.Xacts.Load(), Queries: n.Queries.Load(), ServerErrors: n.Errors.Load(), XactTime: n.XactTime(), QueryTime: n.QueryTime(),
 			Received: st.Received, Sent: st.Sent, Rollbacks: st.Rollbacks, Connects: st.Connects, ConnectTime: st.ConnectTime,
 			Cleaned: st.Cleaned, PreparedEvictions: n.Evictions.Load(),
+			Reads: n.Reads.Load(), Writes: n.Writes.Load(), RowsInserted: n.RowsInserted.Load(), RowsUpdated: n.RowsUpdated.Load(),
+			RowsDeleted: n.RowsDeleted.Load(), IdleXactTimeouts: n.IdleTimeouts.Load(), AuthAttempts: st.Connects + st.Errors,
 			Parses: n.Parses.Load(), Binds: n.Binds.Load(), ClientParses: n.ClientParses.Load(), Closes: n.Closes.Load(), Assignments: st.Checkouts, Waited: st.WaitTime,
 		},
 		QueryLatency: &n.Query, TransactionLatency: &n.Xact, CheckoutLatency: &n.Checkout,

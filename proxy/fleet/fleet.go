@@ -252,7 +252,7 @@ func (f *Fleet) member(p pair) (*member, error) {
 		return nil, wire.Errorf(wire.CodeConfigurationLimit, "more than %d pairs of users and databases are in use", maxMembers)
 	}
 	m := &member{fleet: f, pair: p, plan: plan, wave: f.wave.Load()}
-	m.db = &proxy.Database{Name: p.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Explain: plan.Explain, Servers: m, Router: router(plan, f.routing(plan, p)), Observe: m.observe, Notifications: plan.Notifications}
+	m.db = &proxy.Database{Name: p.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Explain: plan.Explain, Servers: m, Router: router(plan, f.routing(plan, p)), Notifications: plan.Notifications}
 	if !plan.OwnListen {
 		m.db.Listener = m.ear
 	}

@@ -86,6 +86,7 @@ func (m *member) rehearse() {
 	f := m.fleet
 	if plan.Dry == nil || failed != nil {
 		m.rehearsal.Store(nil)
+		m.db.Observe(nil)
 		return
 	}
 	r := f.rehearsals[m.pair.database]
@@ -110,6 +111,7 @@ func (m *member) rehearse() {
 		f.wg.Go(r.run)
 	}
 	m.rehearsal.Store(r)
+	m.db.Observe(m.observe)
 }
 
 // observe is proxy.Database's.

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"bytes"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,11 @@ type Counters struct {
 	// clients prepared, Closes those that were closed.
 	Parses, Binds, ClientParses, Closes atomic.Int64
 	xactTime, queryTime                 atomic.Int64 // nanoseconds
+	// Reads and Writes are statements by their tags, RowsInserted and so on what these tell.
+	Reads, Writes                          atomic.Int64
+	RowsInserted, RowsUpdated, RowsDeleted atomic.Int64
+	// IdleTimeouts are clients that were idle in a transaction for too long.
+	IdleTimeouts atomic.Int64
 	// Latencies of queries, of transactions, and of waiting for a connection.
 	Query, Xact, Checkout metrics.Histogram
 }
@@ -40,3 +46,36 @@ func (c *Counters) QueryTime() time.Duration { return time.Duration(c.queryTime.
 
 // XactTime returns the time in transactions.
 func (c *Counters) XactTime() time.Duration { return time.Duration(c.xactTime.Load()) }
+
+// Completed counts a statement by the tag of its end.
+func (c *Counters) Completed(tag []byte) {
+	if len(tag) < 6 {
+		return
+	}
+	var rows *atomic.Int64
+	switch string(tag[:6]) {
+	case "SELECT":
+		c.Reads.Add(1)
+		return
+	case "INSERT":
+		rows = &c.RowsInserted
+	case "UPDATE":
+		rows = &c.RowsUpdated
+	case "DELETE":
+		rows = &c.RowsDeleted
+	default:
+		if bytes.HasPrefix(tag, []byte("MERGE ")) {
+			c.Writes.Add(1)
+		}
+		return
+	}
+	c.Writes.Add(1)
+	n := int64(0)
+	for _, d := range tag[bytes.LastIndexByte(tag, ' ')+1:] {
+		if d < '0' || d > '9' {
+			return
+		}
+		n = 10*n + int64(d-'0')
+	}
+	rows.Add(n)
+}
