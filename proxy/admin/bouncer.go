@@ -223,9 +223,9 @@ func bouncerFDs(a *answer) error {
 
 // A bouncerPool is the pools of a user and a database together.
 type bouncerPool struct {
-	database, user, mode                               string
-	active, waiting, used, idle, login, current, prime int
-	maxWait                                            time.Duration
+	database, user, mode               string
+	active, waiting, used, idle, login int
+	maxWait                            time.Duration
 }
 
 func (a *answer) bouncerPools() (out []bouncerPool) {

@@ -128,14 +128,14 @@ func TestConsole(t *testing.T) {
 	if _, err := app.Exec(t.Context(), "BEGIN; SELECT 1/0"); err == nil {
 		t.Fatal("no error")
 	}
-	if got := one("SHOW STATS database, user, role, total_xact_count, total_errors, total_reads"); got != "app postgres primary 3 1 NULL" {
+	if got := one("SHOW STATS database, user, role, total_xact_count, total_errors, total_reads, total_xact_2pc_count"); got != "app postgres primary 3 1 6 NULL" {
 		// the fourth one goes on, failed
 		t.Errorf("stats: %s", got)
 	}
 	if got := one("SHOW CLIENTS user, database, state, errors, query"); got != "postgres app idle in transaction 1 BEGIN; SELECT 1/0" {
 		t.Errorf("clients: %s", got)
 	}
-	if got := one("SHOW POOLS sv_active, sv_idle, pool_mode, healthy, sv_idle_xact"); got != "1 0 transaction t NULL" {
+	if got := one("SHOW POOLS sv_active, sv_idle, pool_mode, healthy, sv_idle_xact"); got != "1 0 transaction t 1" {
 		t.Errorf("pools: %s", got)
 	}
 	id := one("SHOW CLIENTS id")
