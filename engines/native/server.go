@@ -70,12 +70,16 @@ func (s *server) reason() error {
 func (s *server) Dial(ctx context.Context) (net.Conn, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", socketPath(s.info.Socket, s.info.Port))
-	if err != nil {
-		select {
-		case <-s.p.done:
-			return nil, fmt.Errorf("server of %s has ended: %w", s.info.Dir, net.ErrClosed)
-		default:
+	select {
+	case <-s.p.done:
+		// A child that was being forked may hold the socket open, but nobody accepts.
+		if err == nil {
+			_ = conn.Close()
 		}
+		return nil, fmt.Errorf("server of %s has ended: %w", s.info.Dir, net.ErrClosed)
+	default:
+	}
+	if err != nil {
 		return nil, err
 	}
 	return conn, nil
