@@ -2,7 +2,6 @@ package merge
 
 import (
 	"context"
-	"errors"
 	"io"
 	"math"
 
@@ -155,7 +154,7 @@ func (r *Rows) Next(ctx context.Context) ([]byte, error) {
 		err = io.EOF
 	}
 	r.err = err
-	if errors.Is(err, io.EOF) {
+	if err == io.EOF { //nolint:errorlint // an error that wraps it is the end of a connection
 		r.stop(nil)
 	} else {
 		r.stop(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -266,4 +267,15 @@ func FuzzLikely(f *testing.F) {
 			t.Errorf("%q and %q: %d and %d", a, b, x, y)
 		}
 	})
+}
+
+// TestConnectionsEnd is no end of rows: an error that wraps io.EOF is one.
+func TestConnectionsEnd(t *testing.T) {
+	p := compile(t, gather.Spec{Kind: gather.Ordered, Order: byFirst}, int4("c"))
+	broken := text("1", "3")
+	broken.failure = fmt.Errorf("the connection was lost: %w", io.EOF)
+	rows, err := drain(t.Context(), p.Run([]merge.Stream{text("0", "2", "4"), broken}, merge.All(), 0))
+	if err == nil || !strings.Contains(err.Error(), "lost") {
+		t.Errorf("%d rows, %v", len(rows), err)
+	}
 }

@@ -2,7 +2,6 @@ package merge
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -68,7 +67,7 @@ func (h *heads) next(ctx context.Context, i int) ([]byte, error) {
 	body, err := h.streams[i].Next(ctx)
 	if err != nil {
 		h.ended[i] = true
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // an error that wraps it is the end of a connection, and not of the rows
 			return nil, nil
 		}
 		return nil, err

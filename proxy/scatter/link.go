@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -112,6 +113,9 @@ func (l *link) busy() bool { return l.joining || l.running }
 // lost is the error for a connection that has failed.
 func (l *link) lost(err error) error {
 	l.dead = true
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // it is no end of rows
+	}
 	e := wire.Errorf(wire.CodeConnectionFailure, "the connection to shard %d was lost: %w", l.shard, err)
 	switch {
 	case l.inTx:
