@@ -26,8 +26,8 @@ const maxKept = 4 << 10
 
 // put takes one back that is as it was at first but for its memory.
 func (p *busies) put(b *busy) {
-	*b = busy{queue: queue{items: b.queue.items[:0]}, out: b.out[:0], pending: b.pending[:0]}
-	if cap(b.out) > maxKept || cap(b.queue.items) > maxIdleQueue || cap(b.pending) > maxIdleQueue {
+	*b = busy{queue: queue{items: b.queue.items[:0]}, out: b.out[:0], pending: b.pending[:0], delivery: delivery{parts: b.delivery.parts[:0]}}
+	if cap(b.out) > maxKept || cap(b.queue.items) > maxIdleQueue || cap(b.pending) > maxIdleQueue || cap(b.delivery.parts) > maxIdleQueue {
 		return
 	}
 	p.Put(b)

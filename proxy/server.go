@@ -21,7 +21,6 @@ type delivery struct {
 	b        []byte // what the server has sent
 	from, to int    // a range of it that goes on as it is
 	parts    [][]byte
-	few      [4][]byte // where parts are at first
 }
 
 // pass forwards bytes as they are.
@@ -53,9 +52,9 @@ func (s *session) Data(c *pool.Conn, b []byte) (int, error) {
 		s.mu.Unlock()
 		return 0, pool.ErrDetached
 	}
-	d := delivery{b: b}
-	d.parts = d.few[:0]
-	n, err := s.serverBytes(c, &d)
+	d := &s.delivery
+	d.b = b
+	n, err := s.serverBytes(c, d)
 	d.cut()
 	s.delivering = true
 	s.mu.Unlock()
@@ -63,6 +62,8 @@ func (s *session) Data(c *pool.Conn, b []byte) (int, error) {
 		_ = s.nc.Close() // the client's goroutine finds out and cleans up
 	}
 	s.mu.Lock()
+	clear(d.parts)
+	*d = delivery{parts: d.parts[:0]}
 	if s.server == c && err == nil && s.slow(c) {
 		s.mu.Unlock()
 		return n, nil // Drained goes on

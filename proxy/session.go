@@ -91,6 +91,7 @@ type busy struct {
 	// server connection's writes to the client. Whoever is done last gives the connection
 	// back.
 	writing, delivering bool
+	delivery            delivery    // of who delivers
 	waiting             waiting     // for a connection; nil: it does not
 	waiter              pool.Waiter // where a pool answers
 	now                 time.Time   // of the client's goroutine: when what is dealt with came; zero: nobody has asked

@@ -322,6 +322,12 @@ func testPool(t *testing.T) {
 		if _, err := c.Write(out); err != nil {
 			t.Fatal(err)
 		}
+		// A server that has not begun yet does not hear of the end.
+		other := get(t, open(t, b, pool.Config{Size: 1}))
+		eventually(t, "the query runs", func() bool {
+			return exec(t, other, fmt.Sprintf("SELECT state FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND pid = %d", pid)) == "active"
+		})
+		other.Release()
 		c.Recover(pool.Abandoned{Readies: 1})
 		c = get(t, p)
 		if c.PID() == pid {
