@@ -236,7 +236,7 @@ func (s *session) tell() {
 	}
 	if !s.write.TryLock() {
 		s.mu.Unlock()
-		time.AfterFunc(5*time.Millisecond, s.rung)
+		time.AfterFunc(50*time.Millisecond, s.rung) // its last message is still being taken
 		return
 	}
 	var out []byte

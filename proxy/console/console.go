@@ -206,6 +206,8 @@ func (c *Console) Do(ctx context.Context, cmd admin.Command) error {
 	case "RESET PREPARED":
 		c.attached().ForgetStatements()
 		return nil
+	case "SETUP SCHEMA":
+		return wire.Errorf(wire.CodeFeatureNotSupported, "SETUP SCHEMA %w here; \"pgx-dev proxy setup\" makes the functions", admin.ErrUnsupported)
 	case "RESET QUERY_CACHE":
 		c.cfg.Fleet.ForgetPlans()
 		return nil
