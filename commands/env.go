@@ -193,10 +193,10 @@ func (e *Env) MakeStateDir() (string, error) {
 		return "", err
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
-		return "", fmt.Errorf("make the state directory: %w", err)
+		return "", fmt.Errorf("make the state directory: %w; choose another place by --state-dir or $%s", err, EnvState)
 	}
 	if err := cluster.MakeProject(dir); err != nil {
-		return "", fmt.Errorf("%w, or choose another by --state-dir or $%s", err, EnvState)
+		return "", fmt.Errorf("%w; choose another place by --state-dir or $%s", err, EnvState)
 	}
 	return dir, nil
 }

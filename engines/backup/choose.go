@@ -86,7 +86,7 @@ func candidates(from string, target Target) ([]Base, error) {
 		}
 	}
 	first := bases[len(bases)-1]
-	at := first.End.Format(time.RFC3339)
+	at := first.End.Format(time.RFC3339Nano) // which is what a target is compared with
 	if target.LSN != "" {
 		at = "position " + first.EndLSN
 	}

@@ -160,8 +160,15 @@ func userName(uid uint32) string {
 func Temp(need int64) (string, error) {
 	name := "pgx-dev-temp-" + strconv.Itoa(os.Getuid())
 	if parent := os.Getenv("PGX_DEV_TEMP"); parent != "" {
-		dir := filepath.Join(parent, name)
-		return dir, Private(dir)
+		// A supervisor does not have our working directory.
+		dir, err := filepath.Abs(filepath.Join(parent, name))
+		if err == nil {
+			err = Private(dir)
+		}
+		if err != nil {
+			err = fmt.Errorf("%w; PGX_DEV_TEMP must name a directory that is there", err)
+		}
+		return dir, err
 	}
 	if free, err := Free("/dev/shm"); err == nil && free >= need {
 		dir := filepath.Join("/dev/shm", name)
@@ -169,17 +176,28 @@ func Temp(need int64) (string, error) {
 			return dir, nil
 		}
 	}
-	dir := filepath.Join(os.TempDir(), name)
-	return dir, Private(dir)
+	dir, err := filepath.Abs(filepath.Join(os.TempDir(), name))
+	if err == nil {
+		err = Private(dir)
+	}
+	return dir, err
 }
 
 // TempRoots returns every directory that Temp may have chosen before, existing or not.
 func TempRoots() []string {
 	name := "pgx-dev-temp-" + strconv.Itoa(os.Getuid())
 	if parent := os.Getenv("PGX_DEV_TEMP"); parent != "" {
-		return []string{filepath.Join(parent, name)}
+		return []string{absolute(filepath.Join(parent, name))}
 	}
-	return []string{filepath.Join("/dev/shm", name), filepath.Join(os.TempDir(), name)}
+	return []string{filepath.Join("/dev/shm", name), absolute(filepath.Join(os.TempDir(), name))}
+}
+
+// absolute returns path itself where there is no working directory.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 // Free returns how many bytes the caller may still write to the file system of path.
