@@ -8,5 +8,6 @@
 // A [Hub] connects when somebody subscribes and lets go when nobody does any more. When its
 // connection is lost it connects again and listens to the same channels; what was sent
 // meanwhile is lost, which every subscriber is told. A [Mailbox] is bounded: what does not fit
-// is lost, and told. So a notification comes at most once.
+// is lost, and told. So a notification comes at most once, and shortly after the transaction that
+// sent it: one that is under way when its channel is given up is lost.
 package pubsub
