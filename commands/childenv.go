@@ -235,24 +235,24 @@ func runForeground(ctx context.Context, env *Env, cmd *exec.Cmd) error {
 	defer close(ended)
 	env.quits.Add(1)
 	defer env.quits.Add(-1)
-	defer passOnQuit(cmd.Process, terminal)()
+	defer passOn(cmd.Process, terminal)()
 	return ChildError(cmd.Wait())
 }
 
 // longEnd is how long a command may take to end that has lost its lease.
 const longEnd = 5 * time.Second
 
-// passOnQuit passes on SIGQUIT, with which go test asks a test that takes too long where it
-// is. stop ends that.
-func passOnQuit(to *os.Process, terminal bool) (stop func()) {
+// passOn passes on the signals that mean something to the command only: SIGUSR1, SIGUSR2, and
+// SIGQUIT, with which go test asks a test that takes too long where it is. stop ends that.
+func passOn(to *os.Process, terminal bool) (stop func()) {
 	signals, done := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(signals, syscall.SIGQUIT)
+	signal.Notify(signals, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	var work sync.WaitGroup
 	work.Go(func() {
 		for {
 			select {
 			case sig := <-signals:
-				if !terminal { // which has told the command, too
+				if sig != syscall.SIGQUIT || !terminal { // which has told the command, too
 					_ = to.Signal(sig)
 				}
 			case <-done:

@@ -19,11 +19,12 @@ func (m *Manager) RunAndStop(ctx context.Context, req Request, fn func(context.C
 func (m *Manager) RunAndDestroy(ctx context.Context, req Request, fn func(context.Context, *Server) error) error {
 	return m.run(ctx, req, fn, func(srv *Server) error {
 		ctx := context.WithoutCancel(ctx)
-		err := errors.Join(srv.Close(ctx), m.Destroy(ctx, req.Spec.Dir, false))
+		closeErr := srv.Close(ctx)
+		err := m.Destroy(ctx, req.Spec.Dir, false)
 		if errors.Is(err, engines.ErrLocked) || errors.Is(err, engines.ErrNotExist) {
-			return nil // somebody uses it still, or has destroyed it
+			err = nil // somebody uses it still, or has destroyed it
 		}
-		return err
+		return errors.Join(closeErr, err)
 	})
 }
 
