@@ -4,7 +4,6 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -102,10 +101,6 @@ type Opening struct {
 	IDs   *scatter.UniqueIDs
 }
 
-// maxMembers bounds the pairs of user and database. Clients that may ask for any database
-// could otherwise make as many as they like.
-const maxMembers = 4096
-
 // A Fleet has the pools. It is safe for concurrent use. Close closes all of them.
 type Fleet struct {
 	// Loops drive the server connections of databases with one shard. It is set before the
@@ -131,45 +126,6 @@ type Fleet struct {
 	ids        map[IDs]*scatter.UniqueIDs
 	closed     bool
 	held       bool // new pools serve nobody yet
-}
-
-type pair struct{ user, database string }
-
-// A member is what one user gets of one database. It stays the same through reloads, so that
-// sessions that have it get the new servers.
-type member struct {
-	fleet *Fleet
-	pair  pair
-	db    *proxy.Database
-
-	mu   sync.Mutex
-	wave int64
-	plan Plan
-	err  error
-
-	only    atomic.Pointer[only]    // where there is nothing to choose
-	several atomic.Pointer[several] // where there is
-
-	rehearsal atomic.Pointer[rehearsal] // nil: no dry run
-
-	opening sync.Mutex
-	failed  time.Time // the last attempt to open it
-	failure error
-	cluster *shards.Cluster // of a database on several shards, once somebody has come
-}
-
-// An only is the one pool there is, as of a wave of the fleet.
-type only struct {
-	wave int64
-	pool *pool.Pool
-}
-
-// A several is the servers of a database on one shard with the pools of a member, as of a wave of
-// the fleet.
-type several struct {
-	wave  int64
-	group *group
-	pools []*pool.Pool
 }
 
 // New makes a fleet. It connects to nothing.
@@ -202,156 +158,6 @@ func (f *Fleet) Lookup(ctx context.Context, c proxy.Client) (*proxy.Database, er
 	return m.db, nil
 }
 
-// openPause is how long a database on several shards that could not be opened is not tried again.
-const openPause = time.Second
-
-// sharded opens a database on several shards for the first one who comes.
-func (m *member) sharded(ctx context.Context, plan Plan) (*proxy.Database, error) {
-	m.opening.Lock()
-	defer m.opening.Unlock()
-	if m.cluster == nil {
-		ids, err := m.fleet.generator(plan.IDs)
-		if err != nil {
-			return nil, err
-		}
-		if time.Since(m.failed) < openPause {
-			return nil, m.failure // those who have waited for the attempt do not wait for another
-		}
-		c, err := plan.Sharding(ctx, Opening{Pick: m.pick, Log: m.fleet.log, Route: m.fleet.routing(plan, m.pair), IDs: ids})
-		if err != nil {
-			if ctx.Err() == nil {
-				m.failed, m.failure = time.Now(), err
-			}
-			return nil, err
-		}
-		m.fleet.mu.Lock()
-		m.fleet.opened = append(m.fleet.opened, c)
-		m.fleet.mu.Unlock()
-		m.cluster = c
-	}
-	return m.cluster.Database, nil
-}
-
-func (f *Fleet) member(p pair) (*member, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return nil, pool.ErrClosed
-	}
-	if m := f.members[p]; m != nil {
-		return m, nil
-	}
-	plan, err := f.source(p.user, p.database)
-	if err != nil {
-		return nil, err
-	}
-	if len(f.members) >= maxMembers {
-		f.forgetUnused()
-	}
-	if len(f.members) >= maxMembers {
-		return nil, wire.Errorf(wire.CodeConfigurationLimit, "more than %d pairs of users and databases are in use", maxMembers)
-	}
-	m := &member{fleet: f, pair: p, plan: plan, wave: f.wave.Load()}
-	m.db = &proxy.Database{Name: p.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Explain: plan.Explain, Servers: m, Router: router(plan, f.routing(plan, p)), Notifications: plan.Notifications}
-	if !plan.OwnListen {
-		m.db.Listener = m.ear
-	}
-	m.rehearse()
-	f.members[p] = m
-	return m, nil
-}
-
-// forgetUnused drops members whose pools have no connections; who asks for one again makes it
-// anew. It is called with the lock held.
-func (f *Fleet) forgetUnused() {
-	used := map[string]bool{}
-	for key, p := range f.pools {
-		if s := p.Stats(); s.Active+s.Idle+s.Waiting+s.Connecting > 0 {
-			used[key] = true
-		}
-	}
-	for pair, m := range f.members {
-		m.mu.Lock()
-		busy := false
-		for _, s := range m.plan.Servers {
-			busy = busy || used[s.Key]
-		}
-		m.mu.Unlock()
-		if !busy {
-			delete(f.members, pair)
-		}
-	}
-	f.sweep()
-}
-
-// current returns the plan that holds now.
-func (m *member) current() (Plan, error) {
-	m.fleet.mu.Lock()
-	source, wave := m.fleet.source, m.fleet.wave.Load()
-	m.fleet.mu.Unlock()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.wave != wave {
-		m.plan, m.err = source(m.pair.user, m.pair.database)
-		m.wave = wave
-	}
-	return m.plan, m.err
-}
-
-// Ready returns the pool to use, where that can be told at once: nearly always, once somebody has
-// picked one since the last reload, unless there is no primary.
-func (m *member) Ready(role route.Role) *pool.Pool {
-	wave := m.fleet.wave.Load()
-	if o := m.only.Load(); o != nil && o.wave == wave {
-		return o.pool
-	}
-	if s := m.several.Load(); s != nil && s.wave == wave {
-		if i, ok := s.group.now(role); ok {
-			return s.pools[i]
-		}
-	}
-	return nil
-}
-
-// Pick chooses a server: it is the proxy.Servers of the member's sessions.
-func (m *member) Pick(ctx context.Context, role route.Role) (*pool.Pool, error) {
-	return m.pick(ctx, 0, role)
-}
-
-func (m *member) pick(ctx context.Context, shard int, role route.Role) (*pool.Pool, error) {
-	wave := m.fleet.wave.Load() // before the plan is looked at, which may be newer
-	plan, servers, err := m.servers(shard)
-	if err != nil {
-		return nil, err
-	}
-	if len(servers) == 1 && servers[0].ConfRole == conf.Primary {
-		p, err := m.fleet.pool(&servers[0], nil, 0)
-		if err == nil && shard == 0 {
-			m.only.Store(&only{wave, p})
-		}
-		return p, err
-	}
-	g, err := m.fleet.groupOf(plan, shard, servers)
-	if err != nil {
-		return nil, err
-	}
-	i, err := g.choose(ctx, role)
-	if err != nil {
-		return nil, err
-	}
-	if shard != 0 || plan.Shards > 1 {
-		return m.fleet.pool(&servers[i], g, i)
-	}
-	all := &several{wave: wave, group: g, pools: make([]*pool.Pool, len(servers))}
-	for j := range servers {
-		if all.pools[j], err = m.fleet.pool(&servers[j], g, j); err != nil {
-			return nil, err
-		}
-	}
-	m.several.Store(all)
-	return all.pools[i], nil
-}
-
 // Pick returns the pool of a server of a shard of a user's database.
 func (f *Fleet) Pick(ctx context.Context, user, database string, shard int, role route.Role) (*pool.Pool, error) {
 	m, err := f.member(pair{user, database})
@@ -359,46 +165,6 @@ func (f *Fleet) Pick(ctx context.Context, user, database string, shard int, role
 		return nil, err
 	}
 	return m.pick(ctx, shard, role)
-}
-
-// servers returns those of a shard.
-func (m *member) servers(shard int) (plan Plan, out []Server, err error) {
-	if plan, err = m.current(); err != nil {
-		return plan, nil, err
-	}
-	for _, s := range plan.Servers {
-		if s.Shard == shard {
-			if plan.Shards <= 1 {
-				s.Pool.Loops = m.fleet.Loops
-			}
-			out = append(out, s)
-		}
-	}
-	if len(out) == 0 {
-		return plan, nil, wire.Errorf(wire.CodeInvalidCatalogName, "shard %d of database %q: %w", shard, m.pair.database, errNoServer)
-	}
-	return plan, out, nil
-}
-
-// Failed notes that no connection could be had of a pool because of its server, and reports
-// whether another one may do.
-func (m *member) Failed(p *pool.Pool, err error) (again bool) {
-	b := p.Backend()
-	plan, servers, e := m.servers(b.Shard)
-	if e != nil || len(servers) == 1 && servers[0].ConfRole != conf.Auto || !failed(err) {
-		return false
-	}
-	g, e := m.fleet.groupOf(plan, b.Shard, servers)
-	if e != nil {
-		return false
-	}
-	for i := range servers {
-		if servers[i].ID == b.ID {
-			g.Failed(i, err)
-			return true
-		}
-	}
-	return false
 }
 
 // pool returns the pool of a server, which is number i of a group, if it is of one.
@@ -532,6 +298,3 @@ func (f *Fleet) Close(ctx context.Context) {
 	}
 	f.wg.Wait()
 }
-
-// errNoServer is for databases without a server.
-var errNoServer = errors.New("the database has no server")
