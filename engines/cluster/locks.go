@@ -13,10 +13,15 @@ import (
 )
 
 // lockTrans makes the control directory if need be and takes trans.lock. It starts again
-// when a destroy removed the directory in between.
+// when a destroy or a sweep removed the directory in between.
 func (f files) lockTrans(ctx context.Context) (*dirlock.Lock, error) {
-	for {
-		if err := f.makeControl(); err != nil {
+	const often = 100
+	for tries := 1; ; tries++ {
+		err := f.makeControl()
+		if errors.Is(err, fs.ErrNotExist) && tries < often {
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 		l, err := dirlock.Exclusive(ctx, f.trans())

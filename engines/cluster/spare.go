@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -52,29 +53,58 @@ func (m *Manager) claimSpare(ctx context.Context, root string, req Request) (fil
 	for _, mode := range []string{"running", "copied"} {
 		engine := cmp.Or(req.Engine, DefaultEngine)
 		dir := filepath.Join(root, "spares", spareKey(mode, engine, req.EngineConfigs[engine], req.Spec))
-		markers, err := os.ReadDir(dir)
-		if err != nil {
-			continue // none was ever made
-		}
-		for _, marker := range markers {
-			if os.Remove(filepath.Join(dir, marker.Name())) != nil {
-				continue // somebody was quicker
-			}
-			// Ours, unless it is swept this instant. Whoever made it gives the lock back soon.
-			f := filesOf(filepath.Join(root, marker.Name()))
-			trans, err := f.lockTrans(ctx)
-			if err != nil {
-				return files{}, nil, err
-			}
-			if f.exists() {
-				return f, trans, nil
-			}
-			if err := errors.Join(removeCluster(f), trans.Unlock()); err != nil {
-				return files{}, nil, err
-			}
+		f, trans, err := claimFrom(ctx, root, dir)
+		if err != nil || trans != nil {
+			return f, trans, err
 		}
 	}
 	return files{}, nil, nil
+}
+
+// claimFrom is claimSpare among the markers in dir.
+func claimFrom(ctx context.Context, root, dir string) (files, *dirlock.Lock, error) {
+	markers, err := os.ReadDir(dir)
+	if err != nil || len(markers) == 0 {
+		return files{}, nil, nil //nolint:nilerr // none was ever made
+	}
+	claims, err := dirlock.Shared(ctx, claimsLock(root))
+	if err != nil {
+		return files{}, nil, err
+	}
+	defer func() { _ = claims.Unlock() }()
+	for _, marker := range markers {
+		if os.Remove(filepath.Join(dir, marker.Name())) != nil {
+			continue // somebody was quicker
+		}
+		// Ours. Whoever made it gives the lock back soon.
+		f := filesOf(filepath.Join(root, marker.Name()))
+		trans, err := f.lockTrans(ctx)
+		if err != nil {
+			return files{}, nil, err
+		}
+		if f.exists() {
+			return f, trans, nil
+		}
+		if err := errors.Join(removeCluster(f), trans.Unlock()); err != nil {
+			return files{}, nil, err
+		}
+	}
+	return files{}, nil, nil
+}
+
+// claimsLock is shared by those who have taken a marker and have no lock of the spare yet; to
+// a sweeper, that looks like what a killed process left.
+func claimsLock(root string) string { return filepath.Join(root, "spares", "claims.lock") }
+
+// trySweep takes trans.lock of what may be a left-over, unless somebody has it, or is taking a
+// spare, which this might be.
+func (f files) trySweep() (*dirlock.Lock, error) {
+	claims, err := dirlock.TryExclusive(claimsLock(filepath.Dir(f.dir)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // no spare was ever made
+		return nil, err
+	}
+	defer func() { _ = claims.Unlock() }()
+	return dirlock.TryExclusive(f.trans())
 }
 
 // prepareSpare makes a spare of the kind that j was, unless one waits already or none is
@@ -157,11 +187,19 @@ func (m *Manager) createOnly(ctx context.Context, j job, spec engines.Spec) erro
 	return c.CreateAside(ctx, spec)
 }
 
+// isSpare reports whether a marker says that a temporary cluster waits for its user. The caller
+// holds trans.lock.
+func (f files) isSpare() bool {
+	root, name := filepath.Split(f.dir)
+	markers, _ := filepath.Glob(filepath.Join(globQuote(root), "spares", "*", name)) // the pattern is good
+	return len(markers) > 0
+}
+
 // sweepMarkers removes the markers of spares that are too old or gone, and returns the
 // names of the others.
 func sweepMarkers(root string) map[string]bool {
 	spared := map[string]bool{}
-	markers, _ := filepath.Glob(filepath.Join(root, "spares", "*", "*")) // the pattern is good
+	markers, _ := filepath.Glob(filepath.Join(globQuote(root), "spares", "*", "*")) // the pattern is good
 	for _, marker := range markers {
 		name := filepath.Base(marker)
 		fi, err := os.Stat(marker)

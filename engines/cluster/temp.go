@@ -223,7 +223,7 @@ func SweepTemp() (removed int, err error) {
 
 // sweepOne removes a temporary cluster unless somebody starts or runs it.
 func sweepOne(f files) (bool, error) {
-	trans, err := dirlock.TryExclusive(f.trans())
+	trans, err := f.trySweep()
 	if err != nil {
 		return false, nil //nolint:nilerr // held, or gone meanwhile
 	}
@@ -233,6 +233,10 @@ func sweepOne(f files) (bool, error) {
 	}
 	if alive, err := f.supervised(); err != nil || alive {
 		return false, err
+	}
+	// Its maker held the lock, and has marked it since the markers were read.
+	if f.isSpare() {
+		return false, nil
 	}
 	// An engine of a process that shares with nobody makes its temporary clusters here too.
 	owner, err := dirlock.TryExclusive(filepath.Join(f.control, "owner.lock"))

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -142,6 +143,48 @@ func TestSpares(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A spare that is made while somebody sweeps is there for the next one.
+func TestSweepLeavesSpares(t *testing.T) {
+	root := tempRoot(t)
+	m := manager()
+	over := make(chan struct{})
+	var sweepers sync.WaitGroup
+	for range 3 {
+		sweepers.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				if _, err := cluster.SweepTemp(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	spare := ""
+	for range 30 {
+		srv, err := m.OpenTemp(t.Context(), fake(""), cluster.TempOptions{Project: "/p", Spare: "copied"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := filepath.Base(srv.Info().Dir); spare != "" && got != spare {
+			t.Errorf("got %s, not the spare %s", got, spare)
+		}
+		spare = awaitSpare(t, root)
+		if err := srv.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	close(over)
+	sweepers.Wait()
+	if err := m.Destroy(t.Context(), filepath.Join(root, spare), true); err != nil {
+		t.Error(err)
 	}
 }
 
