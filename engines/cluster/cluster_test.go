@@ -563,3 +563,20 @@ func TestCancelledOpen(t *testing.T) {
 	}
 	awaitState(t, dir, cluster.Missing)
 }
+
+// Who removes a project by hand while a cluster of it runs leaves nobody waiting.
+func TestControlRemovedByHand(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "main")
+	srv, err := manager().Open(t.Context(), fake(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(inspect(t, dir).Control); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := srv.Close(ctx); err != nil || ctx.Err() != nil {
+		t.Errorf("its last user was not let go: %v, %v", err, ctx.Err())
+	}
+}

@@ -183,6 +183,7 @@ func (s *supervisor) serve(ctx context.Context, starterGone <-chan struct{}) err
 	// trans.lock is waited for in the background, once at a time, when nobody needs the
 	// server any more; its holder may meanwhile attach, or ask for a stop.
 	trans := make(chan *dirlock.Lock)
+	removed := make(chan struct{})
 	asking := false
 	askCtx, endAsking := context.WithCancel(bg)
 	s.endAsking = endAsking
@@ -218,7 +219,15 @@ func (s *supervisor) serve(ctx context.Context, starterGone <-chan struct{}) err
 				continue
 			}
 			asking = true
-			s.asking.Go(func() { s.takeTrans(askCtx, trans) })
+			s.asking.Go(func() { s.takeTrans(askCtx, trans, removed) })
+		case <-removed:
+			asking = false
+			if s.needed() {
+				s.stayAfterAll()
+				continue
+			}
+			s.end(Ended{Why: s.reason()}, false)
+			return nil
 		case l := <-trans:
 			asking = false
 			if l == nil {
@@ -236,8 +245,17 @@ func (s *supervisor) serve(ctx context.Context, starterGone <-chan struct{}) err
 	}
 }
 
-func (s *supervisor) takeTrans(ctx context.Context, trans chan<- *dirlock.Lock) {
+// takeTrans gets trans.lock for the loop, or tells it that somebody has removed the control
+// directory by hand, so that there is none to wait for.
+func (s *supervisor) takeTrans(ctx context.Context, trans chan<- *dirlock.Lock, removed chan<- struct{}) {
 	l, err := dirlock.Exclusive(ctx, s.f.trans()) // not made again, should it be gone
+	if errors.Is(err, fs.ErrNotExist) {
+		select {
+		case removed <- struct{}{}:
+		case <-ctx.Done():
+		}
+		return
+	}
 	if err != nil && ctx.Err() == nil {
 		s.log.Error("lock", "err", err) // the next change tries again
 	}
