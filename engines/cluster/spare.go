@@ -96,15 +96,24 @@ func claimFrom(ctx context.Context, root, dir string) (files, *dirlock.Lock, err
 // a sweeper, that looks like what a killed process left.
 func claimsLock(root string) string { return filepath.Join(root, "spares", "claims.lock") }
 
-// trySweep takes trans.lock of what may be a left-over, unless somebody has it, or is taking a
-// spare, which this might be.
+// trySweep takes trans.lock of what may be a left-over, unless somebody has it, or it is a spare,
+// or somebody is taking a spare, which this might be. A marker is looked for before the claims
+// lock is given back: the next one to take it may remove the marker and wait for trans.lock.
 func (f files) trySweep() (*dirlock.Lock, error) {
 	claims, err := dirlock.TryExclusive(claimsLock(filepath.Dir(f.dir)))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // no spare was ever made
 		return nil, err
 	}
 	defer func() { _ = claims.Unlock() }()
-	return dirlock.TryExclusive(f.trans())
+	trans, err := dirlock.TryExclusive(f.trans())
+	if err != nil {
+		return nil, err
+	}
+	// Its maker held the lock, and may have marked it since the markers were read.
+	if f.isSpare() {
+		return nil, errors.Join(dirlock.ErrHeld, trans.Unlock())
+	}
+	return trans, nil
 }
 
 // prepareSpare makes a spare of the kind that j was, unless one waits already or none is

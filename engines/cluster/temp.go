@@ -234,10 +234,6 @@ func sweepOne(f files) (bool, error) {
 	if alive, err := f.supervised(); err != nil || alive {
 		return false, err
 	}
-	// Its maker held the lock, and has marked it since the markers were read.
-	if f.isSpare() {
-		return false, nil
-	}
 	// An engine of a process that shares with nobody makes its temporary clusters here too.
 	owner, err := dirlock.TryExclusive(filepath.Join(f.control, "owner.lock"))
 	if err != nil {
