@@ -192,6 +192,21 @@ func lookPath(name string, vars []string) (string, error) {
 	return "", &ExitError{Code: 127, Err: fmt.Errorf("%s: command not found", name)} // as a shell
 }
 
+// notStarted gives the failure to start a program the code that a shell gives it. ENOENT for a
+// program that is there means its interpreter.
+func notStarted(path string, err error) error {
+	_, missing := os.Stat(path)
+	switch {
+	case errors.Is(missing, os.ErrNotExist):
+		return &ExitError{Code: 127, Err: err}
+	case errors.Is(err, os.ErrNotExist):
+		return &ExitError{Code: 126, Err: fmt.Errorf("%w: the interpreter that its first line names is not there", err)}
+	case errors.Is(err, os.ErrPermission), errors.Is(err, syscall.ENOEXEC):
+		return &ExitError{Code: 126, Err: err}
+	}
+	return &ExitError{Code: ExitFailed, Err: err}
+}
+
 // runForeground runs cmd on our streams and passes on the signal that ends ctx. On a
 // terminal Ctrl-C reaches the command without us. When this process is killed, Linux kills
 // the command as well.
@@ -199,14 +214,7 @@ func runForeground(ctx context.Context, env *Env, cmd *exec.Cmd) error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = env.Stdin, env.Stdout, env.Stderr
 	defer dieWithUs(cmd)()
 	if err := cmd.Start(); err != nil {
-		code := ExitFailed
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			code = 127 // as a shell
-		case errors.Is(err, os.ErrPermission):
-			code = 126
-		}
-		return &ExitError{Code: code, Err: err}
+		return notStarted(cmd.Path, err)
 	}
 	terminal := false
 	if stdin, ok := env.Stdin.(*os.File); ok {

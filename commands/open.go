@@ -135,8 +135,12 @@ func ensureRuntime(ctx context.Context, env *Env, cfg native.Config, req cluster
 			return err
 		}
 		made = cmp.Or(made, st.Engine)
-		if constraint == "" {
-			constraint = st.Version
+		if st.Version != "" && cmp.Or(made, cluster.DefaultEngine) == "native" {
+			major, err := native.DirVersion(req.Spec.Dir)
+			if err != nil {
+				return err
+			}
+			constraint = cmp.Or(constraint, major)
 		}
 	}
 	if cmp.Or(made, cluster.DefaultEngine) != "native" {

@@ -194,11 +194,14 @@ func runPlugin(env *Env, path string, args []string) error {
 	}
 	argv := append([]string{path}, args...)
 	if env.Stdin == os.Stdin && env.Stdout == os.Stdout && env.Stderr == os.Stderr {
-		return fmt.Errorf("run %s: %w", path, syscall.Exec(path, argv, vars))
+		return notStarted(path, fmt.Errorf("run %s: %w", path, syscall.Exec(path, argv, vars)))
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = vars, env.Stdin, env.Stdout, env.Stderr
-	return ChildError(cmd.Run())
+	if err := cmd.Start(); err != nil {
+		return notStarted(path, err)
+	}
+	return ChildError(cmd.Wait())
 }
 
 func absolute(path string) string {
