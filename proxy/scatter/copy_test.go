@@ -3,6 +3,7 @@ package scatter_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -115,7 +116,7 @@ type chopped struct {
 
 func (c *chopped) Read(b []byte) (int, error) {
 	if len(c.b) == 0 {
-		return 0, errEOF
+		return 0, io.EOF
 	}
 	n := copy(b, c.b[:min(c.n, len(c.b))])
 	c.b = c.b[n:]

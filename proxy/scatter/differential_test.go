@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgx-dev/pgx-dev/engines"
@@ -197,5 +196,3 @@ func (p *pair) random(t *testing.T, n int, query func() (string, bool), refused 
 		}
 	}
 }
-
-var _ = pgx.ErrNoRows
