@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"strconv"
 
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
@@ -90,6 +91,12 @@ func (s *session) bind(m, body, after []byte) error {
 			s.realize(t)
 		}
 	}
+	if len(s.portals) >= maxPortals {
+		return &wire.Error{
+			Severity: wire.SeverityFatal, Code: wire.CodeConfigurationLimit,
+			Message: fmt.Sprintf("more than %d portals at once", maxPortals),
+		}
+	}
 	s.bound(string(portalName), t, args)
 	if s.db.Explain {
 		s.explains(string(portalName), st, len(name) == 0)
@@ -128,6 +135,23 @@ func (s *session) bound(name string, t *effect.Text, args []byte) {
 	}
 	s.portals[name] = p
 }
+
+// closePortals forgets portals that ended with their transaction. While the server is still to bind
+// others it may forget none: what is after the next Sync is bound already, here.
+func (s *session) closePortals() {
+	if len(s.portals) == 0 {
+		return
+	}
+	for i := s.queue.head; i < len(s.queue.items); i++ {
+		if s.queue.items[i].kind == askedBind {
+			return
+		}
+	}
+	clear(s.portals)
+}
+
+// maxPortals bounds the portals whose statements have effects.
+const maxPortals = 1 << 12
 
 // explains notes that a portal is an EXPLAIN.
 func (s *session) explains(portalName string, st *statement, unnamed bool) {

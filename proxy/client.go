@@ -189,6 +189,9 @@ func (s *session) message(typ wire.Type, m, after []byte) error {
 func (s *session) ask(r request) {
 	if s.queue.len() == 0 {
 		s.asked = s.clock()
+		if s.ears != nil {
+			s.ears.collect() // without what the client does not listen to yet
+		}
 		if s.server != nil && s.server.Status == wire.TxIdle {
 			s.begun = s.asked
 		}

@@ -12,8 +12,8 @@ import (
 // LISTEN on a shared server connection: one connection of the proxy's own listens for all clients
 // of a database (package pubsub). A LISTEN is sent to the server as the UNLISTEN of the same
 // channel, which does nothing there and answers alike, so that its transaction decides whether it
-// holds; the subscription is there before, so that nothing is missed. What came before the
-// transaction has committed is not for the client.
+// holds; the subscription is there before, so that nothing is missed. What came before the client
+// asked for what commits is not for it. An UNLISTEN waits for what is under way.
 
 // ears are what a client has that listens. The session's lock guards them.
 type ears struct {
@@ -24,7 +24,8 @@ type ears struct {
 	list     []wire.NotificationResponse // for the client, not sent yet
 	warnings []string
 	failed   error // of the last subscription
-	asking   bool  // a subscription is being made
+	asking   bool  // a subscription is being made, or what is under way awaited
+	flushed  bool  // what was under way when the next UNLISTEN came has come
 }
 
 // maxChannels bounds the channels that a client listens to.
@@ -55,6 +56,9 @@ func (s *session) unheard(t *effect.Text) (string, bool) {
 func (s *session) hear(t *effect.Text) error {
 	if t == nil || len(t.Effects) == 0 || !s.sharesListen() {
 		return nil
+	}
+	if err := s.hush(t); err != nil {
+		return err
 	}
 	for {
 		name, ok := s.unheard(t)
@@ -110,6 +114,104 @@ func (s *session) hear(t *effect.Text) error {
 	}
 }
 
+// hush has what is under way to the channels that a text gives up come before they are, as it would
+// from a server that the client listens on itself. It is called with the lock held, which it gives
+// up while it waits.
+func (s *session) hush(t *effect.Text) error {
+	for s.ears != nil && !s.ears.flushed && s.ears.givesUp(t) {
+		e := s.ears
+		if s.owed() {
+			// Those, too, may have sent something.
+			if s.lc != nil {
+				s.stalled = forRelease
+				return errStalled
+			}
+			if len(s.out) > 0 {
+				s.flush()
+				s.written()
+				continue
+			}
+			s.wait()
+			if s.over {
+				return errShutdown
+			}
+			continue
+		}
+		if s.lc != nil && e.asking {
+			s.stalled = forConn
+			return errStalled
+		}
+		e.asking = true
+		flush := func() {
+			ctx, cancel := context.WithTimeoutCause(s.context(), listenTimeout, wire.Errorf(wire.CodeConnectionFailure, "the server that listens does not answer"))
+			defer cancel()
+			err := e.hub.Flush(ctx)
+			s.mu.Lock()
+			if e.asking, e.flushed = false, true; err != nil {
+				e.warnings = append(e.warnings, "notifications that were under way at UNLISTEN may be missing: "+err.Error())
+			}
+		}
+		if s.lc != nil {
+			s.stalled = forConn
+			s.p.background(func() {
+				flush()
+				s.mu.Unlock()
+				s.lc.Post(s.resume)
+			})
+			return errStalled
+		}
+		s.mu.Unlock()
+		flush()
+		if s.over {
+			return errShutdown
+		}
+	}
+	if e := s.ears; e != nil && e.flushed {
+		e.collect()
+		if s.server == nil || s.server.Status == wire.TxIdle && !s.delivering {
+			out := e.news()
+			if len(out) == 0 {
+				return nil
+			}
+			s.mu.Unlock()
+			err := s.toClient(out)
+			s.mu.Lock()
+			return err
+		}
+	}
+	return nil
+}
+
+// givesUp says that a text ends listening to a channel that is subscribed to.
+func (e *ears) givesUp(t *effect.Text) bool {
+	for i := range t.Effects {
+		switch x := &t.Effects[i]; x.Kind {
+		case effect.DiscardAll:
+			return len(e.channels) > 0
+		case effect.Unlisten:
+			// Whether its LISTEN holds may not be known yet.
+			if _, ok := e.channels[x.Name]; ok || x.Name == "" && len(e.channels) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// owed says that the server will answer something without more of the client's.
+func (s *session) owed() bool {
+	if s.server == nil || s.copying == wire.TypeCopyInResponse {
+		return false
+	}
+	for i := s.queue.head; i < len(s.queue.items); i++ {
+		switch s.queue.items[i].kind {
+		case askedQuery, askedSync, askedFunction:
+			return true
+		}
+	}
+	return false
+}
+
 // listenTimeout is how long a LISTEN may take.
 const listenTimeout = 10 * time.Second
 
@@ -154,7 +256,6 @@ func (s *session) heard(o op) {
 	}
 	switch {
 	case o.kind == effect.Listen:
-		e.collect() // what has come until now is not for the client
 		if _, ok := e.channels[o.name]; ok {
 			e.channels[o.name] = true
 		}
@@ -236,9 +337,30 @@ func (s *session) tell() {
 	}
 	if !s.write.TryLock() {
 		s.mu.Unlock()
-		time.AfterFunc(50*time.Millisecond, s.rung) // its last message is still being taken
+		s.p.background(s.tellLater) // its last message is still being taken
 		return
 	}
+	out := e.news()
+	s.mu.Unlock()
+	n, err := s.nc.Write(out)
+	s.write.Unlock()
+	s.stats.sent.Add(int64(n))
+	if err != nil {
+		_ = s.nc.Close()
+	}
+}
+
+// tellLater tells the client after a while.
+func (s *session) tellLater() {
+	select {
+	case <-time.After(50 * time.Millisecond):
+		s.rung()
+	case <-s.context().Done():
+	}
+}
+
+// news are the messages that tell a client what has been collected for it.
+func (e *ears) news() []byte {
 	var out []byte
 	for _, w := range e.warnings {
 		warning := wire.NoticeResponse{Error: wire.Error{Severity: wire.SeverityWarning, Code: wire.CodeWarning, Message: w}}
@@ -252,13 +374,7 @@ func (s *session) tell() {
 		}
 	}
 	e.list, e.warnings = nil, nil
-	s.mu.Unlock()
-	n, err := s.nc.Write(out)
-	s.write.Unlock()
-	s.stats.sent.Add(int64(n))
-	if err != nil {
-		_ = s.nc.Close()
-	}
+	return out
 }
 
 // quiet says that nothing is being said to the client, and that it takes what it is told.

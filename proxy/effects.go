@@ -25,6 +25,9 @@ type op struct {
 // asks looks at what a text will do before it is sent: whatever pins does so even if the
 // statement fails half-way.
 func (s *session) asks(t *effect.Text) {
+	if s.ears != nil {
+		s.ears.flushed = false
+	}
 	for i := range t.Effects {
 		switch e := &t.Effects[i]; e.Kind {
 		case effect.Pin:

@@ -242,7 +242,7 @@ func (s *session) nowReady(c *pool.Conn, status wire.TxStatus, drop bool) {
 		} else if len(s.pending) > 0 {
 			s.commit()
 		}
-		clear(s.portals)
+		s.closePortals()
 	} else if s.db.Mode == Statement {
 		s.p.background(func() {
 			s.kill(&wire.Error{
@@ -270,6 +270,7 @@ func (s *session) Lost(c *pool.Conn, err error) {
 	s.server = nil
 	s.over = true
 	told := s.lastWords
+	s.wakeAll()
 	s.mu.Unlock()
 	c.Release()
 	if !told {

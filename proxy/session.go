@@ -246,6 +246,7 @@ func (s *session) kill(why error) {
 	quiet := s.busy == nil || s.queue.len() == 0 && !s.delivering && s.serverPass == 0
 	over := s.over
 	s.over = true
+	s.wakeAll()
 	s.mu.Unlock()
 	if over {
 		return

@@ -87,7 +87,7 @@ func New(cfg Config) *Hub {
 var errClosed = errors.New("notifications are not delivered any more")
 
 // Subscribe lets a mailbox have what is sent to a channel, from when it returns without an
-// error.
+// error. What the mailbox has of the channel by then may have been sent before the call.
 func (h *Hub) Subscribe(ctx context.Context, name string, m *Mailbox) error {
 	done := make(chan error, 1)
 	h.mu.Lock()
@@ -103,6 +103,12 @@ func (h *Hub) Subscribe(ctx context.Context, name string, m *Mailbox) error {
 	c.subs[m] = struct{}{}
 	if c.on {
 		h.mu.Unlock()
+		// What others are still to be told is not for who comes after it. If the connection is lost
+		// there is nothing of that any more, and this one is told that it was.
+		if err := h.Flush(ctx); err != nil && ctx.Err() != nil {
+			h.Unsubscribe(name, m)
+			return err
+		}
 		return nil
 	}
 	c.waiting = append(c.waiting, done)
@@ -146,6 +152,36 @@ func (h *Hub) Unsubscribe(name string, m *Mailbox) {
 		h.conn = nil
 	default:
 		h.query("UNLISTEN "+quote(name), func(error) {})
+	}
+}
+
+// Flush returns when whatever was sent, by a transaction whose end was known before the call, to
+// channels that are listened to has come to the mailboxes. It is an error that it may not have.
+func (h *Hub) Flush(ctx context.Context) error {
+	done := make(chan error, 1)
+	h.mu.Lock()
+	if h.conn == nil {
+		h.mu.Unlock()
+		return nil // nothing is under way: what was is lost, and everyone is told
+	}
+	// The server says what it knows of before it is ready again (PostgresMain in postgres.c). Until
+	// PostgreSQL 12 it does so when it waits for the next query, which the second one is.
+	h.query("", func(err error) {
+		switch {
+		case err != nil:
+			done <- err
+		case h.conn == nil:
+			done <- errClosed
+		default:
+			h.query("", func(err error) { done <- err })
+		}
+	})
+	h.mu.Unlock()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

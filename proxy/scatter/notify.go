@@ -3,6 +3,7 @@ package scatter
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/pubsub"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
@@ -80,9 +81,15 @@ func (s *Session) takeEffect(ctx context.Context, x deferral) error {
 		if err := s.ex.cfg.Listeners[x.shard].Subscribe(ctx, x.channel, s.mailbox()); err != nil {
 			return acquireError(x.shard, err)
 		}
+		if _, err := s.notified(); err != nil { // what came before is not for the client
+			return err
+		}
 		s.listening[x.channel] = x.shard
 		return nil
 	case "UNLISTEN":
+		if err := s.hush(ctx, x.channel); err != nil {
+			return err
+		}
 		s.unlisten(x.channel)
 		return nil
 	}
@@ -119,6 +126,33 @@ func (s *Session) mailbox() *pubsub.Mailbox {
 	return s.mail
 }
 
+// flushTimeout is how long is waited for what is under way to a channel that is given up.
+const flushTimeout = 10 * time.Second
+
+// hush tells the client what is under way to a channel that it is about to give up, or to all.
+func (s *Session) hush(ctx context.Context, channel string) error {
+	asked := map[int]bool{}
+	for name, shard := range s.listening {
+		if channel != "" && channel != name || asked[shard] {
+			continue
+		}
+		asked[shard] = true
+		ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+		err := s.ex.cfg.Listeners[shard].Flush(ctx)
+		cancel()
+		if err != nil {
+			if err := s.notice(wire.SeverityWarning, wire.CodeWarning, "notifications that were under way at UNLISTEN may be missing: "+err.Error()); err != nil {
+				return err
+			}
+		}
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	_, err := s.notified()
+	return err
+}
+
 // unlisten ends listening to a channel, or to all.
 func (s *Session) unlisten(channel string) {
 	for name, shard := range s.listening {
@@ -152,6 +186,11 @@ func (s *Session) deliver() (sent bool, err error) {
 	if s.mail == nil || s.tx.open() || s.copying != nil || len(s.queue) > 0 || s.skip {
 		return false, nil
 	}
+	return s.notified()
+}
+
+// notified writes the notifications that have come, whatever else is under way.
+func (s *Session) notified() (sent bool, err error) {
 	list, warnings := s.mail.Take()
 	for _, w := range warnings {
 		if err := s.notice(wire.SeverityWarning, wire.CodeWarning, w); err != nil {

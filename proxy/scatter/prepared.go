@@ -283,6 +283,9 @@ func (s *Session) discard(ctx context.Context, w words) error {
 	case s.tx.block:
 		return wire.Errorf(wire.CodeActiveSQLTransaction, "DISCARD ALL cannot run inside a transaction block")
 	}
+	if err := s.hush(ctx, ""); err != nil {
+		return err
+	}
 	s.unlisten("")
 	clear(s.wrote)
 	clear(s.prepared)

@@ -102,6 +102,24 @@ func TestListen(t *testing.T) {
 	refused(t, a, "22023", "too long", "NOTIFY ch1, '"+strings.Repeat("x", 8000)+"'")
 }
 
+// TestUnlisten has clients told of what was sent before they give its channel up, and of nothing that
+// was sent before they came.
+func TestUnlisten(t *testing.T) {
+	h := newHouse(t, "", nil)
+	a, b := h.connect(), h.connect()
+	mustExec(t, h.connect(), "LISTEN ch0; LISTEN ch1; LISTEN ch2") // the connections that listen stay
+	for i := range 60 {
+		channel := fmt.Sprintf("ch%d", i%5)
+		mustExec(t, b, fmt.Sprintf("NOTIFY %s, 'early %d'", channel, i))
+		mustExec(t, a, "LISTEN "+channel)
+		mustExec(t, b, fmt.Sprintf("NOTIFY %s, '%d'", channel, i))
+		mustExec(t, a, []string{"UNLISTEN " + channel, "UNLISTEN *", "DISCARD ALL", "BEGIN; UNLISTEN " + channel + "; COMMIT"}[i%4])
+		if got, want := heard(t, a), fmt.Sprintf("%s=%d", channel, i); got != want {
+			t.Fatalf("heard %q, want %q", got, want)
+		}
+	}
+}
+
 // TestListenAgain loses the connection that listens: clients are told, and hear again.
 func TestListenAgain(t *testing.T) {
 	h := newHouse(t, "", nil)
