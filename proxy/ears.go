@@ -121,19 +121,9 @@ func (s *session) hush(t *effect.Text) error {
 	for s.ears != nil && !s.ears.flushed && s.ears.givesUp(t) {
 		e := s.ears
 		if s.owed() {
-			// Those, too, may have sent something.
-			if s.lc != nil {
-				s.stalled = forRelease
-				return errStalled
-			}
-			if len(s.out) > 0 {
-				s.flush()
-				s.written()
-				continue
-			}
-			s.wait()
-			if s.over {
-				return errShutdown
+			// That, too, may have sent something.
+			if err := s.delivered(); err != nil {
+				return err
 			}
 			continue
 		}
@@ -166,18 +156,44 @@ func (s *session) hush(t *effect.Text) error {
 			return errShutdown
 		}
 	}
-	if e := s.ears; e != nil && e.flushed {
-		e.collect()
-		if s.server == nil || s.server.Status == wire.TxIdle && !s.delivering {
-			out := e.news()
-			if len(out) == 0 {
-				return nil
-			}
-			s.mu.Unlock()
-			err := s.toClient(out)
-			s.mu.Lock()
+	e := s.ears
+	if e == nil || !e.flushed {
+		return nil
+	}
+	for s.delivering {
+		if err := s.delivered(); err != nil {
 			return err
 		}
+	}
+	e.collect()
+	if s.server != nil && s.server.Status != wire.TxIdle {
+		return nil // it is told when its transaction is over
+	}
+	out := e.news()
+	if len(out) == 0 {
+		return nil
+	}
+	s.mu.Unlock()
+	err := s.toClient(out)
+	s.mu.Lock()
+	return err
+}
+
+// delivered returns when the server has said something, which the client has got. It is called with
+// the lock held, which it gives up while it waits.
+func (s *session) delivered() error {
+	if s.lc != nil {
+		s.stalled = forRelease
+		return errStalled
+	}
+	if len(s.out) > 0 {
+		s.flush()
+		s.written()
+		return nil
+	}
+	s.wait()
+	if s.over {
+		return errShutdown
 	}
 	return nil
 }
@@ -198,8 +214,11 @@ func (e *ears) givesUp(t *effect.Text) bool {
 	return false
 }
 
-// owed says that the server will answer something without more of the client's.
+// owed says that the client will get an answer of the server's without saying more.
 func (s *session) owed() bool {
+	if s.delivering {
+		return true
+	}
 	if s.server == nil || s.copying == wire.TypeCopyInResponse {
 		return false
 	}
