@@ -97,5 +97,5 @@ func (s *Splitter) tuple(p []byte) (int, error) {
 		}
 		at += int(size)
 	}
-	return at, s.put(p[:at])
+	return at, s.put(p[:at], 1)
 }

@@ -47,7 +47,11 @@ type Splitter struct {
 	rest          []byte // a row that is not complete
 	values        []sharding.Raw
 	scratch       []byte
-	line          int
+	table         string
+	columns       []string
+	line          int // of the data, the current row's last one
+	lines         []lines
+	carriage      bool // lines end in a carriage return and a newline
 	begun, ended  bool
 	// state of the search for the end of a CSV row, so that a long one is scanned once
 	scanned int
@@ -69,6 +73,7 @@ func New(c *route.Copy, shards int, place Place) (*Splitter, error) {
 		delimiter: '\t', null: []byte(`\N`), quote: '"', place: place, shards: shards, keyAt: c.KeyAt,
 		out: make([][]byte, shards), values: make([]sharding.Raw, len(c.KeyAt)),
 		forceNull: make([]bool, len(c.KeyAt)), forceNot: make([]bool, len(c.KeyAt)),
+		table: c.Table, columns: c.Columns, lines: make([]lines, shards),
 	}
 	if c.Key == nil || len(c.KeyAt) == 0 {
 		return nil, fmt.Errorf("table %s has no sharding key", c.Table)
@@ -298,11 +303,16 @@ func (s *Splitter) csvRows(p []byte) (int, error) {
 
 // row places a line, which has its end unless it is the last.
 func (s *Splitter) row(line []byte) error {
-	s.line++
+	if !s.begun {
+		s.carriage = bytes.HasSuffix(line, []byte("\r\n"))
+	}
+	height := s.height(line)
+	s.line += height
 	if s.header && !s.begun {
 		s.begun = true
 		for i := range s.out {
 			s.out[i] = append(s.out[i], line...)
+			s.lines[i].add(s.line, height)
 		}
 		return nil
 	}
@@ -325,22 +335,54 @@ func (s *Splitter) row(line []byte) error {
 	if err != nil {
 		return err
 	}
-	return s.put(line)
+	return s.put(line, height)
 }
 
-func (s *Splitter) put(row []byte) error {
+// put places a row of so many lines.
+func (s *Splitter) put(row []byte, height int) error {
 	shard, err := s.place(s.values)
 	if err != nil {
 		e := *wire.AsError(err)
-		e.Where = strings.TrimSpace(fmt.Sprintf("COPY data, row %d %s", s.line, e.Where))
+		e.Where = strings.TrimSpace(s.context(0) + "\n" + e.Where)
 		return &e
 	}
 	s.out[shard] = append(s.out[shard], row...)
+	s.lines[shard].add(s.line, height)
 	return nil
 }
 
-func (s *Splitter) missing(column int) error {
-	return wire.Errorf(wire.CodeBadCopyFileFormat, "missing data for the sharding key, column %d of line %d", column+1, s.line)
+// missing is the server's error for a row that ends too early (NextCopyFrom).
+func (s *Splitter) missing(column int, line []byte) error {
+	name := fmt.Sprint(column + 1)
+	if column < len(s.columns) {
+		name = s.columns[column]
+	}
+	err := wire.Errorf(wire.CodeBadCopyFileFormat, "missing data for column \"%s\"", name)
+	if len(bytes.TrimRight(line, "\r\n")) > 100 {
+		line = append(append([]byte(nil), line[:100]...), "..."...)
+	}
+	err.Where = fmt.Sprintf("COPY %s, line %d: \"%s\"", s.table, s.line, bytes.TrimRight(line, "\r\n"))
+	return err
+}
+
+// context says where the data are, as the server does, with the value of a column of the key
+// (CopyFromErrorCallback in copyfrom.c).
+func (s *Splitter) context(key int) string {
+	where := fmt.Sprintf("COPY %s, line %d", s.table, s.line)
+	if key >= len(s.keyAt) || s.keyAt[key] >= len(s.columns) {
+		return where
+	}
+	where += ", column " + s.columns[s.keyAt[key]]
+	switch v := s.values[key]; {
+	case s.format == binary:
+	case v.Null:
+		where += ": null input"
+	case len(v.Bytes) > 100: // MAX_COPY_DATA_DISPLAY
+		where += fmt.Sprintf(": \"%s...\"", v.Bytes[:100])
+	default:
+		where += fmt.Sprintf(": \"%s\"", v.Bytes)
+	}
+	return where
 }
 
 // textKey reads the key's columns of a line in the text format.
@@ -350,7 +392,7 @@ func (s *Splitter) textKey(line []byte) error {
 	at := 0
 	for col := 0; col <= last; col++ {
 		if at > len(line) {
-			return s.missing(col)
+			return s.missing(col, line)
 		}
 		end := at
 		for {
@@ -396,7 +438,7 @@ func (s *Splitter) csvKey(line []byte) error {
 	at := 0
 	for col := 0; col <= last; col++ {
 		if at > len(line) {
-			return s.missing(col)
+			return s.missing(col, line)
 		}
 		k := slices.Index(s.keyAt, col)
 		start := len(s.scratch)

@@ -29,6 +29,9 @@ func (a *analysis) feed(p *Plan, c *change) error {
 	names := c.target.end
 	for i := names; i < len(st.toks) && names > 0; i++ {
 		opens := st.is(i, "(")
+		if start < 0 && depth == 0 && opens && (st.is(i+1, "select") || st.is(i+1, "with") || st.is(i+1, "table") || st.is(i+1, "(")) {
+			start = i
+		}
 		switch {
 		case st.toks[i].Kind != lex.Punct:
 		case opens:

@@ -202,7 +202,7 @@ func (a *analysis) mergeValues(n *ast.MergeStmt, c *change) *insertPlan {
 	}
 	for i := c.target.end; i > 0 && i < len(a.st.toks); i++ {
 		if a.st.is(i, "using") && a.st.is(i+1, "(") && a.st.is(i+2, "values") {
-			ip, err := a.valueRows(i+2, items(sel.ValuesLists), c.target.key, at)
+			ip, err := a.valueRows(i+2, items(sel.ValuesLists), c.target, at)
 			if err != nil {
 				return nil
 			}

@@ -200,16 +200,20 @@ func (a *analysis) planInsert(p *Plan, c *change) error {
 	columns, ok := a.insertColumns(n, t)
 	at := make([]int, len(t.key.Columns))
 	for i, name := range t.key.Columns {
-		if at[i] = slices.Index(columns, name); !ok || at[i] < 0 {
-			if !ok {
-				return refuse("the columns of table "+t.name+" are not known, so that the sharding key cannot be found",
-					"name the columns in the INSERT")
+		if !ok {
+			return refuse("the columns of table "+t.name+" are not known, so that the sharding key cannot be found",
+				"name the columns in the INSERT")
+		}
+		if at[i] = slices.Index(columns, name); (at[i] < 0 || c.from == nil) && !nullByDefault(t, name) {
+			if c.from == nil {
+				return refuse("INSERT … DEFAULT VALUES has no sharding key", "give a value for "+name)
 			}
 			return refuse("an INSERT without the sharding key "+name+" has no shard", "give a value for "+name)
 		}
 	}
 	if c.from == nil {
-		return refuse("INSERT … DEFAULT VALUES has no sharding key", "give a value for "+t.key.Columns[0])
+		p.insert = &insertPlan{key: t.key, rows: []insertRow{{key: nulls(len(at))}}}
+		return nil
 	}
 	values := items(c.from.sel.ValuesLists)
 	if len(values) == 0 {
@@ -222,7 +226,7 @@ func (a *analysis) planInsert(p *Plan, c *change) error {
 	if start < 0 {
 		return refuse("VALUES could not be found in the text", "write INSERT INTO … VALUES (…)")
 	}
-	ip, err := a.valueRows(start, values, t.key, at)
+	ip, err := a.valueRows(start, values, t, at)
 	if err != nil {
 		return err
 	}
@@ -235,10 +239,10 @@ func (a *analysis) planInsert(p *Plan, c *change) error {
 }
 
 // valueRows reads the rows of VALUES, which stands at the token start. at are the positions of
-// the key's columns.
-func (a *analysis) valueRows(start int, values []ast.Node, key *sharding.Key, at []int) (*insertPlan, error) {
+// the columns of t's key; -1 for one that has no value.
+func (a *analysis) valueRows(start int, values []ast.Node, t *ref, at []int) (*insertPlan, error) {
 	st := a.st
-	ip := &insertPlan{key: key, before: lex.Range{From: 0, To: start + 1}}
+	ip := &insertPlan{key: t.key, before: lex.Range{From: 0, To: start + 1}}
 	i := start + 1
 	for r, v := range values {
 		list, isList := v.(*ast.NodeList)
@@ -250,9 +254,17 @@ func (a *analysis) valueRows(start int, values []ast.Node, key *sharding.Key, at
 			return nil, refuse("the rows of VALUES could not be told apart", "insert them one by one")
 		}
 		row := insertRow{toks: lex.Range{From: i, To: end + 1}}
-		for _, pos := range at {
-			if pos >= len(list.Items) {
-				return nil, refuse("a row of VALUES has no value for the sharding key", "give a value for it")
+		for k, pos := range at {
+			var isDefault bool
+			if pos >= 0 && pos < len(list.Items) {
+				_, isDefault = list.Items[pos].(*ast.SetToDefault)
+			}
+			if pos < 0 || pos >= len(list.Items) || isDefault {
+				if !nullByDefault(t, t.key.Columns[k]) {
+					return nil, refuse("a row of VALUES has no value for the sharding key", "give a value for it")
+				}
+				row.key = append(row.key, operand{null: true})
+				continue
 			}
 			o, isOperand := a.operandOf(list.Items[pos])
 			if !isOperand {
@@ -276,6 +288,23 @@ func (a *analysis) valueRows(start int, values []ast.Node, key *sharding.Key, at
 	}
 	ip.after = lex.Range{From: i, To: len(st.toks)}
 	return ip, nil
+}
+
+// nullByDefault reports whether a row without a value for a column has NULL there.
+func nullByDefault(t *ref, name string) bool {
+	if t.table == nil || t.table.Triggers {
+		return false
+	}
+	i := t.table.Column(name)
+	return i >= 0 && !t.table.Columns[i].Default && !t.table.Columns[i].Generated
+}
+
+func nulls(n int) []operand {
+	out := make([]operand, n)
+	for i := range out {
+		out[i].null = true
+	}
+	return out
 }
 
 // idToken is the first token of the call of pgdog.unique_id() in a row.

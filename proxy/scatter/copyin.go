@@ -3,7 +3,10 @@ package scatter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/pgx-dev/pgx-dev/proxy/copysplit"
 	"github.com/pgx-dev/pgx-dev/proxy/gather"
@@ -20,6 +23,7 @@ const sendAt = 64 << 10
 type copyIn struct {
 	branches []*branch
 	split    *copysplit.Splitter // nil: all get all
+	table    string
 	how      gather.Tag
 	began    bool
 	extended bool
@@ -50,7 +54,7 @@ func (s *Session) copyIn(ctx context.Context, d *route.Decision, q *request) err
 		if err != nil {
 			return refuse(err.Error(), "copy into the shards' servers, or change the COPY's options")
 		}
-		c.split = split
+		c.split, c.table = split, d.Plan.Copy.Table
 	}
 	if len(shards) > 1 {
 		var err error
@@ -228,9 +232,10 @@ func (c *copyIn) cancel(cause error) error {
 // end sends the last message to all and reads their answers.
 func (c *copyIn) end(m wire.Message) error {
 	var first error
-	keep := func(err error) {
-		if err != nil && (first == nil || broken(err)) {
-			first = err
+	at := 0 // its line
+	keep := func(err error, line int) {
+		if err != nil && (first == nil || broken(err) || !broken(first) && line > 0 && (at == 0 || line < at)) {
+			first, at = err, line
 		}
 	}
 	for _, b := range c.branches {
@@ -238,14 +243,48 @@ func (c *copyIn) end(m wire.Message) error {
 		if err == nil {
 			err = b.l.push()
 		}
-		keep(err)
+		keep(err, 0)
 	}
 	for _, b := range c.branches {
 		if b.l.dead {
 			b.ended = true
 			continue
 		}
-		keep(b.finish())
+		keep(c.placed(b, b.finish()))
 	}
 	return first
+}
+
+// placed is a shard's error with the line of the client's data, rather than that of the shard's
+// part of them, in its context; 0 if there is none.
+func (c *copyIn) placed(b *branch, err error) (error, int) {
+	e, ok := errors.AsType[*wire.Error](err)
+	if !ok || c.split == nil || broken(err) {
+		return err, 0
+	}
+	prefix := "COPY " + c.table + ", "
+	lines := strings.Split(e.Where, "\n")
+	for i, where := range lines {
+		rest, found := strings.CutPrefix(where, prefix)
+		if !found {
+			continue
+		}
+		// "line 5", whatever the language
+		word, rest, _ := strings.Cut(rest, " ")
+		digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
+		own, err := strconv.Atoi(rest[:digits])
+		if err != nil {
+			continue
+		}
+		copied := *e
+		line, known := c.split.Line(b.l.shard, own)
+		if known {
+			lines[i] = prefix + word + " " + strconv.Itoa(line) + rest[digits:]
+		} else {
+			lines[i] = fmt.Sprintf("%s%s %d of those that went to shard %d%s", prefix, word, own, b.l.shard, rest[digits:])
+		}
+		copied.Where = strings.Join(lines, "\n")
+		return &copied, line
+	}
+	return err, 0
 }

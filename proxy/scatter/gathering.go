@@ -75,8 +75,8 @@ func each(branches []*branch, do func(b *branch) error) error {
 // have it.
 func (l *link) missing(err error, of int) error {
 	e, ok := errors.AsType[*wire.Error](err)
-	if !ok || of < 2 || broken(err) || e.Detail != "" {
-		return err
+	if !ok || of < 2 || broken(err) || e.Detail != "" || e.Routine == "op_error" {
+		return err // types that do not go together do so nowhere (op_error in parse_oper.c)
 	}
 	switch e.Code {
 	case "42P01", "42703", "42883", "42704", "3F000": // undefined table, column, function, object; invalid schema

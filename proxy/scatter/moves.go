@@ -71,6 +71,12 @@ func (s *Session) feed(ctx context.Context, d *route.Decision, q *request) (*ans
 	if len(rows) == 0 {
 		return s.nothing(ctx, q, "INSERT 0 0", after)
 	}
+	if len(source.fields) == 0 {
+		// Rows of no columns have every column's default; that there may be none, a server says.
+		if err := s.analysed(ctx, q); err != nil {
+			return nil, err
+		}
+	}
 	var answers []*answer
 	var tags []string
 	for len(rows) > 0 {
@@ -80,7 +86,11 @@ func (s *Session) feed(ctx context.Context, d *route.Decision, q *request) (*ans
 			if n > 0 {
 				text = append(text, ", "...)
 			}
-			text = s.appendRow(text, rows[n], types)
+			if len(rows[n]) == 0 {
+				text = append(text, "(DEFAULT)"...)
+			} else {
+				text = s.appendRow(text, rows[n], types)
+			}
 			n++
 		}
 		rows = rows[n:]
@@ -106,14 +116,12 @@ func (s *Session) feed(ctx context.Context, d *route.Decision, q *request) (*ans
 // nothing is the answer of a statement that concerns no rows; after is its RETURNING.
 func (s *Session) nothing(ctx context.Context, q *request, tag, after string) (*answer, error) {
 	a := settled(tag)
+	// Where no row came so far that a server would have had to find fault with it.
+	if err := s.analysed(ctx, q); err != nil {
+		return nil, err
+	}
 	if !containsFold(after, "returning") {
 		return a, nil
-	}
-	if q.st == nil {
-		q.st = &statement{sql: q.sql, types: q.types}
-	}
-	if err := s.describe(ctx, q.st); err != nil {
-		return nil, err
 	}
 	a.rows = true
 	a.fields = slices.Clone(q.st.fields)
@@ -121,6 +129,14 @@ func (s *Session) nothing(ctx context.Context, q *request, tag, after string) (*
 		a.fields[i].Format = wire.FormatAt(q.results, i)
 	}
 	return a, nil
+}
+
+// analysed lets a server analyse the client's statement, which carries it out in no other way.
+func (s *Session) analysed(ctx context.Context, q *request) error {
+	if q.st == nil {
+		q.st = &statement{sql: q.sql, types: q.types}
+	}
+	return s.describe(ctx, q.st)
 }
 
 // typer is a connection that tells types' names.

@@ -29,7 +29,7 @@ type ValueError struct {
 // Error says which value it was.
 func (e *ValueError) Error() string {
 	if e.Malformed {
-		return fmt.Sprintf("invalid input for type %s: %q", TypeName(e.Type), e.Value)
+		return fmt.Sprintf("invalid input syntax for type %s: \"%s\"", TypeName(e.Type), e.Value)
 	}
 	return fmt.Sprintf("the meaning of %q as %s depends on settings of the server", e.Value, TypeName(e.Type))
 }
