@@ -52,7 +52,14 @@ func (r *Router) decide(d *Decision, p *Plan, hints []lex.Comment, sql string, s
 		d.Shards, d.Why = sharding.One(0), "there is one shard"
 		return r.ids(d, p)
 	}
-	if p.fixed != nil && !p.RouteOnly {
+	if p.RouteOnly {
+		d.Any, d.Why = true, "it is said where the statement would go, which goes nowhere"
+		return nil
+	}
+	if p.fixed != nil {
+		whole := d.env.toks
+		d.env.toks = whole[p.base:]
+		defer func() { d.env.toks = whole }()
 		return r.steps(d, p, p.fixed)
 	}
 	switch {

@@ -78,6 +78,12 @@ func (d *Decision) Explain() string {
 	return b.String()
 }
 
+// Merged says how the shards' rows become one answer.
+func (d *Decision) Merged() string { return describeMerge(d.Merge) }
+
+// Finished is the text of Finish, in which r0, r1 and so on stand for the relations.
+func (d *Decision) Finished() string { return strings.TrimSpace(showPieces(d.Finish, "r")) }
+
 // ExplainsAsText reports whether a statement is an EXPLAIN whose answer is lines of text.
 func ExplainsAsText(sql string) bool {
 	var s lex.Scanner

@@ -153,17 +153,14 @@ func (pb *builder) explain(st *statement) (*Plan, error) {
 	}
 	inner := p.Inner
 	p.insert = nil
+	p.staged = inner.staged
 	p.multi = func() (*multi, error) {
-		if inner.insert != nil {
-			return &multi{spec: &gather.Spec{}, why: "each shard explains the whole statement"}, nil
+		if inner.insert == nil {
+			if _, err := inner.several(); err != nil {
+				return nil, err
+			}
 		}
-		if m, err := inner.several(); err != nil || m == nil || !run {
-			return &multi{spec: &gather.Spec{}, why: "each shard explains the statement by itself"}, err
-		}
-		return nil, refuse("EXPLAIN ANALYZE of a statement on several shards", "use EXPLAIN (ROUTE), or name one shard by a comment")
-	}
-	if inner.insert != nil && run {
-		p.fixed = refuse("EXPLAIN ANALYZE of an INSERT into a sharded table", "name the shard by a comment")
+		return &multi{spec: &gather.Spec{}, why: "each shard explains what it is sent"}, nil
 	}
 	return p, nil
 }

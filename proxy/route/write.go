@@ -415,6 +415,12 @@ func (a *analysis) omniWrite(p *Plan, c *change) error {
 	}
 	if c.target.table != nil {
 		given, _ := a.insertColumns(c.insert, c.target)
+		switch {
+		case c.from == nil:
+			given = nil // DEFAULT VALUES
+		case len(items(c.insert.Cols)) == 0:
+			given = given[:max(0, min(a.width(c), len(given)))] // the others have their defaults
+		}
 		for _, col := range c.target.table.Columns {
 			if col.Volatile && !col.Generated && !slices.Contains(given, col.Name) {
 				volatile = true

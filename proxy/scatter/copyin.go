@@ -233,7 +233,7 @@ func (c *copyIn) cancel(cause error) error {
 func (c *copyIn) end(m wire.Message) error {
 	var first error
 	at := 0 // its line
-	keep := func(err error, line int) {
+	keep := func(line int, err error) {
 		if err != nil && (first == nil || broken(err) || !broken(first) && line > 0 && (at == 0 || line < at)) {
 			first, at = err, line
 		}
@@ -243,7 +243,7 @@ func (c *copyIn) end(m wire.Message) error {
 		if err == nil {
 			err = b.l.push()
 		}
-		keep(err, 0)
+		keep(0, err)
 	}
 	for _, b := range c.branches {
 		if b.l.dead {
@@ -257,10 +257,10 @@ func (c *copyIn) end(m wire.Message) error {
 
 // placed is a shard's error with the line of the client's data, rather than that of the shard's
 // part of them, in its context; 0 if there is none.
-func (c *copyIn) placed(b *branch, err error) (error, int) {
+func (c *copyIn) placed(b *branch, err error) (int, error) {
 	e, ok := errors.AsType[*wire.Error](err)
 	if !ok || c.split == nil || broken(err) {
-		return err, 0
+		return 0, err
 	}
 	prefix := "COPY " + c.table + ", "
 	lines := strings.Split(e.Where, "\n")
@@ -284,7 +284,7 @@ func (c *copyIn) placed(b *branch, err error) (error, int) {
 			lines[i] = fmt.Sprintf("%s%s %d of those that went to shard %d%s", prefix, word, own, b.l.shard, rest[digits:])
 		}
 		copied.Where = strings.Join(lines, "\n")
-		return &copied, line
+		return line, &copied
 	}
-	return err, 0
+	return 0, err
 }

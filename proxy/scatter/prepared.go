@@ -95,33 +95,9 @@ func (s *Session) executePrepared(ctx context.Context, d *route.Decision, q *req
 	if st == nil {
 		return noStatement(d.Plan.Word)
 	}
-	if err := s.describe(ctx, st); err != nil {
-		return err
-	}
-	w, err := scan(q.sql)
+	inner, err := s.execution(ctx, d.Plan, st, q)
 	if err != nil {
 		return err
-	}
-	var args []string
-	if w.is(2, "(") {
-		if end := lex.Match(w.sql, w.toks, 2); end > 3 {
-			args = splitList(w, 3, end)
-		}
-	}
-	if len(args) != len(st.params) {
-		e := wire.Errorf(wire.CodeSyntaxError, "wrong number of parameters for prepared statement %q", d.Plan.Word)
-		e.Detail = fmt.Sprintf("Expected %d parameters but got %d.", len(st.params), len(args))
-		return e
-	}
-	values, ok := d.Plan.Arguments(q.sql)
-	if !ok || len(values) != len(args) {
-		if values, err = s.evaluate(ctx, args, st.params, q); err != nil {
-			return err
-		}
-	}
-	inner := &request{sql: st.sql, extended: true, types: st.params, values: values, st: st, results: q.results}
-	for _, c := range w.hints { // the last one counts
-		inner.sql += "\n" + q.sql[c.Start:c.End]
 	}
 	var run route.Decision
 	if err := s.decide(ctx, &run, inner); err != nil {
@@ -160,6 +136,39 @@ func (s *Session) executePrepared(ctx context.Context, d *route.Decision, q *req
 		return err
 	}
 	return s.complete()
+}
+
+// execution is the request that EXECUTE of a prepared statement makes.
+func (s *Session) execution(ctx context.Context, plan *route.Plan, st *statement, q *request) (*request, error) {
+	if err := s.describe(ctx, st); err != nil {
+		return nil, err
+	}
+	w, err := scan(q.sql)
+	if err != nil {
+		return nil, err
+	}
+	var args []string
+	if w.is(2, "(") {
+		if end := lex.Match(w.sql, w.toks, 2); end > 3 {
+			args = splitList(w, 3, end)
+		}
+	}
+	if len(args) != len(st.params) {
+		e := wire.Errorf(wire.CodeSyntaxError, "wrong number of parameters for prepared statement %q", plan.Word)
+		e.Detail = fmt.Sprintf("Expected %d parameters but got %d.", len(st.params), len(args))
+		return nil, e
+	}
+	values, ok := plan.Arguments(q.sql)
+	if !ok || len(values) != len(args) {
+		if values, err = s.evaluate(ctx, args, st.params, q); err != nil {
+			return nil, err
+		}
+	}
+	inner := &request{sql: st.sql, extended: true, types: st.params, values: values, st: st, results: q.results}
+	for _, c := range w.hints { // the last one counts
+		inner.sql += "\n" + q.sql[c.Start:c.End]
+	}
+	return inner, nil
 }
 
 // ownAnswer runs a request on one shard.

@@ -185,6 +185,8 @@ func (s *Session) admit(d *route.Decision, sql string) error {
 // execute runs a statement that concerns several shards, or more than one step.
 func (s *Session) execute(ctx context.Context, d *route.Decision, q *request) (*answer, error) {
 	switch {
+	case explained(d.Plan):
+		return s.explainQuery(ctx, d, q)
 	case len(d.Steps) > 0:
 		return s.steps(ctx, d, q)
 	case d.Plan.Feed != nil && d.FeedSelect != "":
