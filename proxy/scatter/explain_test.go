@@ -23,7 +23,7 @@ func TestExplainShards(t *testing.T) {
 	mustExec(t, c, "CREATE TABLE payments (id bigint, user_id bigint, amount numeric)")
 	mustExec(t, c, "CREATE TABLE countries (id int PRIMARY KEY, name text, at timestamptz DEFAULT now())")
 	mustExec(t, c, "CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
-	mustExec(t, c, "PREPARE some(bigint) AS SELECT * FROM users WHERE id > $1")
+	mustExec(t, c, "PREPARE above(bigint) AS SELECT * FROM users WHERE id > $1")
 
 	const state = "SELECT count(*), coalesce(sum(id), 0), coalesce(sum(n), 0), (SELECT count(*) FROM payments), (SELECT count(*) FROM countries) FROM users"
 	reset := func() {
@@ -51,7 +51,7 @@ func TestExplainShards(t *testing.T) {
 		{sql: "INSERT INTO payments SELECT 7, id, 1 FROM users", shards: 3},
 		{sql: "INSERT INTO payments SELECT id, id + 1, 1 FROM users", shards: 0},
 		{sql: "WITH w AS (DELETE FROM users WHERE id < 10 RETURNING *) INSERT INTO payments SELECT id, n, 1 FROM w", shards: 0},
-		{sql: "EXECUTE some(7)", shards: 3},
+		{sql: "EXECUTE above(7)", shards: 3},
 	}
 	for _, m := range []mode{simpleMode, textMode, binaryMode} {
 		for _, test := range tests {
@@ -69,7 +69,7 @@ func TestExplainShards(t *testing.T) {
 				}
 				sql := test.sql
 				if m == simpleMode {
-					sql = strings.Replace(sql, "EXECUTE some(7)", "SELECT * FROM users WHERE id > 7", 1)
+					sql = strings.Replace(sql, "EXECUTE above(7)", "SELECT * FROM users WHERE id > 7", 1)
 				}
 				if o := ask(t.Context(), pg, m, sql); o.err != nil {
 					t.Fatal(o.err)
@@ -170,8 +170,11 @@ func TestExplainShards(t *testing.T) {
 		t.Errorf("what failed left %v", o.rows)
 	}
 	for _, x := range []struct{ sql, code string }{
-		{"EXPLAIN (FOO) SELECT * FROM users", "42601"}, {"EXPLAIN EXECUTE nothing", "26000"}, {"EXPLAIN SELECT nothing FROM users", "42703"},
-		{"EXPLAIN (ANALYZE", "42601"}, {"EXPLAIN (FORMAT nothing) SELECT * FROM users", "22023"},
+		{"EXPLAIN (FOO) SELECT * FROM users", "42601"},
+		{"EXPLAIN EXECUTE nothing", "26000"},
+		{"EXPLAIN SELECT nothing FROM users", "42703"},
+		{"EXPLAIN (ANALYZE", "42601"},
+		{"EXPLAIN (FORMAT nothing) SELECT * FROM users", "22023"},
 	} {
 		if o := ask(t.Context(), pg, simpleMode, x.sql); o.code != x.code {
 			t.Errorf("%s: %v, want %s", x.sql, o.err, x.code)
