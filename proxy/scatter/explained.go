@@ -231,7 +231,7 @@ func (x *explanation) yaml() []string {
 		}
 		var plan, rest []string
 		inside, first := false, false
-		for _, l := range strings.SplitSeq(strings.Join(p.lines, "\n"), "\n") {
+		for l := range strings.SplitSeq(strings.Join(p.lines, "\n"), "\n") {
 			switch {
 			case strings.HasPrefix(strings.TrimPrefix(l, "- "), "Plan:"), strings.HasPrefix(l, "  Plan:"):
 				inside, first = true, true
@@ -296,7 +296,7 @@ func (x *explanation) xml() (string, error) {
 				plans = append(plans, plan)
 				query = after
 			}
-			for _, l := range strings.SplitSeq(strings.Trim(query, "\n"), "\n") {
+			for l := range strings.SplitSeq(strings.Trim(query, "\n"), "\n") {
 				if l != "" {
 					b.WriteString("      " + l + "\n")
 				}
@@ -308,7 +308,7 @@ func (x *explanation) xml() (string, error) {
 		b.WriteString("          <Plans>\n")
 		for _, plan := range plans {
 			b.WriteString("            <Plan>\n")
-			for _, l := range strings.SplitSeq(strings.Trim(plan, "\n"), "\n") {
+			for l := range strings.SplitSeq(strings.Trim(plan, "\n"), "\n") {
 				b.WriteString("        " + l + "\n")
 			}
 			b.WriteString("            </Plan>\n")
