@@ -24,6 +24,12 @@ func answered(typ wire.Type) asked {
 
 // ends passes over requests that have no answer.
 func (s *session) ends() {
+	if r := s.queue.first(); r != nil && r.kind == copyEnd {
+		s.endsAll()
+	}
+}
+
+func (s *session) endsAll() {
 	for r := s.queue.first(); r != nil && r.kind == copyEnd; r = s.queue.first() {
 		s.queue.pop()
 	}

@@ -326,7 +326,7 @@ func (s *session) release() {
 	if c.Pool().ResetsAlways() {
 		c.Recover(pool.Abandoned{Reset: true})
 	} else {
-		c.Release()
+		c.ReleaseAt(s.clock())
 	}
 	if s.p.closing.Load() {
 		s.p.background(func() { s.kill(errShutdown) })

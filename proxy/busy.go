@@ -68,7 +68,7 @@ func (s *session) calm() {
 }
 
 func (b *busy) calm() bool {
-	return b.scan == nil && b.queue.len() == 0 && len(b.out) == 0 && b.waiting == nil && b.stalled == flowing && !b.writing && !b.delivering &&
+	return !b.scanning && b.queue.len() == 0 && len(b.out) == 0 && b.waiting == nil && b.stalled == flowing && !b.writing && !b.delivering &&
 		!b.unsynced && !b.skipping && b.copying == 0 && b.pass == 0 && b.serverPass == 0 && len(b.pending) == 0 && b.pinned == "" &&
 		!b.behind && len(b.behindOut) == 0 && b.got == nil && b.gotErr == nil && len(b.real) == 0 && b.tape == nil && b.ears == nil
 }

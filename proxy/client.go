@@ -14,11 +14,12 @@ import (
 )
 
 // clientBytes deals with what the client has sent and returns how much of it is done with.
-func (s *session) clientBytes(b []byte) (consumed int, err error) {
+// It came now, or, if that is zero, when somebody first asks.
+func (s *session) clientBytes(b []byte, now time.Time) (consumed int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wakeUp()
-	s.scan, s.now = s.p.scanners.get(), time.Time{}
+	s.scanning, s.now = true, now
 	for len(b) > consumed && err == nil {
 		rest := b[consumed:]
 		if s.pass > 0 {
@@ -65,8 +66,7 @@ func (s *session) clientBytes(b []byte) (consumed int, err error) {
 	if s.lc != nil && s.server == nil && s.stalled == flowing && s.lc.Pending() > 0 {
 		s.stalled = forClient
 	}
-	s.p.scanners.put(s.scan)
-	s.scan = nil
+	s.scanning = false
 	s.calm()
 	return consumed, err
 }
@@ -211,11 +211,11 @@ func (s *session) query(m, body []byte) error {
 			return s.refuseQuery(err)
 		}
 	}
-	t := s.scan.Scan(sql)
+	t := s.p.scanners.scan(sql)
 	if len(t.Effects) > 0 || s.listened() {
 		// It is kept, or may be.
 		sql = strings.Clone(sql)
-		t = s.scan.Scan(sql)
+		t = s.p.scanners.scan(sql)
 	}
 	if err := s.poaching(&t); err != nil {
 		return s.forbid(wire.TypeQuery, err)

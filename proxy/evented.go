@@ -122,7 +122,7 @@ func (s *session) Readable(lc *loop.Conn, buf []byte) {
 
 // advance deals with what the client has sent; own says that b is s.in, and longer.
 func (s *session) advance(b []byte, own bool) {
-	n, err := s.clientBytes(b)
+	n, err := s.clientBytes(b, s.lc.Now())
 	switch {
 	case n == len(b):
 		s.p.rests.put(s.in)

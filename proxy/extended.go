@@ -160,7 +160,7 @@ func (s *session) parseAsItIs(m, name, rest []byte, end int, after []byte) error
 
 // classify says what a text does and where it may run.
 func (s *session) classify(sql string) (effect.Text, roleHint) {
-	t := s.scan.Scan(sql)
+	t := s.p.scanners.scan(sql)
 	return t, s.hint(sql, &t)
 }
 

@@ -18,14 +18,18 @@ import (
 // scanners are for sessions that have something to scan.
 type scanners struct{ sync.Pool }
 
-func (p *scanners) get() *effect.Scanner {
-	if s, ok := p.Get().(*effect.Scanner); ok {
-		return s
+// scan says what a text does.
+func (p *scanners) scan(sql string) effect.Text {
+	if effect.Plain(sql) {
+		return effect.Text{Statements: 1}
 	}
-	return &effect.Scanner{}
+	s, ok := p.Get().(*effect.Scanner)
+	if !ok {
+		s = &effect.Scanner{}
+	}
+	defer p.Put(s)
+	return s.Scan(sql)
 }
-
-func (p *scanners) put(s *effect.Scanner) { p.Put(s) }
 
 // maxShared bounds how many kinds of clients are remembered.
 const maxShared = 1000

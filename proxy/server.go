@@ -19,16 +19,23 @@ func (s *session) Data(c *pool.Conn, b []byte) (int, error) {
 		s.mu.Unlock()
 		return 0, pool.ErrDetached
 	}
+	if s.now = (time.Time{}); s.lc != nil {
+		s.now = c.Came()
+	}
 	d := &s.delivery
 	d.b = b
 	n, err := s.serverBytes(c, d)
 	d.cut()
 	s.delivering = true
-	s.mu.Unlock()
+	if s.lc == nil { // else it does not wait
+		s.mu.Unlock()
+	}
 	if e := s.deliver(d.parts); e != nil {
 		_ = s.nc.Close() // the client's goroutine finds out and cleans up
 	}
-	s.mu.Lock()
+	if s.lc == nil {
+		s.mu.Lock()
+	}
 	clear(d.parts)
 	*d = delivery{parts: d.parts[:0]}
 	if s.server == c && err == nil && s.slow(c) {
@@ -131,8 +138,10 @@ func (s *session) serverMessage(c *pool.Conn, typ wire.Type, m []byte, n int, d 
 		if r.kind != askedQuery && r.kind != askedSync && r.kind != askedFunction || len(body) != 1 {
 			return wire.Errorf(wire.CodeProtocolViolation, "the server is ready for a query before it has answered the last one")
 		}
-		if _, set := s.want.Get(pinByHand); r.probe && r.version == s.pins && !(set && s.pinnedByHand()) {
-			s.pinned = "" // nothing is left, and nothing new has been asked for meanwhile
+		if r.probe && r.version == s.pins {
+			if _, set := s.want.Get(pinByHand); !set || !s.pinnedByHand() {
+				s.pinned = "" // nothing is left, and nothing new has been asked for meanwhile
+			}
 		}
 		s.queue.pop()
 		s.nowReady(c, wire.TxStatus(body[0]), drop)
@@ -220,8 +229,8 @@ func (s *session) nowReady(c *pool.Conn, status wire.TxStatus, drop bool) {
 	if drop {
 		return
 	}
-	now := time.Now()
-	s.stats.queryTime.Add(int64(now.Sub(s.asked)))
+	now := s.clock()
+	s.stats.queryTime.Add(int64(max(0, now.Sub(s.asked))))
 	n := &c.Pool().Counters
 	n.Queried(s.asked, now)
 	if status == wire.TxIdle && !s.begun.IsZero() {

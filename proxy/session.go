@@ -70,8 +70,8 @@ type own struct {
 
 // A busy is what a session has while its client asks for something or has a server connection.
 type busy struct {
-	out  []byte          // for the server, not written yet; of the client's goroutine
-	scan *effect.Scanner // while that deals with what came
+	out      []byte // for the server, not written yet; of the client's goroutine
+	scanning bool   // that deals with what came
 
 	queue queue
 	// unsynced says that there were extended messages since the last Sync.
@@ -168,7 +168,7 @@ func (s *session) run(received []byte) error {
 	s.in = s.in[:cap(s.in)]
 	for {
 		if have > 0 {
-			n, err := s.clientBytes(s.in[:have])
+			n, err := s.clientBytes(s.in[:have], time.Time{})
 			if err != nil {
 				return err
 			}

@@ -129,7 +129,7 @@ func FuzzScan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, sql string) {
 		var sc Scanner
 		got := sc.Scan(sql)
-		if !plain(sql) {
+		if !Plain(sql) {
 			return
 		}
 		if sc.lex.Scan(sql) != nil {

@@ -6,10 +6,10 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
 )
 
-// plain reports whether a text can have no effect: it is one statement that begins with one of
+// Plain reports whether a text can have no effect: it is one statement that begins with one of
 // the words of ordinary queries and has none of the words in it that would make it another
 // kind. It is what nearly every statement is asked.
-func plain(sql string) bool {
+func Plain(sql string) bool {
 	i := 0
 	for i < len(sql) && (sql[i] == ' ' || sql[i] == '\n' || sql[i] == '\t' || sql[i] == '\r') {
 		i++
@@ -49,35 +49,38 @@ func plain(sql string) bool {
 // more than a query: it may err on that side only.
 func suspicious(s string) bool {
 	for i := 0; i < len(s); i++ {
-		switch c := s[i]; c {
+		switch s[i] {
 		case ';':
-			if strings.TrimSpace(s[i+1:]) != "" {
+			if i+1 < len(s) && strings.TrimSpace(s[i+1:]) != "" {
 				return true
 			}
 		case 'a', 'A': // pg_advisory_lock
-			if ahead(s, i, "advisory") {
+			if next(s, i, 'd') && ahead(s, i, "advisory") {
 				return true
 			}
 		case 's', 'S':
-			if ahead(s, i, "set_config") {
+			if next(s, i, 'e') && ahead(s, i, "set_config") {
 				return true
 			}
 		case 't', 'T': // SELECT INTO TEMP
-			if ahead(s, i, "temp") {
+			if next(s, i, 'e') && ahead(s, i, "temp") {
 				return true
 			}
 		case 'p', 'P': // CREATE is elsewhere, but COPY may be to pg_temp, as INSERT may
-			if ahead(s, i, "pg_temp") {
+			if next(s, i, 'g') && ahead(s, i, "pg_temp") {
 				return true
 			}
-		case '\\', '&': // an escape may hide a word: U&"pg\005fadvisory_lock"
-			if c == '&' && i+1 < len(s) && s[i+1] == '"' {
+		case '&': // an escape may hide a word: U&"pg\005fadvisory_lock"
+			if next(s, i, '"') {
 				return true
 			}
 		}
 	}
 	return false
 }
+
+// next says cheaply what nearly always is not so. A letter is given in lower case.
+func next(s string, i int, c byte) bool { return i+1 < len(s) && s[i+1]|0x20 == c }
 
 func ahead(s string, i int, word string) bool {
 	return len(s)-i >= len(word) && fold(s[i:i+len(word)], word)
@@ -109,7 +112,7 @@ type Scanner struct {
 // Scan says what a text does. A text that PostgreSQL would not take apart either has no
 // effects.
 func (sc *Scanner) Scan(sql string) Text {
-	if plain(sql) {
+	if Plain(sql) {
 		return Text{Statements: 1}
 	}
 	if err := sc.lex.Scan(sql); err != nil {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -22,19 +23,32 @@ type Conn struct {
 	generation uint32
 
 	// turn is held by who handles the connection.
-	turn sync.Mutex
+	turn  sync.Mutex
+	ready bool // something has come, and it is not known that all of it was read
+	// wary: there may be more even if a read gets less than it could, since the other end has said
+	// that nothing follows, or something urgent. Else such a read is the last one until epoll tells.
+	wary bool
 
-	mu     sync.Mutex
-	fd     int32 // -1: closed
-	armed  uint8 // what epoll looks for
-	paused bool
-	back   *[]byte // written, and not taken yet; nil: there is nothing
+	// Changed under mu only.
+	paused, behind atomic.Bool // behind: there is something in back
+
+	mu    sync.Mutex
+	fd    int32   // -1: closed
+	armed uint8   // what epoll looks for
+	back  *[]byte // written, and not taken yet; nil: there is nothing
 }
 
 // What epoll looks for.
 const (
 	in uint8 = 1 << iota
 	out
+)
+
+// What the other end's last word, and urgent bytes, look like.
+const (
+	rdhup = 0x2000 // EPOLLRDHUP
+	signs = syscall.EPOLLHUP | syscall.EPOLLERR | syscall.EPOLLPRI | rdhup
+	edges = 1 << 31 // EPOLLET
 )
 
 // Adopt takes a TCP or Unix connection over: nc is closed, and its descriptor lives on in the
@@ -67,7 +81,8 @@ func (g *Group) Adopt(nc net.Conn, h Handler) (*Conn, error) {
 	if dupErr != nil {
 		return nil, dupErr
 	}
-	c := &Conn{loop: g.pick(), h: h, fd: int32(fd), paused: true}
+	c := &Conn{loop: g.pick(), h: h, fd: int32(fd)}
+	c.paused.Store(true)
 	switch a := nc.RemoteAddr().(type) {
 	case *net.TCPAddr:
 		c.remote = a.AddrPort()
@@ -95,6 +110,10 @@ func (c *Conn) Again() {
 	c.loop.Post(func() { c.happened(syscall.EPOLLIN, c.loop.buf[:]) })
 }
 
+// Now is when what the loop deals with came, or a little later. Only what the loop calls may
+// call it.
+func (c *Conn) Now() time.Time { return c.loop.time() }
+
 // Dead reports that the connection is closed.
 func (c *Conn) Dead() bool {
 	c.mu.Lock()
@@ -103,11 +122,7 @@ func (c *Conn) Dead() bool {
 }
 
 // Paused reports that Readable is not called.
-func (c *Conn) Paused() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.paused
-}
+func (c *Conn) Paused() bool { return c.paused.Load() }
 
 // Do calls f while no handler of the connection runs. Handlers must not call it.
 func (c *Conn) Do(f func()) {
@@ -138,14 +153,31 @@ func (c *Conn) happened(events uint32, buf []byte) {
 	if events&^syscall.EPOLLOUT == 0 {
 		return
 	}
-	c.mu.Lock()
-	if c.paused || c.fd < 0 {
-		c.disarm()
-		c.mu.Unlock()
-		return
+	c.ready = true
+	c.wary = c.wary || events&signs != 0
+	c.readable(buf)
+}
+
+// readable lets the handler read what there is, if it may. The turn is held.
+func (c *Conn) readable(buf []byte) {
+	if !c.ready || c.paused.Load() {
+		return // Resume comes back to it
 	}
-	c.mu.Unlock()
 	c.h.Readable(c, buf)
+	if c.ready && !c.paused.Load() {
+		c.loop.PostTask((*leftover)(c)) // after the others: epoll tells of what comes once only
+	}
+}
+
+// A leftover is a connection that has more to read.
+type leftover Conn
+
+// Do implements Task.
+func (l *leftover) Do() {
+	c := (*Conn)(l)
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	c.readable(c.loop.buf[:])
 }
 
 // Read reads what has come, or returns ErrAgain.
@@ -162,8 +194,11 @@ func (c *Conn) Read(b []byte) (int, error) {
 // receive is Read with the lock held. Sockets have calls of their own that take a shorter way than
 // files'.
 func (c *Conn) receive(b []byte) (int, error) {
-	if c.fd < 0 {
+	switch {
+	case c.fd < 0:
 		return 0, net.ErrClosed
+	case !c.ready:
+		return 0, ErrAgain // epoll will tell
 	}
 	for {
 		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), 0, 0, 0)
@@ -171,8 +206,12 @@ func (c *Conn) receive(b []byte) (int, error) {
 		case errno == 0 && n == 0:
 			return 0, io.EOF
 		case errno == 0:
+			if int(n) < len(b) && !c.wary {
+				c.ready = false
+			}
 			return int(n), nil
 		case errno == syscall.EAGAIN:
+			c.ready = false
 			return 0, ErrAgain
 		case errno != syscall.EINTR:
 			return 0, os.NewSyscallError("recvfrom", errno)
@@ -203,6 +242,7 @@ func (c *Conn) write(b []byte) (int, error) {
 	if n < len(b) {
 		if c.back == nil {
 			c.back = new([]byte)
+			c.behind.Store(true)
 		}
 		*c.back = append(*c.back, b[n:]...)
 		c.arm()
@@ -213,6 +253,9 @@ func (c *Conn) write(b []byte) (int, error) {
 // Pending returns how many bytes the peer has not taken yet. If there are any, Drained follows,
 // or Closed.
 func (c *Conn) Pending() int {
+	if !c.behind.Load() {
+		return 0
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.back == nil {
@@ -250,6 +293,7 @@ func (c *Conn) push() error {
 	}
 	if n == len(b) {
 		c.back = nil // an idle connection costs little
+		c.behind.Store(false)
 		return nil
 	}
 	*c.back = b[:copy(b, b[n:])]
@@ -259,16 +303,22 @@ func (c *Conn) push() error {
 // Pause keeps Readable from being called.
 func (c *Conn) Pause() {
 	c.mu.Lock()
-	c.paused = true // epoll is told when something comes all the same, which is seldom
+	c.paused.Store(true) // epoll tells once when something comes all the same
 	c.mu.Unlock()
 }
 
 // Resume ends Pause.
 func (c *Conn) Resume() {
+	if !c.paused.Load() {
+		return
+	}
 	c.mu.Lock()
-	c.paused = false
-	c.arm()
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if c.fd >= 0 && c.paused.Load() {
+		c.paused.Store(false)
+		c.arm()
+		c.loop.PostTask((*leftover)(c))
+	}
 }
 
 // arm has epoll look for what is wanted. What it looks for beyond that may stay.
@@ -277,24 +327,11 @@ func (c *Conn) arm() {
 		return
 	}
 	want := c.armed & in
-	if !c.paused {
+	if !c.paused.Load() {
 		want |= in
 	}
 	if c.back != nil {
 		want |= out
-	}
-	c.look(want)
-}
-
-// disarm has it look for nothing that nobody waits for: an end of the connection, too, would be
-// told again and again.
-func (c *Conn) disarm() {
-	if c.fd < 0 {
-		return
-	}
-	want := uint8(0)
-	if c.back != nil {
-		want = out
 	}
 	c.look(want)
 }
@@ -310,9 +347,9 @@ func (c *Conn) look(want uint8) {
 	case want == 0:
 		op = syscall.EPOLL_CTL_DEL
 	}
-	e := syscall.EpollEvent{Fd: int32(c.slot), Pad: int32(c.generation)}
+	e := syscall.EpollEvent{Events: edges, Fd: int32(c.slot), Pad: int32(c.generation)}
 	if want&in != 0 {
-		e.Events |= syscall.EPOLLIN
+		e.Events |= syscall.EPOLLIN | syscall.EPOLLPRI | rdhup
 	}
 	if want&out != 0 {
 		e.Events |= syscall.EPOLLOUT
@@ -348,6 +385,8 @@ func (c *Conn) shut() bool {
 	}
 	_ = syscall.Close(int(c.fd)) // epoll forgets it
 	c.fd, c.armed, c.back = -1, 0, nil
+	c.behind.Store(false)
+	c.paused.Store(true) // for good
 	return true
 }
 

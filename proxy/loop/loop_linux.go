@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -43,6 +44,7 @@ func (g *Group) Close() {
 		for _, l := range g.loops {
 			l.mu.Lock()
 			l.closing = true
+			l.due.Store(true)
 			l.mu.Unlock()
 			l.wake()
 		}
@@ -57,9 +59,12 @@ func (g *Group) pick() *Loop { return g.loops[int(g.next.Add(1))%len(g.loops)] }
 type Loop struct {
 	epoll, event int // descriptors
 	asleep       atomic.Bool
+	due          atomic.Bool // there is something in the queue, or the end has come
 	buf          [bufferSize]byte
 	running      []Task
-	quiet        int // how often it has waited in vain
+	quiet        int       // how often it has waited in vain
+	alone        bool      // there is one processor only
+	now          time.Time // zero: nobody has asked since the loop last waited
 
 	mu      sync.Mutex
 	closing bool
@@ -82,7 +87,7 @@ func newLoop() (*Loop, error) {
 		_ = syscall.Close(ep)
 		return nil, fmt.Errorf("loop: eventfd2: %w", errno)
 	}
-	l := &Loop{epoll: ep, event: int(fd)}
+	l := &Loop{epoll: ep, event: int(fd), alone: runtime.GOMAXPROCS(0) == 1}
 	if err := syscall.EpollCtl(ep, syscall.EPOLL_CTL_ADD, l.event, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: wakeSlot}); err != nil {
 		_ = syscall.Close(ep)
 		_ = syscall.Close(l.event)
@@ -102,6 +107,7 @@ func (f call) Do() { f() }
 func (l *Loop) PostTask(t Task) {
 	l.mu.Lock()
 	l.queue = append(l.queue, t)
+	l.due.Store(true)
 	l.mu.Unlock()
 	if l.asleep.Load() {
 		l.wake()
@@ -113,10 +119,9 @@ func (l *Loop) wake() {
 	_, _, _ = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(l.event), uintptr(unsafe.Pointer(&one)), 8)
 }
 
-// run is the loop's thread.
+// run is the loop. It is not bound to its thread: the runtime, which interrupts it every few
+// milliseconds, would need two more to let it go on.
 func (l *Loop) run() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer l.end()
 	events := make([]syscall.EpollEvent, maxEvents)
 	var conns [maxEvents]*Conn
@@ -125,6 +130,10 @@ func (l *Loop) run() {
 			return
 		}
 		n := l.wait(events)
+		l.now = time.Time{}
+		if n == 0 {
+			continue
+		}
 		l.mu.Lock()
 		for i, e := range events[:n] {
 			if conns[i] = nil; e.Fd != wakeSlot {
@@ -151,11 +160,15 @@ const maxEvents = 256
 
 // tasks does what was posted, and reports whether the loop goes on.
 func (l *Loop) tasks() bool {
+	if !l.due.Load() {
+		return true
+	}
 	l.mu.Lock()
 	if l.closing {
 		l.mu.Unlock()
 		return false
 	}
+	l.due.Store(false)
 	l.running, l.queue = l.queue, l.running[:0]
 	l.mu.Unlock()
 	for i, t := range l.running {
@@ -204,25 +217,34 @@ const (
 func (l *Loop) wait(events []syscall.EpollEvent) int {
 	l.asleep.Store(true)
 	defer l.asleep.Store(false)
-	l.mu.Lock()
-	due := len(l.queue) > 0 || l.closing
-	l.mu.Unlock()
-	if due {
-		return l.poll(events, 0, true)
+	if l.due.Load() {
+		return max(0, l.poll(events, 0, true))
 	}
 	// Alone on the only processor the loop must not hold it.
-	if l.quiet < patience && runtime.GOMAXPROCS(0) > 1 {
+	if l.quiet < patience && !l.alone {
 		n := l.poll(events, spin, true)
-		if l.quiet++; n > 0 {
+		if n > 0 {
 			l.quiet = 0
+		} else {
+			l.quiet++
+			l.alone = runtime.GOMAXPROCS(0) == 1 // it may change
 		}
 		return max(0, n)
 	}
 	n := l.poll(events, -1, false)
+	l.alone = runtime.GOMAXPROCS(0) == 1
 	if n > 0 {
 		l.quiet = 0
 	}
 	return max(0, n)
+}
+
+// time is when the loop last found something to do.
+func (l *Loop) time() time.Time {
+	if l.now.IsZero() {
+		l.now = time.Now()
+	}
+	return l.now
 }
 
 // poll is epoll_pwait. It returns -1 after a signal.

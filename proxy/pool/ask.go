@@ -92,7 +92,7 @@ func (p *Pool) tell(w *waiter, r result, now time.Time) {
 		return
 	}
 	o := w.owner
-	o.got, o.waited = r, now.Sub(w.since)
+	o.got, o.waited = r, max(0, now.Sub(w.since)) // each loop has a time of its own
 	p.waitTime.Add(int64(o.waited))
 	p.Counters.Checkout.Observe(o.waited)
 	o.asker.Answered(o)

@@ -56,6 +56,7 @@ type Conn struct {
 
 	lc   *loop.Conn // of a connection that a loop drives; nc is it, or TLS over it
 	rest []byte     // of the loop: what came and was not consumed
+	came time.Time  // of the loop: when that did which it deals with
 
 	mu    sync.Mutex
 	sink  Sink // nil while it is idle in the pool
@@ -128,7 +129,10 @@ func (c *Conn) Hold() { c.refs.Add(1) }
 
 // Release gives the connection up. The last one to do so gives it back to the pool: it must be
 // idle, with everything asked for answered and no transaction open, or it must be broken.
-func (c *Conn) Release() {
+func (c *Conn) Release() { c.ReleaseAt(time.Time{}) }
+
+// ReleaseAt is Release for who knows the time.
+func (c *Conn) ReleaseAt(now time.Time) {
 	if c.refs.Add(-1) > 0 {
 		return
 	}
@@ -136,7 +140,7 @@ func (c *Conn) Release() {
 		c.Break("released in a transaction")
 	}
 	c.Attach(nil)
-	c.pool.put(c)
+	c.pool.put(c, now)
 }
 
 // idle takes what the server says while nobody uses the connection.

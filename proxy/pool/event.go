@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/loop"
 )
@@ -22,6 +23,10 @@ type Prompt interface {
 // Evented reports that a loop drives the connection: Write never waits, and Pending says how
 // much the server has not taken yet.
 func (c *Conn) Evented() bool { return c.lc != nil }
+
+// Came is when what Data is given came, if a loop drives the connection; else zero. Only Data of a
+// Prompt may ask.
+func (c *Conn) Came() time.Time { return c.came }
 
 // Pending returns how many bytes the server has not taken yet.
 func (c *Conn) Pending() int {
@@ -76,7 +81,10 @@ func (p *Pool) evented(c *Conn, rest []byte) bool {
 	c.lc = lc
 	p.wg.Add(1) // until Closed
 	if len(rest) > 0 {
-		lc.Do(func() { c.take(append([]byte(nil), rest...)) })
+		lc.Do(func() {
+			c.came = time.Now()
+			c.take(append([]byte(nil), rest...))
+		})
 	}
 	c.Resume()
 	return true
@@ -84,6 +92,7 @@ func (p *Pool) evented(c *Conn, rest []byte) bool {
 
 // Readable implements loop.Handler.
 func (c *Conn) Readable(lc *loop.Conn, buf []byte) {
+	c.came = lc.Now()
 	for {
 		n, err := c.nc.Read(buf)
 		if n > 0 {
@@ -242,6 +251,7 @@ func (d *Direct) closeEvented() {
 				c.Break("bytes of the server that nobody takes")
 				return
 			}
+			c.came = time.Now()
 			c.take(left)
 		}
 	})

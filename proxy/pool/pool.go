@@ -182,11 +182,13 @@ func (p *Pool) settle() {
 	}
 }
 
-// put takes back a connection that nobody holds any more.
-func (p *Pool) put(c *Conn) {
+// put takes back a connection that nobody holds any more. A zero time means that nobody knows it.
+func (p *Pool) put(c *Conn, now time.Time) {
+	if now.IsZero() {
+		now = time.Now()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
 	if p.closed || !p.fit(c, now) {
 		p.forget(c, "too old")
 		p.grow(0)
