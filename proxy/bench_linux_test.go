@@ -66,8 +66,11 @@ func benchProcess(role, socket string) error {
 	if _, err := fmt.Fprintln(os.Stdout, ln.Addr().(*net.TCPAddr).Port); err != nil {
 		return err
 	}
-	if role == "relay" {
+	switch role {
+	case "relay":
 		return relay(ln, dial)
+	case "floor":
+		return floor(ln, dial)
 	}
 	var loops *loop.Group
 	if role == "proxy" {

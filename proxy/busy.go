@@ -9,15 +9,26 @@ import (
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
-// busies are what sessions have while they are busy, for the next one: few are at a time, so
-// what they use stays in the processor's caches.
-type busies struct{ sync.Pool }
+// busies are what sessions have while they are busy, for the next one: few are at a time, and the
+// one that was used last is the next, so that it is in the processor's caches.
+type busies struct {
+	mu   sync.Mutex
+	free []*busy
+}
+
+// maxBusies is how many are kept for the next one.
+const maxBusies = 64
 
 func (p *busies) get() *busy {
-	if b, ok := p.Get().(*busy); ok {
-		return b
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.free) - 1
+	if n < 0 {
+		return &busy{}
 	}
-	return &busy{}
+	b := p.free[n]
+	p.free[n], p.free = nil, p.free[:n]
+	return b
 }
 
 // maxKept is how many bytes for the server, requests and pending changes there may be room for in
@@ -30,7 +41,11 @@ func (p *busies) put(b *busy) {
 	if cap(b.out) > maxKept || cap(b.queue.items) > maxIdleQueue || cap(b.pending) > maxIdleQueue || cap(b.delivery.parts) > maxIdleQueue {
 		return
 	}
-	p.Put(b)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.free) < maxBusies {
+		p.free = append(p.free, b)
+	}
 }
 
 // restSize is how long what has to wait is nearly always: a query, or a series of messages.

@@ -45,6 +45,8 @@ func frontendLimit(t Type) (int, bool) {
 
 func backendLimit(t Type) (int, bool) {
 	switch t {
+	case TypeCommandComplete, TypeReadyForQuery, TypeParseComplete, TypeBindComplete: // what comes most
+		return MaxSmallBackendMessage, true
 	case TypeRowDescription, TypeDataRow, TypeCopyData, TypeFunctionCallResponse,
 		TypeErrorResponse, TypeNoticeResponse, TypeNotificationResponse:
 		return MaxLargeMessage, true

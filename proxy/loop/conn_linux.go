@@ -27,15 +27,15 @@ type Conn struct {
 	ready bool // something has come, and it is not known that all of it was read
 	// wary: there may be more even if a read gets less than it could, since the other end has said
 	// that nothing follows, or something urgent. Else such a read is the last one until epoll tells.
-	wary bool
+	wary  bool
+	armed uint8 // under mu: what epoll looks for; here it takes no room
 
 	// Changed under mu only.
 	paused, behind atomic.Bool // behind: there is something in back
 
-	mu    sync.Mutex
-	fd    int32   // -1: closed
-	armed uint8   // what epoll looks for
-	back  *[]byte // written, and not taken yet; nil: there is nothing
+	mu   sync.Mutex
+	fd   int32   // -1: closed
+	back *[]byte // written, and not taken yet; nil: there is nothing
 }
 
 // What epoll looks for.

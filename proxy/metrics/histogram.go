@@ -46,6 +46,9 @@ func (h *Histogram) Add(o *Histogram) {
 	h.sum.Add(o.sum.Load())
 }
 
+// Sum returns all durations together.
+func (h *Histogram) Sum() time.Duration { return time.Duration(h.sum.Load()) }
+
 // Count returns how many durations were counted.
 func (h *Histogram) Count() int64 {
 	var n int64
