@@ -134,6 +134,7 @@ func (s *session) serverError(c *pool.Conn, m, body []byte, n int, d *delivery) 
 	s.failed = true
 	s.stats.errors.Add(1)
 	c.Pool().Counters.Errors.Add(1)
+	c.Tally.Errors.Add(1)
 	s.copying = 0
 	var e wire.ErrorResponse
 	if err := e.Decode(body); err != nil {

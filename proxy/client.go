@@ -19,6 +19,12 @@ func (s *session) clientBytes(b []byte, now time.Time) (consumed int, err error)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wakeUp()
+	if s.ears != nil && s.quiet() {
+		// What has come already comes before the answer to what is asked now.
+		if err := s.hearOut(); err != nil {
+			return 0, err
+		}
+	}
 	s.scanning, s.now = true, now
 	for len(b) > consumed && err == nil {
 		rest := b[consumed:]
@@ -192,8 +198,12 @@ func (s *session) ask(r request) {
 		if s.ears != nil {
 			s.ears.collect() // without what the client does not listen to yet
 		}
-		if s.server != nil && s.server.Status == wire.TxIdle {
+		switch c := s.server; {
+		case c == nil:
+		case c.Status == wire.TxIdle:
 			s.begun = s.asked
+		default:
+			c.Pool().Counters.Idled(s.asked.Sub(s.p.time(s.answered)))
 		}
 	}
 	s.queue.push(r)
@@ -247,6 +257,7 @@ func (s *session) query(m, body []byte) error {
 	s.sample(sql)
 	s.stats.queries.Add(1)
 	s.server.Pool().Counters.Queries.Add(1)
+	s.server.Tally.Queries.Add(1)
 	r := request{kind: askedQuery, explains: s.db.Explain && route.ExplainsAsText(sql)}
 	if len(t.Effects) > 0 {
 		kept := t
@@ -381,6 +392,7 @@ func (s *session) execute(m, body []byte) error {
 	s.unsynced = true
 	s.stats.queries.Add(1)
 	s.server.Pool().Counters.Queries.Add(1)
+	s.server.Tally.Queries.Add(1)
 	r := request{kind: askedExecute}
 	if len(s.portals) > 0 {
 		if name, _, ok := bytes.Cut(body, []byte{0}); ok {

@@ -165,11 +165,17 @@ func (s *session) hush(t *effect.Text) error {
 			return err
 		}
 	}
-	e.collect()
 	if s.server != nil && s.server.Status != wire.TxIdle {
+		e.collect()
 		return nil // it is told when its transaction is over
 	}
-	out := e.news()
+	return s.hearOut()
+}
+
+// hearOut tells the client what has come. The lock is not held meanwhile.
+func (s *session) hearOut() error {
+	s.ears.collect()
+	out := s.ears.news()
 	if len(out) == 0 {
 		return nil
 	}

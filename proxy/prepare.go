@@ -76,6 +76,7 @@ func (s *session) prepareShared(name, sql, key string) error {
 	s.sample(sql)
 	s.stats.queries.Add(1)
 	s.server.Pool().Counters.Queries.Add(1)
+	s.server.Tally.Queries.Add(1)
 	r := request{kind: askedQuery, name: name}
 	if old := s.names[name]; old != nil {
 		// The server must say that the name is taken, so it gets one that is.

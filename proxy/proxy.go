@@ -176,6 +176,7 @@ func (p *Proxy) remove(s *session) {
 // Stats are a proxy's figures.
 type Stats struct {
 	Clients, Active, Waiting, Pinned, Statements int
+	StatementMemory                              int64 // bytes, about
 }
 
 // Stats returns the figures of now.
@@ -194,7 +195,7 @@ func (p *Proxy) Stats() (out Stats) {
 		}
 		s.mu.Unlock()
 	}
-	out.Statements = p.statements.len()
+	out.Statements, out.StatementMemory = p.statements.len(), p.statements.memory()
 	return out
 }
 

@@ -149,7 +149,7 @@ type portal struct {
 
 type stats struct {
 	queries, transactions, errors, received, sent atomic.Int64
-	wait, queryTime                               atomic.Int64 // nanoseconds
+	wait, queryTime, xactTime                     atomic.Int64 // nanoseconds
 }
 
 // Errors that end a session in good order.
@@ -300,7 +300,7 @@ func (s *session) leave() {
 	clean := a == (pool.Abandoned{}) && c.Status == wire.TxIdle
 	switch {
 	case s.pass > 0 || c.Broken():
-		c.Break("the client is gone in the middle of a message")
+		c.Spoil("the client is gone in the middle of a message")
 		c.Release()
 	case clean:
 		c.Release()

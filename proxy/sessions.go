@@ -37,6 +37,25 @@ type SessionInfo struct {
 	Asked time.Time
 	// Server is the server connection that it has, to be compared only; nil: none.
 	Server *pool.Conn
+	// TwoPhased are transactions committed in two phases. Memory is about what the proxy keeps for
+	// the client, in bytes, without what is on its way.
+	TwoPhased, Memory int64
+	InTransaction     time.Duration // all its transactions together
+}
+
+// nameSize is about what one prepared statement of a client's takes beside the shared one, in bytes.
+const nameSize = 64
+
+// memory is about what the session takes. The lock is held.
+func (s *session) memory() int64 {
+	n := int64(unsafe.Sizeof(*s)) + int64(s.doing.c) + int64(len(s.names))*nameSize
+	if b := s.busy; b != nil {
+		n += int64(unsafe.Sizeof(*b)) + int64(cap(b.queue.items))*int64(unsafe.Sizeof(request{}))
+	}
+	if s.own != nil {
+		n += int64(unsafe.Sizeof(*s.own))
+	}
+	return n
 }
 
 // maxSample is how much of a query is kept to be shown.
@@ -103,6 +122,10 @@ func (s *session) info() SessionInfo {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	i.Memory, i.InTransaction = s.memory(), time.Duration(s.stats.xactTime.Load())
+	if x := s.shards(); x != nil {
+		i.TwoPhased = x.TwoPhased()
+	}
 	i.Last, i.Query, i.Statements = s.p.time(s.answered), s.doing.String(), len(s.names)
 	if s.busy == nil {
 		i.State = "idle"
@@ -142,6 +165,7 @@ func (p *Proxy) Kick(which func(id uint32, c Client) bool) int {
 type StatementInfo struct {
 	Name, SQL string
 	Users     int
+	Memory    int64 // bytes, about
 }
 
 // Statements lists the prepared statements that clients share, those that nobody uses now
@@ -149,7 +173,7 @@ type StatementInfo struct {
 func (p *Proxy) Statements() []StatementInfo {
 	var out []StatementInfo
 	p.statements.each(func(s *statement) {
-		out = append(out, StatementInfo{Name: s.name, SQL: s.sql(), Users: s.refs})
+		out = append(out, StatementInfo{Name: s.name, SQL: s.sql(), Users: s.refs, Memory: s.memory()})
 	})
 	slices.SortFunc(out, func(a, b StatementInfo) int { return cmp.Compare(a.Name, b.Name) })
 	return out

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -34,7 +35,12 @@ type shardConn struct {
 	// asked is when the shard was asked for what it has not answered yet, begun when its
 	// transaction began; zero: there is no such thing.
 	asked, begun time.Time
+	answered     time.Time // the last time
+	second       bool      // the second phase of a commit was sent
 }
+
+// secondPhase is what the second phase of a commit begins with; clients may not say it.
+var secondPhase = []byte("COMMIT PREPARED '")
 
 // Send implements scatter.Conn.
 func (c *shardConn) Send(b []byte) error {
@@ -42,8 +48,11 @@ func (c *shardConn) Send(b []byte) error {
 		c.asked = time.Now()
 		if c.begun.IsZero() {
 			c.begun = c.asked
+		} else {
+			c.c.Pool().Counters.Idled(c.asked.Sub(c.answered))
 		}
 	}
+	c.second = c.second || bytes.HasPrefix(b[min(len(b), wire.HeaderLen):], secondPhase)
 	return c.d.Send(b)
 }
 
@@ -62,16 +71,25 @@ func (c *shardConn) count(typ wire.Type) {
 	n := &c.c.Pool().Counters
 	if typ == wire.TypeErrorResponse {
 		n.Errors.Add(1)
+		c.c.Tally.Errors.Add(1)
+		c.second = false
 		return
 	}
 	now := time.Now()
 	n.Queries.Add(1)
+	c.c.Tally.Queries.Add(1)
+	c.answered = now
+	if c.second {
+		c.second = false
+		n.TwoPhased.Add(1)
+	}
 	if !c.asked.IsZero() {
 		n.Queried(c.asked, now)
 		c.asked = time.Time{}
 	}
 	if c.c.Status == wire.TxIdle && !c.begun.IsZero() {
 		n.Transacted(c.begun, now)
+		c.c.Tally.Xacts.Add(1)
 		c.begun = time.Time{}
 	}
 }
@@ -329,6 +347,7 @@ func (s *session) working(yes bool) {
 	now := time.Now()
 	s.stats.queryTime.Add(int64(now.Sub(s.asked)))
 	if !s.own.open {
+		s.stats.xactTime.Add(int64(now.Sub(s.begun)))
 		s.begun = time.Time{}
 	}
 	s.own.holds = s.own.open

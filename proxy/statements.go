@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
@@ -41,6 +42,17 @@ type statement struct {
 	refs int // of sessions; guarded by the cache's lock, and so is:
 
 	expires time.Time // if nobody uses it; zero: never
+}
+
+// memory is about what the statement takes, in bytes.
+func (s *statement) memory() int64 {
+	return int64(unsafe.Sizeof(*s)) + int64(len(s.key)+len(s.sent)+len(s.name)+len(s.path)) + 96 // its place in the cache
+}
+
+// memory is about what all statements take, in bytes.
+func (c *cache) memory() (n int64) {
+	c.each(func(s *statement) { n += s.memory() })
+	return n
 }
 
 // appendParse appends the Parse message that makes the statement on a server.

@@ -35,12 +35,12 @@ func verbs() []verb {
 		{"MAINTENANCE", 1, 1, "ON|OFF", "hold all clients, whatever they are doing next"},
 		{"SHUTDOWN", 0, 1, "[WAIT_FOR_CLIENTS|WAIT_FOR_SERVERS]", "end the proxy"},
 		{"SETUP SCHEMA", 0, 1, "[DATABASE]", "make the functions for sharded sequences"},
-		{"SCHEMA_SYNC", 2, 8, "PRE|POST|CUTOVER SOURCE DESTINATION …", "copy the schema to new shards"},
-		{"COPY_DATA", 2, 8, "SOURCE DESTINATION …", "copy the data to new shards"},
-		{"REPLICATE", 2, 8, "SOURCE DESTINATION …", "send changes on to new shards"},
-		{"RESHARD", 2, 8, "SOURCE DESTINATION …", "do all of it"},
-		{"CUTOVER", 0, 1, "[TASK]", "let clients use the new shards"},
-		{"STOP_TASK", 1, 1, "TASK", "stop one of these"},
+		{"SCHEMA_SYNC", 0, 8, "PRE|POST|CUTOVER SOURCE DESTINATION …", "says what copies the schema to new shards"},
+		{"COPY_DATA", 0, 8, "SOURCE DESTINATION …", "says what copies the data to new shards"},
+		{"REPLICATE", 0, 8, "SOURCE DESTINATION …", "says what follows changes"},
+		{"RESHARD", 0, 8, "SOURCE DESTINATION …", "says how to do all of it"},
+		{"CUTOVER", 0, 1, "[TASK]", "says how clients come to use the new shards"},
+		{"STOP_TASK", 0, 1, "[TASK]", "there are none to stop"},
 	}
 }
 

@@ -211,8 +211,25 @@ func (c *Console) Do(ctx context.Context, cmd admin.Command) error {
 	case "RESET QUERY_CACHE":
 		c.cfg.Fleet.ForgetPlans()
 		return nil
+	case "RESHARD", "SCHEMA_SYNC", "COPY_DATA", "REPLICATE", "CUTOVER", "STOP_TASK":
+		return resharding(cmd.Verb)
 	}
 	return admin.ErrUnsupported
+}
+
+// resharding refuses a command that moves a database to other shards, and says what does its part.
+func resharding(verb string) error {
+	hints := map[string]string{
+		"SCHEMA_SYNC": `"pg_dump --schema-only SOURCE | psql DESTINATION" copies a schema; through this proxy it goes to all shards.`,
+		"COPY_DATA":   `"psql SOURCE -c 'COPY t TO STDOUT' | psql PROXY -c 'COPY t FROM STDIN'" divides the rows of a table among the shards of the configuration.`,
+		"REPLICATE":   `"pgx-dev wire replicate" follows the changes of a database.`,
+		"CUTOVER":     "MAINTENANCE ON holds the clients; then name the other servers in the configuration, RELOAD, and MAINTENANCE OFF.",
+		"RESHARD":     "Hold the clients by MAINTENANCE ON, copy the schema by pg_dump and the rows by COPY through a proxy with the new configuration, RELOAD, and MAINTENANCE OFF.",
+		"STOP_TASK":   "There are no tasks; SHOW TASKS is empty.",
+	}
+	return &wire.Error{
+		Code: wire.CodeFeatureNotSupported, Message: verb + " is not supported: the proxy does not move rows between shards by itself", Hint: hints[verb],
+	}
 }
 
 func (c *Console) setSuspended(yes bool) {

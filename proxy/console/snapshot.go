@@ -13,15 +13,6 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 )
 
-// missing lists what nobody counts yet.
-func missing() []string {
-	return []string{
-		"out_of_sync", "xact_2pc_count", "idle_xact_time", "prepared_statements_memory_used",
-		"sharding_lookup_cache_entries", "sharding_lookup_cache_bytes", "sharding_lookup_cache_hits", "sharding_lookup_cache_misses",
-		"sharding_lookup_cache_evictions", "sharding_lookup_queries", "sharding_lookup_query_time",
-	}
-}
-
 // Metrics returns the figures of now.
 func (c *Console) Metrics() *metrics.Snapshot { return &c.Snapshot(0).Metrics }
 
@@ -29,7 +20,6 @@ func (c *Console) Metrics() *metrics.Snapshot { return &c.Snapshot(0).Metrics }
 func (c *Console) Snapshot(parts admin.Part) *admin.Snapshot {
 	s := &admin.Snapshot{Averager: c.averager, Started: c.started}
 	cfg := c.cfg.Config()
-	s.Metrics.Missing = missing()
 	s.InstanceID = c.instance
 	c.mu.Lock()
 	s.Suspended, s.Maintenance = c.suspended, c.maintenance
@@ -43,7 +33,11 @@ func (c *Console) Snapshot(parts admin.Part) *admin.Snapshot {
 				Source: m.Source, Destination: m.Destination, Total: m.Total, Mirrored: m.Mirrored, Dropped: m.Dropped, Failed: m.Failed, Queue: m.Queue,
 			})
 		}
-		s.Metrics.Prepared = metrics.Prepared{Statements: st.Statements, Limit: cfg.General.PreparedStatementsLimit}
+		s.Metrics.Prepared = metrics.Prepared{Statements: st.Statements, Memory: st.StatementMemory, Limit: cfg.General.PreparedStatementsLimit}
+	}
+	k := c.cfg.Fleet.Lookups()
+	s.Metrics.Lookups = metrics.Lookups{
+		Entries: k.Entries, Bytes: k.Bytes, Hits: k.Hits, Misses: k.Misses, Evictions: k.Evictions, Queries: k.Queries, QueryTime: k.Time,
 	}
 	r := c.cfg.Fleet.Routing()
 	s.Metrics.QueryCache = metrics.QueryCache{
@@ -93,7 +87,7 @@ func (c *Console) Snapshot(parts admin.Part) *admin.Snapshot {
 	}
 	if p != nil && parts&admin.Statements != 0 {
 		for _, st := range p.Statements() {
-			s.Statements = append(s.Statements, admin.Statement{Name: st.Name, SQL: st.SQL, Users: st.Users})
+			s.Statements = append(s.Statements, admin.Statement{Name: st.Name, SQL: st.SQL, Users: st.Users, Memory: st.Memory})
 		}
 	}
 	return s
@@ -123,12 +117,13 @@ func (c *Console) pool(l *fleet.Listed) (metrics.Pool, admin.Pool) {
 	m := metrics.Pool{
 		Labels:         metrics.Labels{User: l.User, Database: l.Database, Host: host, Port: port, Shard: l.Server.Shard, Role: role(l)},
 		MaxConnections: st.Size, Waiting: st.Waiting, Active: st.Active, Idle: st.Idle, MaxWait: st.MaxWait, Errors: st.Errors,
+		OutOfSync: st.OutOfSync,
 		Totals: metrics.Totals{
 			Xacts: n.Xacts.Load(), Queries: n.Queries.Load(), ServerErrors: n.Errors.Load(), XactTime: n.XactTime(), QueryTime: n.QueryTime(),
 			Received: st.Received, Sent: st.Sent, Rollbacks: st.Rollbacks, Connects: st.Connects, ConnectTime: st.ConnectTime,
 			Cleaned: st.Cleaned, PreparedEvictions: n.Evictions.Load(),
 			Reads: n.Reads.Load(), Writes: n.Writes.Load(), RowsInserted: n.RowsInserted.Load(), RowsUpdated: n.RowsUpdated.Load(),
-			RowsDeleted: n.RowsDeleted.Load(), IdleXactTimeouts: n.IdleTimeouts.Load(), AuthAttempts: st.Connects + st.Errors,
+			RowsDeleted: n.RowsDeleted.Load(), Xacts2PC: n.TwoPhased.Load(), IdleXactTime: n.IdleTime(), IdleXactTimeouts: n.IdleTimeouts.Load(), AuthAttempts: st.Connects + st.Errors,
 			Parses: n.Parses.Load(), Binds: n.Binds.Load(), ClientParses: n.ClientParses.Load(), Closes: n.Closes.Load(), Assignments: st.Checkouts, Waited: st.WaitTime,
 		},
 		QueryLatency: &n.Query, TransactionLatency: &n.Xact, CheckoutLatency: &n.Checkout,
@@ -136,7 +131,7 @@ func (c *Console) pool(l *fleet.Listed) (metrics.Pool, admin.Pool) {
 	a := admin.Pool{
 		ID: l.ID, Mode: conf.PoolerMode(l.Mode.String()), Paused: st.Paused, Healthy: healthy(l), Online: true, Connecting: st.Connecting,
 		Clients: st.Active + st.Waiting, Size: st.Size, MinSize: l.Server.Pool.Min, Reserve: l.Server.Pool.Reserve, ServerDatabase: l.Server.Login.Database,
-		ReSynced: -1, ForceClosed: -1,
+		ReSynced: st.Resynced, ForceClosed: st.Forced,
 	}
 	c.mu.Lock()
 	a.Disabled = c.disabled[l.Database]
@@ -163,7 +158,7 @@ func (c *Console) clients() []admin.Client {
 			Replication: s.Replication, Locked: s.Pinned != "", ConnectTime: s.Since, LastRequest: s.Last,
 			Queries: s.Queries, Transactions: s.Transactions, WaitTime: s.Waited, QueryTime: s.Querying,
 			Received: s.Received, Sent: s.Sent, Errors: s.Errors, ApplicationName: s.Client.Param("application_name"),
-			PreparedStatements: s.Statements, Query: s.Query, TLS: s.TLS, Xacts2PC: -1, XactTime: -1, Memory: -1,
+			PreparedStatements: s.Statements, Query: s.Query, TLS: s.TLS, Xacts2PC: s.TwoPhased, XactTime: s.InTransaction, Memory: s.Memory,
 		}
 		out[i].TLSVersion, out[i].Physical = s.TLSVersion, s.Physical
 		if out[i].LocalAddr = "unix"; s.Local != nil && s.Local.Network() != "unix" {
@@ -194,7 +189,8 @@ func (c *Console) connections(list []fleet.Listed) []admin.Server {
 			s := admin.Server{
 				ID: int64(conn.PID()), PID: conn.PID(), Database: l.Server.Login.Database, User: l.Server.Login.User, Addr: host, Port: port,
 				Shard: l.Server.Shard, Role: role(l), State: "idle", ConnectTime: conn.Born(), Received: conn.BytesIn.Load(), Sent: conn.BytesOut.Load(),
-				Transactions: -1, Queries: -1, Rollbacks: -1, PreparedStatements: -1, Healthchecks: -1, Errors: -1, Memory: -1,
+				Transactions: conn.Tally.Xacts.Load(), Queries: conn.Tally.Queries.Load(), Rollbacks: conn.Tally.Rollbacks.Load(),
+				PreparedStatements: int(conn.Tally.Prepared.Load()), Healthchecks: conn.Tally.Checks.Load(), Errors: conn.Tally.Errors.Load(), Memory: conn.Memory(),
 			}
 			local, remote, version, closing := conn.Ends()
 			s.TLSVersion, s.Closing, s.TLS = version, closing, version != ""

@@ -9,6 +9,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/balance"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
+	"github.com/pgx-dev/pgx-dev/proxy/scatter"
 	"github.com/pgx-dev/pgx-dev/proxy/twophase"
 )
 
@@ -137,6 +138,23 @@ func (f *Fleet) Routing() (out route.Stats) {
 	}
 	for _, r := range f.rehearsals {
 		r.add(&out)
+	}
+	return out
+}
+
+// Lookups are what the lookup queries of all databases on several shards have come to.
+func (f *Fleet) Lookups() (out scatter.LookupStats) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.opened {
+		s := c.Lookups()
+		out.Entries += s.Entries
+		out.Bytes += s.Bytes
+		out.Hits += s.Hits
+		out.Misses += s.Misses
+		out.Evictions += s.Evictions
+		out.Queries += s.Queries
+		out.Time += s.Time
 	}
 	return out
 }

@@ -41,6 +41,8 @@ type Conn struct {
 
 	// BytesIn and BytesOut count what came from the server and went to it.
 	BytesIn, BytesOut atomic.Int64
+	// Tally is what whoever has the connection counts.
+	Tally Tally
 
 	pool    *Pool
 	nc      net.Conn
@@ -99,7 +101,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 	n, err := c.nc.Write(b)
 	c.BytesOut.Add(int64(n))
 	if err != nil {
-		c.Break("write to the server: " + err.Error())
+		c.fall("write to the server: " + err.Error())
 	}
 	return n, err
 }
@@ -108,8 +110,25 @@ func (c *Conn) Write(b []byte) (int, error) {
 // release it. Any goroutine may call it.
 func (c *Conn) Break(why string) {
 	c.why.CompareAndSwap(nil, &why)
+	if !c.broken.Swap(true) && c.refs.Load() > 0 {
+		c.pool.forced.Add(1)
+	}
+	_ = c.nc.Close()
+}
+
+// fall is Break of a connection that the server, or the network, has ended.
+func (c *Conn) fall(why string) {
+	c.why.CompareAndSwap(nil, &why)
 	c.broken.Store(true)
 	_ = c.nc.Close()
+}
+
+// Spoil is Break because of the state that the connection is in.
+func (c *Conn) Spoil(why string) {
+	if !c.broken.Load() {
+		c.pool.outOfSync.Add(1)
+	}
+	c.Break(why)
 }
 
 // Broken reports that the connection is closed.
@@ -137,7 +156,7 @@ func (c *Conn) ReleaseAt(now time.Time) {
 		return
 	}
 	if !c.broken.Load() && c.Status != wire.TxIdle {
-		c.Break("released in a transaction")
+		c.Spoil("released in a transaction")
 	}
 	c.Attach(nil)
 	c.pool.put(c, now)

@@ -19,6 +19,9 @@ type Counters struct {
 	// Reads and Writes are statements by their tags, RowsInserted and so on what these tell.
 	Reads, Writes                          atomic.Int64
 	RowsInserted, RowsUpdated, RowsDeleted atomic.Int64
+	// TwoPhased are transactions committed in two phases, one for each of their shards.
+	TwoPhased atomic.Int64
+	idleTime  atomic.Int64 // nanoseconds
 	// IdleTimeouts are clients that were idle in a transaction for too long.
 	IdleTimeouts atomic.Int64
 	// Latencies of queries, of transactions, and of waiting for a connection.
@@ -35,6 +38,12 @@ func (c *Counters) Transacted(began, now time.Time) {
 	c.Xacts.Add(1)
 	c.Xact.Observe(max(0, now.Sub(began)))
 }
+
+// Idled counts the time in which a client said nothing within its transaction.
+func (c *Counters) Idled(d time.Duration) { c.idleTime.Add(int64(max(d, 0))) }
+
+// IdleTime returns that time.
+func (c *Counters) IdleTime() time.Duration { return time.Duration(c.idleTime.Load()) }
 
 // QueryTime returns the time in queries.
 func (c *Counters) QueryTime() time.Duration { return c.Query.Sum() }

@@ -107,7 +107,7 @@ func (c *Conn) Readable(lc *loop.Conn, buf []byte) {
 		}
 		if err != nil {
 			if !errors.Is(err, loop.ErrAgain) {
-				c.Break("read from the server: " + err.Error())
+				c.fall("read from the server: " + err.Error())
 			}
 			return
 		}

@@ -104,6 +104,7 @@ func (p *Pool) check(c *Conn) {
 	since := c.idleSince
 	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.HealthTimeout)
 	defer cancel()
+	c.Tally.Checks.Add(1)
 	d := c.Direct()
 	_, err := d.Exec(ctx, ";")
 	d.Close()
@@ -145,7 +146,11 @@ type Stats struct {
 	Checkouts, Connects, Errors, Cleaned, Rollbacks int64
 	WaitTime, ConnectTime                           time.Duration
 	Received, Sent                                  int64 // bytes
-	LastError                                       error // of the last attempt to connect
+	// Resynced are connections that a client left in the middle of something and that were kept,
+	// OutOfSync those that were closed for the state they were in. Forced are all that were closed
+	// while somebody had them.
+	Resynced, OutOfSync, Forced int64
+	LastError                   error // of the last attempt to connect
 }
 
 // Stats returns the pool's figures.
@@ -162,6 +167,7 @@ func (p *Pool) stats() Stats {
 		Checkouts: p.checkouts.Load(), Connects: p.connects.Load(), Errors: p.errors.Load(), Cleaned: p.cleaned.Load(),
 		Rollbacks: p.rollbacks.Load(), WaitTime: time.Duration(p.waitTime.Load()), ConnectTime: time.Duration(p.connectTime.Load()),
 		Received: p.received.Load(), Sent: p.sent.Load(),
+		Resynced: p.resynced.Load(), OutOfSync: p.outOfSync.Load(), Forced: p.forced.Load(),
 	}
 	if p.first != nil {
 		s.MaxWait = time.Since(p.first.since)

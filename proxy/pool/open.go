@@ -101,6 +101,7 @@ func (p *Pool) connectOnce() (*Conn, error) {
 		pool: p, nc: nc, pid: key.PID, key: key.Key, Status: wire.TxIdle, Reported: reported,
 		born: now, checked: now, wave: wave, Statements: Statements{ttl: p.cfg.StatementTTL, jitter: p.cfg.StatementJitter},
 	}
+	c.Statements.count = &c.Tally.Prepared
 	if d := p.cfg.Lifetime; d > 0 {
 		if j := int64(p.cfg.LifetimeJitter); j > 0 {
 			d += time.Duration(rand.Int64N(2*j+1) - j)

@@ -21,6 +21,7 @@ type Pool struct {
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
 
+	resynced, outOfSync, forced                     atomic.Int64
 	cleaned, rollbacks, connects, errors, checkouts atomic.Int64
 	waitTime, connectTime                           atomic.Int64 // nanoseconds
 	received, sent                                  atomic.Int64 // of connections that are closed

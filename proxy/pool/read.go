@@ -17,7 +17,7 @@ var ErrDetached = errors.New("the connection is not attached to this sink")
 // read is the connection's goroutine.
 func (c *Conn) read(rest []byte) {
 	err := c.pump(rest)
-	c.Break(err.Error())
+	c.fall(err.Error())
 	c.mu.Lock()
 	s := c.sink
 	c.ended = true

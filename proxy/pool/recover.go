@@ -35,7 +35,7 @@ var errClean = errors.New("cleaning took too long")
 func (c *Conn) Recover(a Abandoned) {
 	if running := a.Readies > 0 || a.Skip > 0 || a.Sync || a.CopyIn; c.pool.cfg.Recovery == Drop && (running || c.Status != wire.TxIdle) ||
 		c.pool.cfg.Recovery == RollbackOnly && running {
-		c.Break("its client is gone in the middle of something")
+		c.Spoil("its client is gone in the middle of something")
 		c.pool.cleaned.Add(1)
 		c.Release()
 		return
@@ -54,6 +54,9 @@ func (c *Conn) recover(d *Direct, a Abandoned) {
 	defer cancel()
 	err := c.tidy(ctx, d, a)
 	d.Close()
+	if err == nil && (a.Readies > 0 || a.Skip > 0 || a.Sync || a.CopyIn) {
+		c.pool.resynced.Add(1)
+	}
 	if err != nil {
 		if !c.Broken() && errors.Is(context.Cause(ctx), errClean) {
 			// Do not let it go on for nobody.
@@ -61,7 +64,7 @@ func (c *Conn) recover(d *Direct, a Abandoned) {
 			_ = c.Cancel(ctx)
 			cancel()
 		}
-		c.Break("clean the connection: " + err.Error())
+		c.Spoil("clean the connection: " + err.Error())
 	}
 	c.pool.cleaned.Add(1)
 	c.Release()
@@ -110,6 +113,7 @@ func (c *Conn) tidy(ctx context.Context, d *Direct, a Abandoned) error {
 			return err
 		}
 		c.pool.rollbacks.Add(1)
+		c.Tally.Rollbacks.Add(1)
 	}
 	if a.Reset {
 		return c.reset(ctx, d)

@@ -3,6 +3,7 @@ package pool
 import (
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -21,6 +22,7 @@ type Statements struct {
 	head statement // of a ring; next is the most recently used
 
 	ttl, jitter time.Duration // of those that are not used; 0: they stay
+	count       *atomic.Int64 // is told how many there are; nil: nobody is
 }
 
 type statement struct {
@@ -67,6 +69,14 @@ func (s *Statements) Add(id, version uint64) {
 	s.at[id] = e
 	s.touch(e)
 	s.push(e)
+	s.tell()
+}
+
+// tell tells how many there are.
+func (s *Statements) tell() {
+	if s.count != nil {
+		s.count.Store(int64(len(s.at)))
+	}
 }
 
 // Oldest returns the least recently used statement.
@@ -82,11 +92,15 @@ func (s *Statements) Remove(id uint64) {
 	if e := s.at[id]; e != nil {
 		e.unlink()
 		delete(s.at, id)
+		s.tell()
 	}
 }
 
 // Clear notes that all are gone.
-func (s *Statements) Clear() { *s = Statements{ttl: s.ttl, jitter: s.jitter} }
+func (s *Statements) Clear() {
+	*s = Statements{ttl: s.ttl, jitter: s.jitter, count: s.count}
+	s.tell()
+}
 
 func (s *Statements) touch(e *statement) {
 	if s.ttl > 0 {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
@@ -24,8 +26,12 @@ type lookups struct {
 	most   int
 	tables []string // that the queries read
 
-	mu    sync.RWMutex
-	found map[lookupKey][]byte
+	hits, misses, queries, took atomic.Int64 // took: nanoseconds
+
+	mu      sync.RWMutex
+	found   map[lookupKey][]byte
+	bytes   int64 // of what is in found, about
+	evicted int64
 	// generation counts what made results stale, so that one that was asked for before is not
 	// kept after it.
 	generation uint64
@@ -59,10 +65,40 @@ func newLookups(layout *sharding.Layout, most int) *lookups {
 
 func (k *lookups) get(key lookupKey) ([]byte, bool) {
 	k.mu.RLock()
-	defer k.mu.RUnlock()
 	v, ok := k.found[key]
+	k.mu.RUnlock()
+	if ok {
+		k.hits.Add(1)
+	} else {
+		k.misses.Add(1)
+	}
 	return v, ok
 }
+
+// LookupStats are what the lookup queries of an executor have come to since it was made.
+type LookupStats struct {
+	// Entries are the results that are kept now, Bytes about how much memory they take.
+	Entries int
+	Bytes   int64
+	// Hits and Misses are keys that were found among them or not, Evictions results that others
+	// took the place of. Queries were asked, for Time in all.
+	Hits, Misses, Evictions, Queries int64
+	Time                             time.Duration
+}
+
+// Lookups returns them.
+func (e *Executor) Lookups() LookupStats {
+	k := e.lookups
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return LookupStats{
+		Entries: len(k.found), Bytes: k.bytes, Evictions: k.evicted,
+		Hits: k.hits.Load(), Misses: k.misses.Load(), Queries: k.queries.Load(), Time: time.Duration(k.took.Load()),
+	}
+}
+
+// size is about what a result takes, in bytes; the text of its query is shared.
+func (k lookupKey) size(result []byte) int64 { return int64(len(k.value) + len(result) + 64) }
 
 func (k *lookups) now() uint64 {
 	k.mu.RLock()
@@ -79,17 +115,24 @@ func (k *lookups) put(key lookupKey, result []byte, generation uint64) {
 	}
 	if len(k.found) >= k.most {
 		for old := range k.found {
+			k.bytes -= old.size(k.found[old])
+			k.evicted++
 			delete(k.found, old)
 			break
 		}
 	}
+	if old, ok := k.found[key]; ok {
+		k.bytes -= key.size(old)
+	}
 	k.found[key] = result
+	k.bytes += key.size(result)
 }
 
 func (k *lookups) clear() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.generation++
+	k.bytes = 0
 	clear(k.found)
 }
 
@@ -141,7 +184,10 @@ func (s *Session) lookup(ctx context.Context, need *sharding.NeedLookup) error {
 	s.lookingUp = true
 	defer func() { s.lookingUp = false }()
 	generation := s.ex.lookups.now()
+	began := time.Now()
 	values, err := s.lookUp(ctx, need)
+	s.ex.lookups.queries.Add(1)
+	s.ex.lookups.took.Add(int64(time.Since(began)))
 	switch {
 	case err != nil:
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/claim"
@@ -45,7 +46,8 @@ type Session struct {
 	wrote     map[int]time.Time // when the session last wrote on a shard
 	mail      *pubsub.Mailbox   // nil until the session listens
 	listening map[string]int    // the shards of the channels
-	told      []string          // what the client is to be warned of
+	twoPhased atomic.Int64
+	told      []string // what the client is to be warned of
 
 	decision route.Decision
 	routed   []string // what an EXPLAIN is to say
@@ -87,6 +89,10 @@ func (e *Executor) NewSession(out *wire.Writer, o Options) *Session {
 	}
 	return s
 }
+
+// TwoPhased is how many of the session's transactions were committed in two phases. Any goroutine may
+// call it.
+func (s *Session) TwoPhased() int64 { return s.twoPhased.Load() }
 
 // Handle takes one message of the client. An error ends the session: the client is gone, or
 // has broken the protocol. SQL errors are answered.

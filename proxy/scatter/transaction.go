@@ -217,6 +217,9 @@ func (s *Session) commitTogether(ctx context.Context, parts, wrote []*link) erro
 		members[i] = l
 	}
 	pending, err := s.ex.cfg.Committer.Commit(ctx, members)
+	if err == nil {
+		s.twoPhased.Add(1)
+	}
 	if err != nil {
 		for _, l := range wrote {
 			l.inTx = false

@@ -77,6 +77,9 @@ type Cluster struct {
 // Listeners are what listens at the shards.
 func (c *Cluster) Listeners() []*pubsub.Hub { return c.listeners }
 
+// Lookups are what the lookup queries have come to.
+func (c *Cluster) Lookups() scatter.LookupStats { return c.Database.Sharded.Lookups() }
+
 // Close ends what Open began, once no session uses it any more.
 func (c *Cluster) Close() error {
 	for _, h := range c.listeners {
