@@ -236,7 +236,6 @@ func (s *session) nowReady(c *pool.Conn, status wire.TxStatus, drop bool) {
 	if status == wire.TxIdle && !s.begun.IsZero() {
 		n.Transacted(s.begun, now)
 		c.Tally.Xacts.Add(1)
-		s.stats.xactTime.Add(int64(now.Sub(s.begun)))
 		s.begun = time.Time{}
 		if s.queue.len() > 0 { // the next one is under way
 			s.begun = now

@@ -40,7 +40,6 @@ type SessionInfo struct {
 	// TwoPhased are transactions committed in two phases. Memory is about what the proxy keeps for
 	// the client, in bytes, without what is on its way.
 	TwoPhased, Memory int64
-	InTransaction     time.Duration // all its transactions together
 }
 
 // nameSize is about what one prepared statement of a client's takes beside the shared one, in bytes.
@@ -122,7 +121,7 @@ func (s *session) info() SessionInfo {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i.Memory, i.InTransaction = s.memory(), time.Duration(s.stats.xactTime.Load())
+	i.Memory = s.memory()
 	if x := s.shards(); x != nil {
 		i.TwoPhased = x.TwoPhased()
 	}

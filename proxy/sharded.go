@@ -347,7 +347,6 @@ func (s *session) working(yes bool) {
 	now := time.Now()
 	s.stats.queryTime.Add(int64(now.Sub(s.asked)))
 	if !s.own.open {
-		s.stats.xactTime.Add(int64(now.Sub(s.begun)))
 		s.begun = time.Time{}
 	}
 	s.own.holds = s.own.open

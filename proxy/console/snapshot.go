@@ -158,7 +158,7 @@ func (c *Console) clients() []admin.Client {
 			Replication: s.Replication, Locked: s.Pinned != "", ConnectTime: s.Since, LastRequest: s.Last,
 			Queries: s.Queries, Transactions: s.Transactions, WaitTime: s.Waited, QueryTime: s.Querying,
 			Received: s.Received, Sent: s.Sent, Errors: s.Errors, ApplicationName: s.Client.Param("application_name"),
-			PreparedStatements: s.Statements, Query: s.Query, TLS: s.TLS, Xacts2PC: s.TwoPhased, XactTime: s.InTransaction, Memory: s.Memory,
+			PreparedStatements: s.Statements, Query: s.Query, TLS: s.TLS, Xacts2PC: s.TwoPhased, XactTime: -1, Memory: s.Memory,
 		}
 		out[i].TLSVersion, out[i].Physical = s.TLSVersion, s.Physical
 		if out[i].LocalAddr = "unix"; s.Local != nil && s.Local.Network() != "unix" {
