@@ -15,6 +15,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/proxy"
 	"github.com/pgx-dev/pgx-dev/proxy/balance"
+	"github.com/pgx-dev/pgx-dev/proxy/claim"
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
@@ -99,6 +100,8 @@ type Opening struct {
 	Log   *slog.Logger
 	Route route.Config // what the router is to be, beyond what the database's own settings say
 	IDs   *scatter.UniqueIDs
+	// Claims are those of all databases whose connections are limited together.
+	Claims *claim.Bank
 }
 
 // A Fleet has the pools. It is safe for concurrent use. Close closes all of them.
@@ -120,6 +123,7 @@ type Fleet struct {
 	pools      map[string]*pool.Pool
 	groups     map[string]*group
 	limits     map[string]*pool.Limit
+	claims     *claim.Bank
 	opened     []*shards.Cluster
 	rehearsals map[string]*rehearsal // by database
 	ears       map[string]*ear       // by database
@@ -133,7 +137,7 @@ func New(source Source, log *slog.Logger) *Fleet {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Fleet{log: log, lookup: net.DefaultResolver.LookupHost, source: source, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}, rehearsals: map[string]*rehearsal{}, ears: map[string]*ear{}, limits: map[string]*pool.Limit{}, ids: map[IDs]*scatter.UniqueIDs{}}
+	return &Fleet{log: log, lookup: net.DefaultResolver.LookupHost, source: source, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}, rehearsals: map[string]*rehearsal{}, ears: map[string]*ear{}, limits: map[string]*pool.Limit{}, claims: claim.NewBank(), ids: map[IDs]*scatter.UniqueIDs{}}
 }
 
 // Lookup is a proxy's Config.Lookup.

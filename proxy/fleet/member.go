@@ -73,7 +73,7 @@ func (m *member) sharded(ctx context.Context, plan Plan) (*proxy.Database, error
 		if time.Since(m.failed) < openPause {
 			return nil, m.failure // those who have waited for the attempt do not wait for another
 		}
-		c, err := plan.Sharding(ctx, Opening{Pick: m.pick, Log: m.fleet.log, Route: m.fleet.routing(plan, m.pair), IDs: ids})
+		c, err := plan.Sharding(ctx, Opening{Pick: m.pick, Log: m.fleet.log, Route: m.fleet.routing(plan, m.pair), IDs: ids, Claims: m.fleet.claims})
 		if err != nil {
 			if ctx.Err() == nil {
 				m.failed, m.failure = time.Now(), err

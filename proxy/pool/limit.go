@@ -37,6 +37,12 @@ func NewLimit(name string, max int) *Limit {
 	return l
 }
 
+// Max is how many connections there may be; 0 is no limit.
+func (l *Limit) Max() int { return int(l.max.Load()) }
+
+// String is the name.
+func (l *Limit) String() string { return l.name }
+
 // SetMax changes how many there may be. Connections beyond it stay until they are given back.
 func (l *Limit) SetMax(max int) {
 	l.max.Store(int64(max))
@@ -114,6 +120,15 @@ func (l *Limit) pass(p *Pool) {
 	defer l.mu.Unlock()
 	l.forget(p)
 	l.next()
+}
+
+// Limits are those that bound the pool's connections together with other pools', each a [*Limit].
+// They must not be changed.
+func (p *Pool) Limits() []interface {
+	Max() int
+	String() string
+} {
+	return p.shared
 }
 
 // sated reports that nobody else has waited for room for long, so that a connection may stay

@@ -46,7 +46,11 @@ type Pool struct {
 	spare   *time.Timer // the same, for the reserve
 	lastErr error       // of the last attempt to connect, nil after one that succeeded
 
-	limits   []*Limit
+	limits []*Limit
+	shared []interface { // the same, for others
+		Max() int
+		String() string
+	}
 	wake     chan struct{} // there may be room for a connection
 	starved  chan *Limit   // there was none
 	watching bool          // somebody looks at both
@@ -63,6 +67,7 @@ func New(b *Backend, cfg Config, log *slog.Logger, limits ...*Limit) *Pool {
 		p.wake, p.starved = make(chan struct{}, 1), make(chan *Limit, 1)
 	}
 	for _, l := range limits {
+		p.shared = append(p.shared, l)
 		l.add(p)
 	}
 	return p

@@ -63,6 +63,9 @@ type Config struct {
 	Listeners []*pubsub.Hub
 	// Notifications is how many wait for a client at most. Default: [pubsub.DefaultSize].
 	Notifications int
+	// Claims is shared by the databases whose connections are limited together. Nil: no
+	// other database's are.
+	Claims *claim.Bank
 	// Log takes what no client is told. Nil: nothing is logged.
 	Log *slog.Logger
 }
@@ -80,7 +83,7 @@ type Executor struct {
 	// claims are the connections that sessions hold of several shards, bounds how many there
 	// are, patience how long one waits for them.
 	claims   *claim.Table
-	bounds   []atomic.Int64
+	bounds   []atomic.Pointer[boundary]
 	patience atomic.Int64
 
 	mu    sync.Mutex
@@ -102,7 +105,7 @@ func New(cfg Config) *Executor {
 	}
 	return &Executor{
 		cfg: cfg, types: map[typeKey]string{}, lookups: newLookups(cfg.Layout, cfg.Lookups),
-		claims: claim.New(cfg.Layout.Shards), bounds: make([]atomic.Int64, 2*cfg.Layout.Shards),
+		claims: claim.New(cfg.Layout.Shards, cfg.Claims), bounds: make([]atomic.Pointer[boundary], 2*cfg.Layout.Shards),
 	}
 }
 

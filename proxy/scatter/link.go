@@ -59,9 +59,12 @@ func (s *Session) acquireFor(ctx context.Context, shard int, role route.Role, al
 		conn, err := s.ex.cfg.Servers.Acquire(ctx, shard, role, settings)
 		if err != nil {
 			if !alone {
-				s.ex.claims.Give(&s.holder, shard, role == route.Replica)
+				s.ex.claims.Give(&s.holder, shard)
 			}
 			return nil, acquireError(shard, err)
+		}
+		if !alone {
+			s.ex.claims.Got(&s.holder)
 		}
 		l = &link{s: s, conn: conn, shard: shard, role: role, settings: settings, claimed: !alone, oids: s.ex.oidsOf(shard)}
 		s.ex.learn(l)

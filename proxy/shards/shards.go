@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy"
+	"github.com/pgx-dev/pgx-dev/proxy/claim"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/pubsub"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
@@ -48,8 +49,9 @@ type Config struct {
 	Notifications int
 	Lookups       int
 	LookupTimeout time.Duration
-	// Explain is scatter.Config's.
+	// Explain and Claims are scatter.Config's.
 	Explain bool
+	Claims  *claim.Bank
 	// IDs makes unique ids. Nil: statements that ask for one are refused.
 	IDs *scatter.UniqueIDs
 	// Logger gets what no client is told. Nil discards it.
@@ -127,7 +129,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	xc := scatter.Config{
 		Router: c.Router, Layout: layout, Servers: &proxy.ShardServers{Pick: c.pick}, Memory: cfg.Memory,
 		RefuseSplit: cfg.RefuseSplit, RefuseMove: cfg.RefuseMove, SingleInTurn: cfg.SingleInTurn, Log: cfg.Logger,
-		OmniSticky: cfg.OmniSticky, Explain: cfg.Explain, Behind: cfg.Behind, Lookups: cfg.Lookups, LookupTimeout: cfg.LookupTimeout,
+		OmniSticky: cfg.OmniSticky, Explain: cfg.Explain, Claims: cfg.Claims, Behind: cfg.Behind, Lookups: cfg.Lookups, LookupTimeout: cfg.LookupTimeout,
 		Fork: func(s *schema.Snapshot) *route.Router {
 			own := cfg.Route
 			own.Schema, own.Plans = s, 100
@@ -156,7 +158,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 		for shard := range layout.Shards {
 			// Those that have just been read answer at once.
 			if p, err := cfg.Pick(ctx, shard, route.Primary); err == nil && !c.away[shard].is.Load() {
-				executor.SetBound(shard, route.Primary, p.Config().Size, max(0, p.Config().CheckoutTimeout))
+				executor.SetBound(shard, route.Primary, p, p.Config().Size, max(0, p.Config().CheckoutTimeout), p.Limits()...)
 			}
 		}
 	}
