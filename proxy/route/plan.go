@@ -83,6 +83,7 @@ type Plan struct {
 	insert   *insertPlan
 	inject   []insertion // what a primary key's value is put in by, before anything else
 	fresh    bool        // an INSERT whose key a shard's own sequence makes
+	keyless  bool        // an INSERT that gives no value for the key, which is NULL
 	channel  string
 	base     int   // the token at which the inner statement starts
 	replay   bool  // an omnisharded INSERT with volatile values, which the first shard makes

@@ -51,8 +51,8 @@ func (a *analysis) stageInsert(c *change, n *ast.InsertStmt, every bool) (*steps
 			if _, isDefault := value.(*ast.SetToDefault); isDefault {
 				continue
 			}
-			o, plain := a.operandOf(value)
-			plain = plain && (!every || o.typ != 0 || o.null || o.id)
+			o, isLiteral := a.operandOf(value)
+			plain := isLiteral && (!every || o.typ != 0 || o.null || o.id)
 			key := c.target.key != nil && slices.Contains(c.target.key.Columns, columns[i]) && !plain
 			if !key && !a.readsSharded(c, ranges[i]) {
 				continue
@@ -66,8 +66,12 @@ func (a *analysis) stageInsert(c *change, n *ast.InsertStmt, every bool) (*steps
 				typ = c.target.table.Columns[col].TypeName
 			}
 			step := Step{Column: columns[i], Type: typ}
+			cast := ""
+			if o.typ == 0 && o.param == 0 && !o.null && !o.id && isLiteral && st.toks[o.tok].Kind == lex.String {
+				cast = "::" + typ // a string takes the type of the column
+			}
 			step.sql = template{}.str("SELECT (v)::"+typ+", pg_catalog.pg_typeof(v)::oid, pg_catalog.pg_typeof(v)::text FROM (SELECT ").
-				toks(ranges[i].From, ranges[i].To).str(" AS v OFFSET 0) s")
+				toks(ranges[i].From, ranges[i].To).str(cast + " AS v OFFSET 0) s")
 			subs = append(subs, substitution{ranges[i].From, ranges[i].To, template{chunkOf(gather.Value, len(out.list))}.str(" ")})
 			out.list = append(out.list, step)
 			if len(out.list) > maxComputed {

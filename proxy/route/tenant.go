@@ -19,7 +19,7 @@ func (p *Plan) Unbound() (unbound, unknown []string) {
 		}
 		return nil, p.unknown
 	}
-	inserted := p.insert != nil || p.Feed != nil
+	inserted := (p.insert != nil || p.Feed != nil) && !p.keyless
 	bound := make([]bool, len(p.refs))
 	for i, r := range p.refs {
 		bound[i] = r.target && inserted

@@ -178,8 +178,8 @@ type insertPlan struct {
 	rows   []insertRow
 	before lex.Range // tokens up to VALUES, included
 	after  lex.Range // tokens after the last row
-	// returning says that there are rows to return.
-	returning bool
+	// returning says that there are rows to return, keyless that one has no value for the key.
+	returning, keyless bool
 }
 
 type insertRow struct {
@@ -210,6 +210,7 @@ func (a *analysis) planInsert(p *Plan, c *change) error {
 			}
 			return refuse("an INSERT without the sharding key "+name+" has no shard", "give a value for "+name)
 		}
+		p.keyless = p.keyless || at[i] < 0 || c.from == nil
 	}
 	if c.from == nil {
 		p.insert = &insertPlan{key: t.key, rows: []insertRow{{key: nulls(len(at))}}}
@@ -217,6 +218,8 @@ func (a *analysis) planInsert(p *Plan, c *change) error {
 	}
 	values := items(c.from.sel.ValuesLists)
 	if len(values) == 0 {
+		w := a.width(c)
+		p.keyless = p.keyless || w >= 0 && slices.Max(at) >= w
 		return a.insertSelect(p, c, at)
 	}
 	if c.from.sel.SortClause != nil || c.from.sel.LimitCount != nil || c.from.sel.LimitOffset != nil || c.from.sel.WithClause != nil {
@@ -231,6 +234,7 @@ func (a *analysis) planInsert(p *Plan, c *change) error {
 		return err
 	}
 	ip.returning = len(items(n.ReturningList)) > 0
+	p.keyless = p.keyless || ip.keyless
 	if a.otherSharded(c) {
 		return refuse("an INSERT whose values read sharded tables", "read them first")
 	}
@@ -263,7 +267,7 @@ func (a *analysis) valueRows(start int, values []ast.Node, t *ref, at []int) (*i
 				if !nullByDefault(t, t.key.Columns[k]) {
 					return nil, refuse("a row of VALUES has no value for the sharding key", "give a value for it")
 				}
-				row.key = append(row.key, operand{null: true})
+				row.key, ip.keyless = append(row.key, operand{null: true}), true
 				continue
 			}
 			o, isOperand := a.operandOf(list.Items[pos])

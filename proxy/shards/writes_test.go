@@ -92,7 +92,7 @@ func TestWritesWithErrors(t *testing.T) {
 		}{
 			{"a duplicate among many rows", []string{"INSERT INTO users VALUES (201, 'x'), (202, 'x'), (203, 'x'), (7, 'again'), (204, 'x'), (205, 'x')"}, "23505"},
 			{"an error behind a split INSERT", []string{spread, "INSERT INTO users VALUES (7, 'again')"}, "23505"},
-			{"an error of the proxy's", []string{spread, "INSERT INTO users (email) VALUES ('no key')"}, "0A000"},
+			{"an error of the proxy's", []string{spread, "SELECT pg_notify('a', 'b')"}, "0A000"},
 			{"a key that moves onto another", []string{spread, "UPDATE users SET id = 8 WHERE id = 9"}, "23505"},
 			{"keys that move, then an error", []string{"UPDATE users SET id = id + 1000", "SELECT 1/0"}, "22012"},
 			{"a NULL key", []string{spread, "UPDATE users SET id = NULL WHERE id = 5"}, "23502"},
