@@ -31,6 +31,9 @@ func (*Conn) PostTask(Task) {}
 // Again does nothing.
 func (*Conn) Again() {}
 
+// Now returns the time.
+func (*Conn) Now() time.Time { return time.Now() }
+
 // Dead returns true.
 func (*Conn) Dead() bool { return true }
 
