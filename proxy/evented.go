@@ -65,7 +65,15 @@ func (s *session) begin(received []byte) {
 	s.in = bytes.Clone(received)
 	s.mu.Lock()
 	s.departed = false
+	quiet := s.busy == nil && !s.over
 	s.mu.Unlock()
+	if quiet && len(received) == 0 && !s.encrypted() {
+		// Nearly always: the loop need not wake up for it.
+		if s.lc.Resume(); s.lc.Dead() {
+			s.finish(net.ErrClosed)
+		}
+		return
+	}
 	s.lc.Post(func() {
 		if s.lc.Dead() {
 			s.finish(net.ErrClosed)
@@ -208,11 +216,16 @@ func (s *session) finish(err error) {
 	s.mu.Lock()
 	departed := s.departed
 	s.departed = true
+	idle := s.busy == nil && !s.over
 	s.mu.Unlock()
 	if departed {
 		return
 	}
 	s.lc.Pause()
+	if idle && !s.p.cfg.LogDisconnections && (errors.Is(err, io.EOF) || errors.Is(err, errGoodbye)) {
+		_ = s.depart(err) // nothing of it takes time
+		return
+	}
 	s.p.background(func() {
 		if err := s.depart(err); err != nil {
 			s.p.log.Info("connection ended", "remote", s.nc.RemoteAddr(), "error", err)

@@ -316,8 +316,10 @@ func (c *Conn) Resume() {
 	defer c.mu.Unlock()
 	if c.fd >= 0 && c.paused.Load() {
 		c.paused.Store(false)
-		c.arm()
-		c.loop.PostTask((*leftover)(c))
+		if c.armed&in != 0 {
+			c.loop.PostTask((*leftover)(c))
+		}
+		c.arm() // the first time epoll tells what there is already
 	}
 }
 
