@@ -90,6 +90,7 @@ type Plan struct {
 	fixed    error // why it is refused, whatever the values
 	pins     []pin
 	hasIDs   bool // calls pgdog.unique_id()
+	lasting  bool // may change the session
 	text     string
 	tokens   []lex.Token
 	hints    []lex.Comment
@@ -246,9 +247,10 @@ type Decision struct {
 	// Why explains the decision.
 	Why string
 
-	env env
-	key []byte
-	sc  lex.Scanner
+	env   env
+	key   []byte
+	sc    lex.Scanner
+	found finding
 }
 
 // A Query is SQL for some shards.

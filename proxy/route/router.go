@@ -214,7 +214,7 @@ func (r *Router) lookup(d *Decision, sql string, s *Session) (*Plan, []lex.Comme
 	if err != nil {
 		return nil, nil, err
 	}
-	p.text, p.tokens, p.usage = own, kept, &usage{}
+	p.text, p.tokens, p.usage, p.lasting = own, kept, &usage{}, lasting(own)
 	p.hints = slices.Clone(d.sc.Hints)
 	if len(sql) <= r.cfg.MaxCached {
 		st.cache.add(path, string(d.key), p)
