@@ -26,9 +26,19 @@
 // stalls: its client is not listened to until what it waits for is there. A pool answers who
 // asks for a connection without a goroutine in one order with those who wait (pool.Ask), a peer
 // that is slow stops the other one, and what takes a dialogue with the server, as parameters
-// that differ, is done by a goroutine meanwhile. TLS is spoken over either. Sessions of
-// databases on several shards and for replication, and connections that are not the system's
+// that differ, is done by a goroutine meanwhile. TLS is spoken over either. Sessions for
+// replication, those whose statements somebody judges, and connections that are not the system's
 // sockets, are for goroutines.
+//
+// # Several shards
+//
+// A session of a database on several shards is a scatter.Session, which a goroutine calls with one
+// message after the other, and which waits for servers where it has to. A loop has such a session
+// while it is at rest (see direct.go). What comes then and concerns one shard, of which the router
+// has a plan already, the loop sends there itself and passes the answer on: scatter tells what goes
+// to the server and what of its answer to the client, as the goroutine would have it. All else, and
+// all of a transaction, is for a goroutine that is begun for it, reads and writes by the loop's
+// leave (see patient.go), and gives the session back when it is at rest again.
 //
 // # What a client must not notice
 //

@@ -29,17 +29,20 @@ var errStalled = errors.New("the session has stalled")
 type stall uint8
 
 const (
-	flowing    stall = iota
-	forConn          // a server connection is being got
-	forRelease       // the last one is being given back
-	forServer        // the server has not taken all that it was sent
-	forClient        // the client has not taken all that it was sent
+	flowing      stall = iota
+	forConn            // a server connection is being got
+	forRelease         // the last one is being given back
+	forServer          // the server has not taken all that it was sent
+	forClient          // the client has not taken all that it was sent
+	forShard           // a single shard has been asked
+	forGoroutine       // one has the session
 )
 
 // adopt gives the client's connection to a loop, if that can drive it. Where statements are judged
 // that may take as long as whoever judges: others must not wait for it.
 func (s *session) adopt(t *pgserver.Takeover) {
-	if s.p.cfg.Loops == nil || s.replication() != "" || s.db.Sharded != nil || s.db.Router.Advised() {
+	if s.p.cfg.Loops == nil || s.replication() != "" || s.db.Router.Advised() ||
+		s.db.Sharded != nil && (s.shardServers() == nil || s.db.Sharded.Advised()) {
 		return
 	}
 	s.departed = true // until it begins, whoever logs it in cares for its end
@@ -58,11 +61,24 @@ func (s *session) adopt(t *pgserver.Takeover) {
 	t.Detach(&s.detached, s.lc)
 	s.own.end(nil)
 	s.own = nil
+	if s.db.Sharded != nil {
+		ctx, end := context.WithCancelCause(s.p.ctx)
+		s.own = &own{ctx: ctx, end: end, patient: newPatient()}
+	}
 }
 
 // begin has the loop listen to the client from now on.
 func (s *session) begin(received []byte) {
 	s.in = bytes.Clone(received)
+	if s.db.Sharded != nil {
+		if err := s.beginSharded(); err != nil {
+			s.mu.Lock()
+			s.departed = false
+			s.mu.Unlock()
+			s.finish(err)
+			return
+		}
+	}
 	s.mu.Lock()
 	s.departed = false
 	quiet := s.busy == nil && !s.over
@@ -100,9 +116,16 @@ func (s *session) Readable(lc *loop.Conn, buf []byte) {
 	for {
 		s.mu.Lock()
 		stalled := s.over || s.busy != nil && s.stalled != flowing
+		away := stalled && s.own != nil && s.own.away
+		if stalled && !away {
+			lc.Pause() // with the lock held: whoever ends the stall resumes after that
+		}
 		s.mu.Unlock()
-		if stalled {
-			lc.Pause()
+		switch {
+		case away:
+			s.overhear(buf)
+			return
+		case stalled:
 			return
 		}
 		b, had, own := buf, copy(buf, s.in), false
@@ -130,7 +153,11 @@ func (s *session) Readable(lc *loop.Conn, buf []byte) {
 
 // advance deals with what the client has sent; own says that b is s.in, and longer.
 func (s *session) advance(b []byte, own bool) {
-	n, err := s.clientBytes(b, s.lc.Now())
+	deal := s.clientBytes
+	if s.directly() != nil {
+		deal = s.shardedBytes
+	}
+	n, err := deal(b, s.lc.Now())
 	switch {
 	case n == len(b):
 		s.p.rests.put(s.in)
@@ -155,8 +182,13 @@ func (s *session) resume() {
 		s.stalled = flowing
 	}
 	over := s.over
+	err := s.takeHeard()
 	s.mu.Unlock()
 	if over {
+		return
+	}
+	if err != nil {
+		s.finish(err)
 		return
 	}
 	if len(s.in) > 0 {
@@ -167,7 +199,12 @@ func (s *session) resume() {
 	if !stalled {
 		s.calm()
 	}
+	sharded := s.shards() != nil
 	s.mu.Unlock()
+	if sharded && !stalled && len(s.in) == 0 && s.p.closing.Load() {
+		s.finish(errShutdown)
+		return
+	}
 	if !stalled {
 		s.lc.Resume()
 		if s.encrypted() {
@@ -180,8 +217,14 @@ func (s *session) resume() {
 func (s *session) Drained(*loop.Conn) {
 	s.mu.Lock()
 	waiting := s.busy != nil && s.stalled == forClient
+	if s.own != nil && s.own.away {
+		s.own.patient.writable.ring()
+	}
 	if s.busy != nil && s.behind {
 		s.behind = false
+		if o := s.directly(); o != nil && o.conn != nil {
+			o.conn.c.Resume()
+		}
 		if c := s.server; c != nil && c.Evented() {
 			s.settle(c, nil)
 			if s.server == c {
@@ -209,7 +252,20 @@ func (s *session) Taken(c *pool.Conn) {
 }
 
 // Closed implements loop.Handler.
-func (s *session) Closed(*loop.Conn) { s.finish(net.ErrClosed) }
+func (s *session) Closed(*loop.Conn) {
+	s.mu.Lock()
+	away := s.own != nil && s.own.away
+	if away {
+		// Whoever has the session finds out, and ends it.
+		s.own.patient.err = net.ErrClosed
+		s.own.patient.readable.ring()
+		s.own.patient.writable.ring()
+	}
+	s.mu.Unlock()
+	if !away {
+		s.finish(net.ErrClosed)
+	}
+}
 
 // finish ends the session.
 func (s *session) finish(err error) {

@@ -66,6 +66,11 @@ type own struct {
 	sharded   *scatter.Session // of a database on several shards
 	open      bool             // of the client's goroutine: sharded holds server connections
 	holds     bool             // the same, for others
+
+	// Of a session on several shards whose connection a loop has.
+	direct  *directly
+	away    bool // a goroutine has the session
+	patient *patient
 }
 
 // A busy is what a session has while its client asks for something or has a server connection.
@@ -272,6 +277,7 @@ func (s *session) leave() {
 	s.tape.end()
 	s.tape = nil
 	s.deafen()
+	s.leaveDirect()
 	if s.behind {
 		s.behind = false // it takes nothing more
 		if s.server != nil && s.server.Evented() {

@@ -96,7 +96,9 @@ type Pick func(ctx context.Context, shard int, role route.Role) (*pool.Pool, err
 
 // An Opening is what a database on several shards is opened with.
 type Opening struct {
-	Pick  Pick
+	Pick Pick
+	// Ready is Pick where that can be told at once, else it returns nil.
+	Ready func(shard int, role route.Role) *pool.Pool
 	Log   *slog.Logger
 	Route route.Config // what the router is to be, beyond what the database's own settings say
 	IDs   *scatter.UniqueIDs
@@ -106,8 +108,8 @@ type Opening struct {
 
 // A Fleet has the pools. It is safe for concurrent use. Close closes all of them.
 type Fleet struct {
-	// Loops drive the server connections of databases with one shard. It is set before the
-	// first use. Nil: each connection has a goroutine.
+	// Loops drive the server connections. It is set before the first use. Nil: each connection has
+	// a goroutine.
 	Loops *loop.Group
 	// Adviser is asked about every statement. It is set before clients come. Nil: nobody is.
 	Adviser Adviser

@@ -35,6 +35,7 @@ type member struct {
 
 	only    atomic.Pointer[only]    // where there is nothing to choose
 	several atomic.Pointer[several] // where there is
+	parts   sync.Map                // of a database on several shards, a *several for each that somebody has picked
 
 	rehearsal atomic.Pointer[rehearsal] // nil: no dry run
 
@@ -50,8 +51,8 @@ type only struct {
 	pool *pool.Pool
 }
 
-// A several is the servers of a database on one shard with the pools of a member, as of a wave of
-// the fleet.
+// A several is the servers of a shard with the pools of a member, as of a wave of the fleet. group is
+// nil where there is nothing to choose.
 type several struct {
 	wave  int64
 	group *group
@@ -73,7 +74,7 @@ func (m *member) sharded(ctx context.Context, plan Plan) (*proxy.Database, error
 		if time.Since(m.failed) < openPause {
 			return nil, m.failure // those who have waited for the attempt do not wait for another
 		}
-		c, err := plan.Sharding(ctx, Opening{Pick: m.pick, Log: m.fleet.log, Route: m.fleet.routing(plan, m.pair), IDs: ids, Claims: m.fleet.claims})
+		c, err := plan.Sharding(ctx, Opening{Pick: m.pick, Ready: m.part, Log: m.fleet.log, Route: m.fleet.routing(plan, m.pair), IDs: ids, Claims: m.fleet.claims})
 		if err != nil {
 			if ctx.Err() == nil {
 				m.failed, m.failure = time.Now(), err
@@ -169,6 +170,22 @@ func (m *member) Ready(role route.Role) *pool.Pool {
 	return nil
 }
 
+// part is Ready for a database on several shards.
+func (m *member) part(shard int, role route.Role) *pool.Pool {
+	v, _ := m.parts.Load(shard)
+	s, ok := v.(*several)
+	if !ok || s.wave != m.fleet.wave.Load() {
+		return nil
+	}
+	if s.group == nil {
+		return s.pools[0]
+	}
+	if i, ok := s.group.now(role); ok {
+		return s.pools[i]
+	}
+	return nil
+}
+
 // Pick chooses a server: it is the proxy.Servers of the member's sessions.
 func (m *member) Pick(ctx context.Context, role route.Role) (*pool.Pool, error) {
 	return m.pick(ctx, 0, role)
@@ -185,6 +202,9 @@ func (m *member) pick(ctx context.Context, shard int, role route.Role) (*pool.Po
 		if err == nil && shard == 0 {
 			m.only.Store(&only{wave, p})
 		}
+		if err == nil && plan.Shards > 1 {
+			m.parts.Store(shard, &several{wave: wave, pools: []*pool.Pool{p}})
+		}
 		return p, err
 	}
 	g, err := m.fleet.groupOf(plan, shard, servers)
@@ -195,16 +215,17 @@ func (m *member) pick(ctx context.Context, shard int, role route.Role) (*pool.Po
 	if err != nil {
 		return nil, err
 	}
-	if shard != 0 || plan.Shards > 1 {
-		return m.fleet.pool(&servers[i], g, i)
-	}
 	all := &several{wave: wave, group: g, pools: make([]*pool.Pool, len(servers))}
 	for j := range servers {
 		if all.pools[j], err = m.fleet.pool(&servers[j], g, j); err != nil {
 			return nil, err
 		}
 	}
-	m.several.Store(all)
+	if plan.Shards > 1 {
+		m.parts.Store(shard, all)
+	} else {
+		m.several.Store(all)
+	}
 	return all.pools[i], nil
 }
 
@@ -215,9 +236,7 @@ func (m *member) servers(shard int) (plan Plan, out []Server, err error) {
 	}
 	for _, s := range plan.Servers {
 		if s.Shard == shard {
-			if plan.Shards <= 1 {
-				s.Pool.Loops = m.fleet.Loops
-			}
+			s.Pool.Loops = m.fleet.Loops
 			out = append(out, s)
 		}
 	}

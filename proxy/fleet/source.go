@@ -272,7 +272,7 @@ func ShardOptions(c *conf.Config, u *conf.User, database string, o Opening) shar
 	g := &c.General
 	cfg := shards.Config{
 		Name: database,
-		Pick: shards.Pick(o.Pick), Logger: o.Log, IDs: o.IDs, Route: o.Route, Claims: o.Claims,
+		Pick: shards.Pick(o.Pick), Ready: o.Ready, Logger: o.Log, IDs: o.IDs, Route: o.Route, Claims: o.Claims,
 		KeepSchema: !g.ReloadSchemaOnDDL, NoSchema: g.LoadSchema == conf.SwitchOff,
 		OmniSticky:    g.OmnishardedSticky || sticky(c, database),
 		Explain:       g.ExpandedExplain,

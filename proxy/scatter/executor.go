@@ -109,6 +109,12 @@ func New(cfg Config) *Executor {
 	}
 }
 
+// Servers are what lends connections.
+func (e *Executor) Servers() Servers { return e.cfg.Servers }
+
+// Advised reports that somebody is asked about each statement before it runs.
+func (e *Executor) Advised() bool { return e.cfg.Router.Advised() }
+
 // reload loads the schema anew.
 func (e *Executor) reload(ctx context.Context) (told []string) {
 	e.mu.Lock()

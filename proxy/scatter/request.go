@@ -99,6 +99,11 @@ func (s *Session) aborted(err error) error {
 
 // spread chooses the shard that answers what any one could.
 func (s *Session) spread(d *route.Decision) {
+	s.spreadBy(d, func() uint64 { return s.ex.next.Add(1) })
+}
+
+// spreadBy is spread, where next counts the statements that any shard could answer.
+func (s *Session) spreadBy(d *route.Decision, next func() uint64) {
 	if !d.Any {
 		return
 	}
@@ -116,7 +121,7 @@ func (s *Session) spread(d *route.Decision) {
 			}
 		}
 		if list := d.Targets(); len(list) > 1 {
-			d.Shards, d.Any = sharding.One(list[s.ex.next.Add(1)%uint64(len(list))]), false
+			d.Shards, d.Any = sharding.One(list[next()%uint64(len(list))]), false
 		}
 	}
 }

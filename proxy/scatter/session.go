@@ -50,6 +50,7 @@ type Session struct {
 	told      []string // what the client is to be warned of
 
 	decision route.Decision
+	direct   directRequest
 	routed   []string // what an EXPLAIN is to say
 	scratch  []byte
 

@@ -62,6 +62,14 @@ func (c *Cluster) pick(ctx context.Context, shard int, role route.Role) (*pool.P
 	return c.cfg.Pick(ctx, shard, role)
 }
 
+// ready is pick where that takes no time.
+func (c *Cluster) ready(shard int, role route.Role) *pool.Pool {
+	if c.away[shard].is.Load() {
+		return nil
+	}
+	return c.cfg.Ready(shard, role)
+}
+
 // fetch reads a shard that has been absent.
 func (c *Cluster) fetch(ctx context.Context, shard int) error {
 	away := &c.away[shard]

@@ -17,7 +17,9 @@ import (
 
 // TestShardAway starts anew while a shard is away: what the log says of the other shards is
 // carried out at once, they are served, and the one that comes back is before anybody sees it.
-func TestShardAway(t *testing.T) {
+func TestShardAway(t *testing.T) { transports(t, testShardAway) }
+
+func testShardAway(t *testing.T) {
 	var away atomic.Bool
 	away.Store(true)
 	var pick shards.Pick
@@ -114,7 +116,9 @@ func TestShardAway(t *testing.T) {
 
 // TestNobodyWaitsForEver has many more clients than connections, whose transactions go over the
 // shards in any order.
-func TestNobodyWaitsForEver(t *testing.T) {
+func TestNobodyWaitsForEver(t *testing.T) { transports(t, testNobodyWaitsForEver) }
+
+func testNobodyWaitsForEver(t *testing.T) {
 	h := newHouse(t, demoSchema, func(cfg *shards.Config) {
 		pick := cfg.Pick
 		var pools []*pool.Pool

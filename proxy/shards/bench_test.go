@@ -68,7 +68,7 @@ func newBench(b *testing.B, parts ...int) *bench {
 		var pools []*pool.Pool
 		for i := range n {
 			srv := start()
-			p := pool.New(&pool.Backend{ID: fmt.Sprint(n, i), Name: "server", Shard: i, Dial: srv.Dial, Login: pool.Credentials{User: srv.Info().User, Database: srv.Info().Database}}, pool.Config{Size: 20}, nil)
+			p := pool.New(&pool.Backend{ID: fmt.Sprint(n, i), Name: "server", Shard: i, Dial: srv.Dial, Login: pool.Credentials{User: srv.Info().User, Database: srv.Info().Database}}, pool.Config{Size: 20, Loops: loops}, nil)
 			b.Cleanup(func() { p.Close(context.Background()) })
 			pools = append(pools, p)
 		}
@@ -76,6 +76,7 @@ func newBench(b *testing.B, parts ...int) *bench {
 			Name:   fmt.Sprint("parted", n),
 			Layout: sharding.Config{Shards: n, Tables: []sharding.Table{{Name: "users", Columns: []string{"id"}}}},
 			Pick:   func(_ context.Context, shard int, _ route.Role) (*pool.Pool, error) { return pools[shard], nil },
+			Ready:  func(shard int, _ route.Role) *pool.Pool { return pools[shard] },
 		})
 		if err != nil {
 			b.Fatal(err)
@@ -165,8 +166,15 @@ func cpu() time.Duration {
 
 var processed = regexp.MustCompile(`transactions actually processed: (\d+)`)
 
-// pgbench runs point queries and returns the proxy's CPU time for each.
-func (x *bench) pgbench(b *testing.B, database, mode string) time.Duration {
+// The queries of pgbench: by the key of one row, and of three, which are mostly on several shards.
+var (
+	pointSQL = fmt.Sprintf("\\set id random(0, %d)\nSELECT email FROM users WHERE id = :id;\n", benchRows-1)
+	threeSQL = fmt.Sprintf("\\set id random(2, %d)\nSELECT email FROM users WHERE id IN (:id, :id - 1, :id - 2);\n", benchRows-1)
+)
+
+// pgbench runs point queries, and among them some by three keys, so many of ten, and returns the
+// proxy's CPU time for each.
+func (x *bench) pgbench(b *testing.B, database, mode string, clients, three int) time.Duration {
 	b.Helper()
 	path := ""
 	for _, p := range []string{"pgbench", filepath.Join(x.srvs[0].Info().Bindir, "pgbench"), "/usr/lib/postgresql/15/bin/pgbench"} {
@@ -178,12 +186,24 @@ func (x *bench) pgbench(b *testing.B, database, mode string) time.Duration {
 	if path == "" {
 		b.Fatal("there is no pgbench")
 	}
-	script := filepath.Join(b.TempDir(), "point.sql")
-	if err := os.WriteFile(script, fmt.Appendf(nil, "\\set id random(0, %d)\nSELECT email FROM users WHERE id = :id;\n", benchRows-1), 0o600); err != nil {
-		b.Fatal(err)
+	dir := b.TempDir()
+	args := []string{"-n", "-h", x.dir, "-U", "u", "-M", mode, "-c", strconv.Itoa(clients), "-j", "2", "-T", "3"}
+	for name, sql := range map[string]string{"point": pointSQL, "three": threeSQL} {
+		weight := 10 - three
+		if name == "three" {
+			weight = three
+		}
+		if weight == 0 {
+			continue
+		}
+		script := filepath.Join(dir, name+".sql")
+		if err := os.WriteFile(script, []byte(sql), 0o600); err != nil {
+			b.Fatal(err)
+		}
+		args = append(args, "-f", fmt.Sprintf("%s@%d", script, weight))
 	}
 	before := cpu()
-	out, err := exec.CommandContext(b.Context(), path, "-n", "-h", x.dir, "-U", "u", "-M", mode, "-c", "8", "-j", "2", "-T", "3", "-f", script, database).CombinedOutput()
+	out, err := exec.CommandContext(b.Context(), path, append(args, database)...).CombinedOutput()
 	used := cpu() - before
 	m := processed.FindSubmatch(out)
 	if err != nil || m == nil {
@@ -248,16 +268,23 @@ func BenchmarkShard(b *testing.B) {
 		}
 		b.ReportMetric(all.Seconds()/parts.Seconds(), "times-one-shard")
 	})
-	for _, mode := range []string{"simple", "extended", "prepared"} {
-		b.Run("point-"+mode, func(b *testing.B) {
+	compare := func(name, mode string, clients, three int) {
+		b.Run(name, func(b *testing.B) {
 			var all, parts time.Duration
 			for b.Loop() {
-				all += x.pgbench(b, "whole", mode)
-				parts += x.pgbench(b, "parted3", mode)
+				all += x.pgbench(b, "whole", mode, clients, three)
+				parts += x.pgbench(b, "parted3", mode, clients, three)
 			}
 			b.ReportMetric(float64(all.Nanoseconds())/float64(b.N)/1e3, "µs-unsharded")
 			b.ReportMetric(float64(parts.Nanoseconds())/float64(b.N)/1e3, "µs-sharded")
 			b.ReportMetric(parts.Seconds()/all.Seconds(), "cpu-ratio")
 		})
 	}
+	for _, mode := range []string{"simple", "extended", "prepared"} {
+		for _, clients := range []int{1, 8, 50} {
+			compare(fmt.Sprintf("point-%s-%d", mode, clients), mode, clients, 0)
+		}
+	}
+	compare("mixed-simple-8", "simple", 8, 1)
+	compare("three-simple-8", "simple", 8, 10)
 }

@@ -28,7 +28,9 @@ func heard(t *testing.T, c *pgx.Conn) string {
 
 // TestListen lets clients listen to channels of all shards, and hear what is committed, in
 // order.
-func TestListen(t *testing.T) {
+func TestListen(t *testing.T) { transports(t, testListen) }
+
+func testListen(t *testing.T) {
 	h := newHouse(t, demoSchema, nil)
 	a, b := h.connect(), h.connect()
 	mustExec(t, a, "LISTEN never; UNLISTEN never")
@@ -121,7 +123,9 @@ func TestUnlisten(t *testing.T) {
 }
 
 // TestListenAgain loses the connection that listens: clients are told, and hear again.
-func TestListenAgain(t *testing.T) {
+func TestListenAgain(t *testing.T) { transports(t, testListenAgain) }
+
+func testListenAgain(t *testing.T) {
 	h := newHouse(t, "", nil)
 	a, b := h.connect(), h.connect()
 	mustExec(t, a, "LISTEN x")
@@ -161,7 +165,9 @@ func TestListenAgain(t *testing.T) {
 }
 
 // TestListenSlow bounds what waits for a client, which is told of what it has missed.
-func TestListenSlow(t *testing.T) {
+func TestListenSlow(t *testing.T) { transports(t, testListenSlow) }
+
+func testListenSlow(t *testing.T) {
 	h := newHouse(t, "", func(c *shards.Config) { c.Notifications = 3 })
 	a, b := h.connect(), h.connect()
 	mustExec(t, a, "LISTEN x")
@@ -190,7 +196,9 @@ func TestListenSlow(t *testing.T) {
 }
 
 // TestManyListeners come, hear and go at once.
-func TestManyListeners(t *testing.T) {
+func TestManyListeners(t *testing.T) { transports(t, testManyListeners) }
+
+func testManyListeners(t *testing.T) {
 	h := newHouse(t, "", nil)
 	conns := make([]*pgx.Conn, 8)
 	for i := range conns {

@@ -13,7 +13,9 @@ import (
 
 // TestOrphans names what a lost log has left prepared, and settles it; what a log that is there
 // has is settled by the proxy.
-func TestOrphans(t *testing.T) {
+func TestOrphans(t *testing.T) { transports(t, testOrphans) }
+
+func testOrphans(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
 	log, err := twophase.OpenLog(dir, twophase.LogOptions{})
 	if err != nil {

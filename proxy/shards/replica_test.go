@@ -14,7 +14,9 @@ import (
 
 // TestReadYourWrites has replicas that never catch up: a session sees what it has written, and
 // others may not.
-func TestReadYourWrites(t *testing.T) {
+func TestReadYourWrites(t *testing.T) { transports(t, testReadYourWrites) }
+
+func testReadYourWrites(t *testing.T) {
 	replicas := make([]*pool.Pool, houseShards)
 	behind := func(d time.Duration) *house {
 		h := newHouse(t, demoSchema, func(c *shards.Config) {
@@ -41,7 +43,7 @@ func TestReadYourWrites(t *testing.T) {
 			}
 			mustExec(t, c, demoSchema)
 			_ = c.Close(context.Background())
-			replicas[i] = pool.New(&pool.Backend{ID: 100 + i, Name: name, Shard: i, Dial: h.srv.Dial, Login: pool.Credentials{User: h.srv.Info().User, Database: name}}, pool.Config{Size: 5}, nil)
+			replicas[i] = pool.New(&pool.Backend{ID: 100 + i, Name: name, Shard: i, Dial: h.srv.Dial, Login: pool.Credentials{User: h.srv.Info().User, Database: name}}, pool.Config{Size: 5, Loops: newLoops(t)}, nil)
 			t.Cleanup(func() { replicas[i].Close(context.Background()) })
 		}
 		return h

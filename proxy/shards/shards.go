@@ -30,6 +30,9 @@ type Config struct {
 	Layout sharding.Config
 	// Pick returns the pool of a shard's server in a role. Required.
 	Pick Pick
+	// Ready returns the same pool if that can be told at once, else nil. Nil: it never can. With it
+	// the proxy's loops serve what concerns one shard only.
+	Ready func(shard int, role route.Role) *pool.Pool
 	// Route are the router's options; Layout and Schema are set here.
 	Route route.Config
 	// TwoPhase is the directory of the two-phase commit log. Empty: shards commit one after
@@ -126,8 +129,12 @@ func Open(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	}
 	cfg.Route.Layout, cfg.Route.Schema = layout, snap
 	c.Router = route.New(cfg.Route)
+	servers := &proxy.ShardServers{Pick: c.pick}
+	if cfg.Ready != nil {
+		servers.Ready = c.ready
+	}
 	xc := scatter.Config{
-		Router: c.Router, Layout: layout, Servers: &proxy.ShardServers{Pick: c.pick}, Memory: cfg.Memory,
+		Router: c.Router, Layout: layout, Servers: servers, Memory: cfg.Memory,
 		RefuseSplit: cfg.RefuseSplit, RefuseMove: cfg.RefuseMove, SingleInTurn: cfg.SingleInTurn, Log: cfg.Logger,
 		OmniSticky: cfg.OmniSticky, Explain: cfg.Explain, Claims: cfg.Claims, Behind: cfg.Behind, Lookups: cfg.Lookups, LookupTimeout: cfg.LookupTimeout,
 		Fork: func(s *schema.Snapshot) *route.Router {

@@ -32,6 +32,7 @@ type house struct {
 	dir     string // of the socket
 	srv     engines.Server
 	cluster *shards.Cluster
+	px      *proxy.Proxy
 	pick    shards.Pick
 	layout  *sharding.Layout
 	directs [houseShards]*pgx.Conn
@@ -70,6 +71,7 @@ func newHouse(t *testing.T, schema string, config func(*shards.Config)) *house {
 		t.Fatal(err)
 	}
 	defer root.Close(ctx)
+	loops := newLoops(t)
 	var pools []*pool.Pool
 	for i := range houseShards {
 		name := fmt.Sprint("shard", i)
@@ -81,7 +83,7 @@ func newHouse(t *testing.T, schema string, config func(*shards.Config)) *house {
 		if schema != "" {
 			mustExec(t, c, schema)
 		}
-		p := pool.New(&pool.Backend{ID: i, Name: name, Shard: i, Dial: h.srv.Dial, Login: pool.Credentials{User: h.srv.Info().User, Database: name}}, pool.Config{Size: 10}, nil)
+		p := pool.New(&pool.Backend{ID: i, Name: name, Shard: i, Dial: h.srv.Dial, Login: pool.Credentials{User: h.srv.Info().User, Database: name}}, pool.Config{Size: 10, Loops: loops}, nil)
 		t.Cleanup(func() { p.Close(context.Background()) })
 		pools = append(pools, p)
 	}
@@ -94,6 +96,15 @@ func newHouse(t *testing.T, schema string, config func(*shards.Config)) *house {
 		Name: "d", IDs: ids, Pick: h.pick,
 		Layout: houseLayout(),
 	}
+	if loops != nil {
+		cfg.Ready = func(shard int, role route.Role) *pool.Pool {
+			p, err := cfg.Pick(ctx, shard, role) // which config may have changed; it does not wait
+			if err != nil {
+				return nil
+			}
+			return p
+		}
+	}
 	if config != nil {
 		config(&cfg)
 	}
@@ -104,10 +115,11 @@ func newHouse(t *testing.T, schema string, config func(*shards.Config)) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.cluster.Close() })
-	px, err := proxy.New(proxy.Config{Auth: pgserver.Trust(), Lookup: func(context.Context, proxy.Client) (*proxy.Database, error) { return h.cluster.Database, nil }})
+	px, err := proxy.New(proxy.Config{Auth: pgserver.Trust(), Loops: loops, Lookup: func(context.Context, proxy.Client) (*proxy.Database, error) { return h.cluster.Database, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.px = px
 	ln, err := net.Listen("unix", filepath.Join(h.dir, ".s.PGSQL.5432"))
 	if err != nil {
 		t.Fatal(err)
@@ -203,7 +215,9 @@ CREATE TABLE payments (id bigint PRIMARY KEY, user_id bigint, amount numeric);
 CREATE TABLE countries (id bigint PRIMARY KEY, name text, made timestamptz DEFAULT now())`
 
 // TestPrimaryKeys puts unique ids into INSERTs without the primary key, in every form.
-func TestPrimaryKeys(t *testing.T) {
+func TestPrimaryKeys(t *testing.T) { transports(t, testPrimaryKeys) }
+
+func testPrimaryKeys(t *testing.T) {
 	h := newHouse(t, demoSchema, func(c *shards.Config) { c.Route.PrimaryKey = route.PrimaryUnique })
 	c := h.connect()
 	mustExec(t, c, "INSERT INTO users (email) VALUES ('a'), ($1), (lower('C'))", "b")
@@ -247,7 +261,9 @@ func TestPrimaryKeys(t *testing.T) {
 }
 
 // TestPrimaryKeyModes refuses, or leaves alone, what it is told to.
-func TestPrimaryKeyModes(t *testing.T) {
+func TestPrimaryKeyModes(t *testing.T) { transports(t, testPrimaryKeyModes) }
+
+func testPrimaryKeyModes(t *testing.T) {
 	h := newHouse(t, demoSchema, func(c *shards.Config) { c.Route.PrimaryKey = route.PrimaryRefuse })
 	c := h.connect()
 	refused(t, c, "0A000", "primary key", "INSERT INTO payments (user_id, amount) VALUES (7, 1.5)")
@@ -256,7 +272,9 @@ func TestPrimaryKeyModes(t *testing.T) {
 
 // TestShardedSequences installs sequences whose numbers no two shards share, and which are
 // where they hash to.
-func TestShardedSequences(t *testing.T) {
+func TestShardedSequences(t *testing.T) { transports(t, testShardedSequences) }
+
+func testShardedSequences(t *testing.T) {
 	h := newHouse(t, `CREATE TABLE users (id bigserial PRIMARY KEY, email text);
 CREATE TABLE payments (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, user_id bigint, amount numeric); CREATE TABLE later (id bigint PRIMARY KEY, user_id bigint)`, func(c *shards.Config) {
 		c.Layout.Tables = append(c.Layout.Tables, sharding.Table{Name: "later", Columns: []string{"user_id"}})
@@ -317,7 +335,9 @@ CREATE TABLE payments (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, user_
 
 // TestSchemasThatDiffer tells whoever does DDL of it, and refuses statements on a table that
 // is not the same everywhere.
-func TestSchemasThatDiffer(t *testing.T) {
+func TestSchemasThatDiffer(t *testing.T) { transports(t, testSchemasThatDiffer) }
+
+func testSchemasThatDiffer(t *testing.T) {
 	h := newHouse(t, demoSchema+"; CREATE TABLE things (a int, b int)", nil)
 	c := h.connect()
 	mustExec(t, h.direct(1), "DROP TABLE things; CREATE TABLE things (b int, a int)")
@@ -347,7 +367,9 @@ func TestSchemasThatDiffer(t *testing.T) {
 }
 
 // TestCatalogs reads catalogs as of one database, and statistics as of all.
-func TestCatalogs(t *testing.T) {
+func TestCatalogs(t *testing.T) { transports(t, testCatalogs) }
+
+func testCatalogs(t *testing.T) {
 	h := newHouse(t, demoSchema+"; CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE TABLE feelings (id bigint PRIMARY KEY, m mood)", nil)
 	first := h.direct(0)
 	want := one[uint32](t, first, "SELECT 'mood'::regtype::oid")
@@ -391,7 +413,9 @@ func TestCatalogs(t *testing.T) {
 }
 
 // TestOmnishardedReads spreads reads over the copies, or does not.
-func TestOmnishardedReads(t *testing.T) {
+func TestOmnishardedReads(t *testing.T) { transports(t, testOmnishardedReads) }
+
+func testOmnishardedReads(t *testing.T) {
 	for _, sticky := range []bool{false, true} {
 		h := newHouse(t, demoSchema, func(c *shards.Config) { c.OmniSticky = sticky })
 		for i := range houseShards {
@@ -425,7 +449,9 @@ func TestOmnishardedReads(t *testing.T) {
 }
 
 // TestWithoutSchema routes by what the configuration says alone.
-func TestWithoutSchema(t *testing.T) {
+func TestWithoutSchema(t *testing.T) { transports(t, testWithoutSchema) }
+
+func testWithoutSchema(t *testing.T) {
 	h := newHouse(t, demoSchema, func(c *shards.Config) { c.NoSchema = true })
 	c := h.connect()
 	mustExec(t, c, "INSERT INTO users (id, email) VALUES (1, 'a')")

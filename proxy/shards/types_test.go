@@ -24,7 +24,9 @@ type pair struct {
 
 // TestTypesOfOtherNumbers reads and writes values of the shards' own types, whose numbers
 // differ, in text and in binary, whichever shard has them.
-func TestTypesOfOtherNumbers(t *testing.T) {
+func TestTypesOfOtherNumbers(t *testing.T) { transports(t, testTypesOfOtherNumbers) }
+
+func testTypesOfOtherNumbers(t *testing.T) {
 	h := newHouse(t, typesSchema, nil)
 	if a, b := one[uint32](t, h.direct(0), "SELECT 'mood'::regtype::oid"), one[uint32](t, h.direct(2), "SELECT 'mood'::regtype::oid"); a == b {
 		t.Fatal("the numbers are the same, which proves nothing")

@@ -67,7 +67,9 @@ INSERT INTO countries VALUES (1, 'one')`
 
 // TestWritesWithErrors does all kinds of writes with an error in the middle or at the end, in
 // every form: nothing of it stays on any shard, and the session goes on.
-func TestWritesWithErrors(t *testing.T) {
+func TestWritesWithErrors(t *testing.T) { transports(t, testWritesWithErrors) }
+
+func testWritesWithErrors(t *testing.T) {
 	for _, two := range []bool{false, true} {
 		h := newHouse(t, writesSchema, func(c *shards.Config) {
 			if two {
@@ -193,7 +195,9 @@ func copies(t *testing.T, h *house, c *pgx.Conn, before string, state func() str
 
 // TestSavepoints takes back on every shard what came after a savepoint, also on those that
 // joined the transaction later.
-func TestSavepoints(t *testing.T) {
+func TestSavepoints(t *testing.T) { transports(t, testSavepoints) }
+
+func testSavepoints(t *testing.T) {
 	h := newHouse(t, writesSchema, nil)
 	c := h.connect()
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeDescribeExec} {
@@ -236,7 +240,9 @@ func TestSavepoints(t *testing.T) {
 
 // TestPartialCommit lets COMMIT fail on one shard when others have committed: without two-phase
 // commit the error names them, with it nothing has happened.
-func TestPartialCommit(t *testing.T) {
+func TestPartialCommit(t *testing.T) { transports(t, testPartialCommit) }
+
+func testPartialCommit(t *testing.T) {
 	schema := writesSchema + "; ALTER TABLE payments ADD UNIQUE (id) DEFERRABLE INITIALLY DEFERRED"
 	for _, two := range []bool{false, true} {
 		h := newHouse(t, schema, func(c *shards.Config) {
