@@ -244,6 +244,9 @@ type Decision struct {
 	// routed by itself, and Last after them in the same way: its answer is the statement's.
 	Steps []Staged
 	Last  Staged
+	// StepsTag, if it is not empty, is the statement's own tag, whose rows are those of all its
+	// steps that write and of Last together.
+	StepsTag string
 	// Why explains the decision.
 	Why string
 

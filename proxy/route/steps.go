@@ -34,6 +34,7 @@ type steps struct {
 	list []Step
 	last template
 	why  string
+	tag  string
 }
 
 // A Staged is a text of Decision.Steps or Last, and the parameters of the client's that it
@@ -54,10 +55,13 @@ func (r *Router) stepsOf(d *Decision, p *Plan, staged func() (*steps, error), re
 		return reason
 	}
 	s, err := staged()
-	if err != nil || s == nil {
+	if err != nil {
+		return err
+	}
+	if s == nil {
 		return reason
 	}
-	d.Why = s.why
+	d.Why, d.StepsTag = s.why, s.tag
 	for i := range s.list {
 		pieces, params := s.list[i].sql.pieces(d.env.sql, d.env.toks, nil)
 		d.Steps = append(d.Steps, Staged{&s.list[i], pieces, params})
@@ -76,8 +80,8 @@ type writer struct {
 
 // stage plans the steps of a statement. It returns nil if there is no way.
 func (a *analysis) stage(c *change) (*steps, error) {
-	if err := a.stageable(); err != nil {
-		return nil, err
+	if a.stageable() != nil {
+		return nil, nil
 	}
 	if len(a.writers) > 0 {
 		return a.stageWith()
@@ -309,12 +313,19 @@ func (a *analysis) readBefore() (out []*ref, err error) {
 	for wi := range a.writers {
 		w := &a.writers[wi]
 		t := w.change.target
-		no := refuse("a WITH query writes table "+t.name+", which the statement reads or writes elsewhere", "send the write as a statement of its own")
+		no := refuse("a WITH query writes table "+t.name+", which the statement reads or writes elsewhere: each part must see its rows as they were before, which several shards cannot show it",
+			"send the write as a statement of its own, in the same transaction")
 		if t.table == nil || t.table.Triggers {
 			return nil, no
 		}
 		for i, r := range a.refs {
-			if i >= w.from && i < w.to || r.name != t.name || r.schema != t.schema || r.target && r.inserted {
+			if i >= w.from && i < w.to || r.name != t.name || r.schema != t.schema {
+				continue
+			}
+			if r.target && r.inserted {
+				if a.onConflict(r) {
+					return nil, no
+				}
 				continue
 			}
 			// Writers before it have read it already; a WITH query that is none is read when it
@@ -331,6 +342,17 @@ func (a *analysis) readBefore() (out []*ref, err error) {
 		}
 	}
 	return out, nil
+}
+
+// onConflict reports whether an INSERT, whose target is r, may meet rows that are there.
+func (a *analysis) onConflict(r *ref) bool {
+	for _, w := range a.writers {
+		if w.change.target == r {
+			return w.change.insert != nil && w.change.insert.OnConflictClause != nil
+		}
+	}
+	n, ok := a.st.tree.(*ast.InsertStmt)
+	return ok && n.OnConflictClause != nil
 }
 
 // returned are the collations of RETURNING, nil if they are not known.

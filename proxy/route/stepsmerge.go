@@ -7,6 +7,7 @@ import (
 	"github.com/multigres/multigres/go/common/parser/ast"
 
 	"github.com/pgx-dev/pgx-dev/proxy/gather"
+	"github.com/pgx-dev/pgx-dev/proxy/route/hash"
 	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
 )
 
@@ -21,18 +22,17 @@ func (a *analysis) stageMerge(c *change, n *ast.MergeStmt) (*steps, error) {
 	switch x := n.SourceRelation.(type) {
 	case *ast.RangeVar:
 	case *ast.RangeSubselect:
-		if x.Alias == nil || a.settledValues(x) {
+		if x.Alias == nil {
 			return nil, nil
 		}
 	default:
 		return nil, nil
 	}
 	src := c.block.by[n.SourceRelation]
-	for _, w := range items(n.MergeWhenClauses) {
-		if m, isWhen := w.(*ast.MergeWhenClause); !isWhen || m.MatchKind == ast.MERGE_WHEN_NOT_MATCHED_BY_SOURCE {
-			return nil, nil
-		}
-	}
+	bySource := slices.ContainsFunc(items(n.MergeWhenClauses), func(w ast.Node) bool {
+		m, isWhen := w.(*ast.MergeWhenClause)
+		return !isWhen || m.MatchKind == ast.MERGE_WHEN_NOT_MATCHED_BY_SOURCE
+	})
 	if slices.ContainsFunc(a.refs, func(r *ref) bool { return r.sharded() && r != c.target && r.block == nil }) {
 		return nil, nil
 	}
@@ -61,11 +61,14 @@ func (a *analysis) stageMerge(c *change, n *ast.MergeStmt) (*steps, error) {
 	if len(items(n.ReturningList)) > 0 {
 		step.Empty = ""
 	}
+	sub, isSub := n.SourceRelation.(*ast.RangeSubselect)
 	switch {
 	case src.r != nil && src.r.table != nil:
 		for _, col := range src.r.table.Columns {
 			step.Collations = append(step.Collations, col.Collation)
 		}
+	case src.sub != nil && isSub && isValues(sub):
+		step.Collations = a.valuesCollations(sub)
 	case src.sub != nil:
 		if ts, known := a.targets(src.sub); known {
 			step.Collations = []gather.Collation{}
@@ -75,6 +78,12 @@ func (a *analysis) stageMerge(c *change, n *ast.MergeStmt) (*steps, error) {
 		}
 	}
 	subs := a.mergeKeys(c, n, on)
+	if c.target.key != nil && (bySource || len(subs) == 0 && (a.mergeInserts(n, c) != nil || !a.joinsByKey(c))) {
+		return a.stageMergeApart(c, n, list, main, using, on, step)
+	}
+	if isSub && a.settledValues(sub) {
+		return nil, nil
+	}
 	if len(subs) > 0 {
 		step.sql = a.prefix(list, using+1, on).str(" SELECT *")
 		for i, k := range subs {
@@ -93,6 +102,20 @@ func (a *analysis) stageMerge(c *change, n *ast.MergeStmt) (*steps, error) {
 	last = append(last, chunkOf(gather.Values, 0)).str(" AS " + quoteIdent(src.alias))
 	last = append(last, chunkOf(gather.Names, 0)).str(" ").add(replaced(on, len(st.toks), sortSubs(by)))
 	return &steps{list: []Step{step}, last: last, why: "the source's rows are read first, and placed by their keys"}, nil
+}
+
+// joinsByKey reports whether the condition of a MERGE compares the target's key with columns of the
+// source, so that each of the source's rows can match on one shard only.
+func (a *analysis) joinsByKey(c *change) bool {
+	if len(c.block.sources) != 2 {
+		return false
+	}
+	target, src := c.block.sources[0], c.block.sources[1]
+	return !slices.ContainsFunc(c.target.key.Columns, func(k string) bool {
+		return !slices.ContainsFunc(src.columns, func(col string) bool {
+			return same(c.block.pairs, column{src, col}, column{target, k})
+		})
+	})
 }
 
 // settledValues reports whether a sub-query is a list of VALUES all of whose values have a cast,
@@ -210,6 +233,27 @@ func (a *analysis) mergeValues(n *ast.MergeStmt, c *change) *insertPlan {
 		}
 	}
 	return nil
+}
+
+// valuesCollations are those of the columns of VALUES, nil if they are not known: literals and
+// parameters have the default one.
+func (a *analysis) valuesCollations(x *ast.RangeSubselect) []gather.Collation {
+	var out []gather.Collation
+	for _, row := range items(x.Subquery.(*ast.SelectStmt).ValuesLists) {
+		list, ok := row.(*ast.NodeList)
+		if !ok {
+			return nil
+		}
+		out = out[:0]
+		for _, v := range list.Items {
+			o, plain := a.operandOf(v)
+			if !plain || o.typ != 0 && o.typ != hash.Text && o.typ != hash.Varchar && !isInt(o.typ) {
+				return nil
+			}
+			out = append(out, gather.Collation{Known: true, Bytewise: a.snap != nil && a.snap.Bytewise})
+		}
+	}
+	return out
 }
 
 func (a *analysis) inBodies(list []body, tok int) bool {

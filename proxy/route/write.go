@@ -87,9 +87,14 @@ func (a *analysis) target(parent *block, n ast.Node) (*change, error) {
 			m, ok := w.(*ast.MergeWhenClause)
 			return !ok || m.CommandType == ast.CMD_INSERT
 		})
-		if inserts || bySource {
+		switch {
+		case inserts || bySource:
 			b.part = combineOuter(pairs, src, b.sources[0].part(), false)
-		} else {
+			if bySource && !inserts {
+				// All of the target's rows are looked at, and the source's only beside them.
+				b.part = combineOuter(pairs, b.sources[0].part(), src, false)
+			}
+		default:
 			// Of rows that match nothing nothing becomes.
 			b.part = combineInner(pairs, src, b.sources[0].part())
 		}

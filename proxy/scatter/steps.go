@@ -30,7 +30,8 @@ func (s *Session) steps(ctx context.Context, d *route.Decision, q *request) (*an
 	if err != nil {
 		return nil, err
 	}
-	list, last, role := d.Steps, d.Last, d.Role
+	list, last, role, own := d.Steps, d.Last, d.Role, d.StepsTag
+	total := uint64(0)
 	var done []*stepRows
 	left := s.ex.cfg.Memory
 	for _, x := range list {
@@ -38,7 +39,7 @@ func (s *Session) steps(ctx context.Context, d *route.Decision, q *request) (*an
 		if err != nil {
 			return nil, err
 		}
-		rows, _, err := s.all(ctx, a)
+		rows, tag, err := s.all(ctx, a)
 		if err != nil {
 			return nil, err
 		}
@@ -56,6 +57,9 @@ func (s *Session) steps(ctx context.Context, d *route.Decision, q *request) (*an
 		if len(rows) == 0 && x.Step.Empty != "" {
 			return settled(x.Step.Empty), nil
 		}
+		if tag != "" && own != "" && x.Step.Write {
+			total += affected(tag)
+		}
 		r := &stepRows{step: x.Step, fields: a.fields, rows: rows, collations: x.Step.Collations}
 		if len(a.fields) > 0 {
 			l, err := s.typer(ctx)
@@ -68,7 +72,28 @@ func (s *Session) steps(ctx context.Context, d *route.Decision, q *request) (*an
 		}
 		done = append(done, r)
 	}
-	return s.step(ctx, last, q, types, role, done, q.results)
+	a, err := s.step(ctx, last, q, types, role, done, q.results)
+	if err != nil || own == "" {
+		return a, err
+	}
+	tag := a.tag
+	a.tag = func() (string, error) {
+		t, err := tag()
+		if err != nil {
+			return "", err
+		}
+		return own + " " + strconv.FormatUint(total+affected(t), 10), nil
+	}
+	return a, nil
+}
+
+// affected is the number of rows in a command tag.
+func affected(tag string) uint64 {
+	n, err := strconv.ParseUint(tag[strings.LastIndexByte(tag, ' ')+1:], 10, 64)
+	if err != nil {
+		return 0 // a tag without one
+	}
+	return n
 }
 
 // step routes and runs one text.

@@ -1,0 +1,136 @@
+package route
+
+import (
+	"slices"
+
+	"github.com/multigres/multigres/go/common/parser/ast"
+
+	"github.com/pgx-dev/pgx-dev/proxy/gather"
+	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
+)
+
+// A when is a WHEN clause of a MERGE in the text.
+type when struct {
+	from, to   int // its tokens
+	cond       lex.Range
+	node       *ast.MergeWhenClause
+	into, list lex.Range // of an INSERT: from its column list up to VALUES, and what is in VALUES' parentheses
+}
+
+// whens finds the WHEN clauses of a MERGE in the tokens from at on.
+func (a *analysis) whens(n *ast.MergeStmt, at int) (out []when, ok bool) {
+	st := a.st
+	depth := 0
+	for i := at; i < len(st.toks); i++ {
+		switch {
+		case st.is(i, "("), st.is(i, "["), st.is(i, "case"):
+			depth++
+		case st.is(i, ")"), st.is(i, "]"), st.is(i, "end"):
+			depth--
+		case depth == 0 && st.is(i, "when"):
+			if len(out) > 0 {
+				out[len(out)-1].to = i
+			}
+			out = append(out, when{from: i, to: len(st.toks)})
+		case depth == 0 && st.is(i, "then") && len(out) > 0:
+			w := &out[len(out)-1]
+			for j := w.from + 1; j < i && w.cond.To == 0; j++ {
+				if st.is(j, "and") {
+					w.cond = lex.Range{From: j + 1, To: i}
+				}
+			}
+			if st.is(i+1, "insert") {
+				w.into.From = i + 2
+			}
+		case depth == 0 && st.is(i, "values") && st.is(i+1, "(") && len(out) > 0:
+			w := &out[len(out)-1]
+			end := lex.Match(st.sql, st.toks, i+1)
+			if w.into.From == 0 || end < 0 {
+				return nil, false
+			}
+			w.into.To, w.list = i, lex.Range{From: i + 2, To: end}
+		}
+	}
+	clauses := items(n.MergeWhenClauses)
+	if len(out) != len(clauses) {
+		return nil, false
+	}
+	for i, c := range clauses {
+		m, isWhen := c.(*ast.MergeWhenClause)
+		if !isWhen || (m.Condition != nil) != (out[i].cond.To > 0) {
+			return nil, false
+		}
+		out[i].node = m
+	}
+	return out, true
+}
+
+// stageMergeApart plans a MERGE whose source's rows cannot be placed by what it joins by, or that
+// concerns rows which none of them matches: the source is read first, and then which of its rows
+// match nothing; all shards get all of them for what is done to rows of theirs, and the rows that
+// match nothing are inserted at last.
+func (a *analysis) stageMergeApart(c *change, n *ast.MergeStmt, list []body, main, using, on int, read Step) (*steps, error) {
+	st, src := a.st, c.block.by[n.SourceRelation]
+	whens, ok := a.whens(n, on+1)
+	if !ok || len(whens) == 0 || c.target.tok < 0 || c.target.table == nil || c.target.table.Triggers || a.unstable(n.JoinCondition) ||
+		len(items(n.ReturningList)) > 0 || src.alias == "" {
+		return nil, nil
+	}
+	for _, b := range list {
+		if st.uses(on, len(st.toks), b.name) {
+			return nil, nil
+		}
+	}
+	target := template{}.toks(c.target.tok, using) // with its alias
+	if st.is(main+2, "only") {
+		return nil, nil
+	}
+	read.Empty = ""
+	out := &steps{list: []Step{read}, tag: "MERGE", why: "the source's rows are read first, all shards get them, and those that match nothing are inserted"}
+	source := func(step int) template {
+		return template{chunkOf(gather.Source, step)}.str(" AS " + quoteIdent(src.alias) + " ")
+	}
+	inserts := slices.ContainsFunc(whens, func(w when) bool { return w.node.CommandType == ast.CMD_INSERT })
+	unmatched := -1
+	if inserts {
+		unmatched = len(out.list)
+		sql := template{}.str("SELECT * FROM ").add(source(0)).str("WHERE NOT EXISTS (SELECT 1 FROM ").add(target).str("WHERE ").toks(on+1, whens[0].from).str(")")
+		out.list = append(out.list, Step{sql: sql, Collations: read.Collations})
+	}
+	kept := template{}.toks(main, using+1).add(source(0)).toks(on, whens[0].from)
+	any := false
+	before := template{} // that no clause before holds
+	var into []template
+	for _, w := range whens {
+		if w.node.MatchKind != ast.MERGE_WHEN_NOT_MATCHED_BY_TARGET {
+			kept, any = kept.toks(w.from, w.to), true
+			continue
+		}
+		cond := template{}.str("true ")
+		if w.cond.To > 0 {
+			cond = template{}.str("(").toks(w.cond.From, w.cond.To).str(") IS TRUE ")
+		}
+		if w.node.CommandType == ast.CMD_INSERT {
+			if w.list.To == 0 || slices.ContainsFunc(items(w.node.Values), func(v ast.Node) bool { _, isDefault := v.(*ast.SetToDefault); return isDefault }) {
+				return nil, nil
+			}
+			t := template{}.str("INSERT INTO ").toks(c.target.tok, c.target.end).toks(w.into.From, w.into.To).str("SELECT ").toks(w.list.From, w.list.To)
+			into = append(into, t.str("FROM ").add(source(unmatched)).str("WHERE ").add(cond).add(before))
+		}
+		before = before.str("AND NOT (").add(cond).str(") ")
+	}
+	if any {
+		out.list = append(out.list, Step{Write: true, Silent: true, sql: kept})
+	}
+	for i, t := range into {
+		if i < len(into)-1 {
+			out.list = append(out.list, Step{Write: true, Silent: true, sql: t})
+			continue
+		}
+		out.last = t
+	}
+	if len(into) == 0 {
+		out.last, out.list = kept, out.list[:len(out.list)-1]
+	}
+	return out, nil
+}
