@@ -80,7 +80,7 @@ type writer struct {
 
 // stage plans the steps of a statement. It returns nil if there is no way.
 func (a *analysis) stage(c *change) (*steps, error) {
-	if a.stageable() != nil {
+	if !a.stageable() {
 		return nil, nil
 	}
 	if len(a.writers) > 0 {
@@ -102,12 +102,9 @@ func (a *analysis) stage(c *change) (*steps, error) {
 	return nil, nil
 }
 
-func (a *analysis) stageable() error {
-	switch {
-	case a.into, a.system, a.locks:
-		return refuse("the statement cannot be done in steps", "")
-	}
-	return a.opaqueCalls()
+// stageable reports whether a statement may be done in steps at all.
+func (a *analysis) stageable() bool {
+	return !a.into && !a.system && !a.locks && a.opaqueCalls() == nil
 }
 
 // chunkOf is a piece of a template that stands for the rows of a step.

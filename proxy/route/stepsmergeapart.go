@@ -77,8 +77,10 @@ func (a *analysis) stageMergeApart(c *change, n *ast.MergeStmt, list []body, mai
 		return nil, nil
 	}
 	for _, b := range list {
-		if st.uses(on, len(st.toks), b.name) {
-			return nil, nil
+		for i := on; i < len(st.toks); i++ { // the source's own name may be that of a WITH query
+			if st.uses(i, i+1, b.name) && (b.name != src.alias || !st.is(i+1, ".")) {
+				return nil, nil
+			}
 		}
 	}
 	target := template{}.toks(c.target.tok, using) // with its alias

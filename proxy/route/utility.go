@@ -284,8 +284,15 @@ func (pb *builder) createAs(st *statement, p *Plan) error {
 	if !table {
 		return nil
 	}
+	depth := 0 // a column's GENERATED … AS (…) is no query
 	for i := range st.toks {
-		if st.is(i, "as") && i+1 < len(st.toks) && (st.is(i+1, "select") || st.is(i+1, "with") || st.is(i+1, "table") || st.is(i+1, "(")) {
+		switch {
+		case st.is(i, "("):
+			depth++
+		case st.is(i, ")"):
+			depth--
+		}
+		if depth == 0 && st.is(i, "as") && i+1 < len(st.toks) && (st.is(i+1, "select") || st.is(i+1, "with") || st.is(i+1, "table") || st.is(i+1, "(")) {
 			end := len(st.toks)
 			if st.has("with", "no", "data") {
 				end -= 3
