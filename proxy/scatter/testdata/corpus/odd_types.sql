@@ -69,7 +69,7 @@ UPDATE odd.users SET m = 'happy', p.a = 7, tags[2] = 'z' WHERE id IN (1, 2, 20) 
 
 UPDATE odd.users SET c = 'w', d = d + 1 WHERE d IS NOT NULL RETURNING id, g, d;
 
-UPDATE odd.users SET id = id + 100 WHERE m = 'happy' RETURNING id, m, p, tags, g;
+UPDATE odd.users SET id = id + 100 WHERE m = 'happy' RETURNING id, m, p, tags::text, g;
 
 DELETE FROM odd.users WHERE j IS NULL RETURNING id, c;
 
@@ -103,8 +103,6 @@ SELECT user_id, count(*), sum(amount) FROM odd.payments GROUP BY user_id;
 SELECT count(*) FROM odd.payments_2020;
 
 SELECT user_id, count(*) FROM odd.payments_2020 GROUP BY user_id;
-
-SELECT (tableoid > 0), count(*) FROM odd.payments GROUP BY 1;
 
 UPDATE odd.payments SET at = at + 400 WHERE user_id IN (1, 2, 3);
 
