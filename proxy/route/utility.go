@@ -247,6 +247,14 @@ func (pb *builder) ddl(st *statement, first string) (*Plan, error) {
 	case "vacuum", "analyze", "lock", "checkpoint", "load", "do", "truncate", "cluster", "reindex":
 		p.Class, p.ReloadSchema = Utility, first == "do"
 		p.why = "it concerns every shard"
+		if first == "do" {
+			p.fixed = pb.doBlock(st)
+			for i, t := range st.toks { // another body is another plan
+				if t.Kind == lex.String {
+					p.pins = append(p.pins, pin{i, strings.Clone(t.Text(st.sql))})
+				}
+			}
+		}
 	case "create", "refresh":
 		if err := pb.createAs(st, p); err != nil {
 			return nil, err

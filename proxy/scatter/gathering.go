@@ -110,7 +110,7 @@ func (s *Session) gather(ctx context.Context, d *route.Decision, q *request) (*a
 	}
 	s.mark(d, branches)
 	var same *echo
-	if d.Plan.Class == route.DDL {
+	if d.Plan.Class == route.DDL || d.Plan.Class == route.Utility {
 		same = &echo{branches[0].l, map[string]bool{}}
 	}
 	for _, b := range branches {

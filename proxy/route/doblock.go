@@ -1,0 +1,124 @@
+package route
+
+import (
+	"slices"
+
+	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
+)
+
+// A code is what is read of the body of a DO, which every shard carries out by itself.
+type code struct {
+	pb      *builder
+	dynamic bool   // it has EXECUTE
+	writes  bool   // it changes rows of omnisharded tables, as far as can be told
+	differs string // what may have another value on each shard
+	err     error
+}
+
+// doBlock refuses a DO that is not the same on every shard: one that reads or writes rows of
+// sharded tables, of which each shard has some, or would write other values into each copy of an
+// omnisharded one. What changes the tables themselves is for all of them.
+func (pb *builder) doBlock(st *statement) error {
+	if pb.layout.Shards == 1 || len(pb.layout.Keys()) == 0 {
+		return nil
+	}
+	c := &code{pb: pb}
+	for i, t := range st.toks {
+		if t.Kind != lex.String || st.is(i-1, "language") {
+			continue
+		}
+		body, ok := t.AppendValue(nil, st.sql)
+		if ok {
+			c.read(string(body), 0)
+		}
+	}
+	if c.err == nil && c.writes && c.differs != "" {
+		c.err = refuse("a DO that writes with "+c.differs+" would leave the copies of an omnisharded table different", "compute the value first, and send the write as a statement of its own")
+	}
+	return c.err
+}
+
+// aboutTables are the words before a table's name where it is not its rows that are meant.
+var aboutTables = []string{"table", "on", "exists", "references", "of", "type", "index", "view", "inherit", "inherits", "add"}
+
+// varies are functions and the like whose values differ between shards, however little.
+var varies = []string{
+	"random", "now", "clock_timestamp", "statement_timestamp", "transaction_timestamp", "timeofday", "gen_random_uuid", "uuid_generate_v*",
+	"nextval", "currval", "lastval", "txid_current", "pg_current_xact_id", "current_timestamp", "localtimestamp", "current_time", "localtime",
+	"pg_backend_pid", "random_normal", "uuidv*",
+}
+
+func (c *code) read(sql string, depth int) {
+	var s lex.Scanner
+	if depth > 3 || s.Scan(sql) != nil {
+		return
+	}
+	st := &statement{sql: sql, toks: s.Tokens}
+	c.dynamic = c.dynamic || st.has("execute")
+	for i, t := range st.toks {
+		if c.err != nil {
+			return
+		}
+		switch t.Kind {
+		case lex.String:
+			if text, ok := t.AppendValue(nil, sql); ok && c.dynamic {
+				c.read(string(text), depth+1)
+			}
+		case lex.Word, lex.Quoted:
+			c.word(st, i)
+		}
+	}
+}
+
+func (c *code) word(st *statement, i int) {
+	name, schema, before := st.toks[i].Ident(st.sql), "", i-1
+	if st.is(i-1, ".") && i >= 2 {
+		schema, before = st.toks[i-2].Ident(st.sql), i-3
+	}
+	switch {
+	case st.is(i+1, "."):
+		return // the schema, or a row that is named elsewhere
+	case listed(varies, name):
+		if c.differs == "" {
+			c.differs = name
+		}
+	case name == "insert" || name == "update" || name == "merge":
+		c.writes = true
+	}
+	if st.is(i+1, "(") && !st.is(before, "into") && !slices.ContainsFunc(aboutTables, func(w string) bool { return st.is(before, w) }) {
+		if listed(c.pb.layout.LocalFunctions, name) || listed(c.pb.layout.LocalFunctions, schema+"."+name) {
+			return
+		}
+		for _, f := range c.pb.snap.Functions(schema, name) {
+			if f.Opaque && f.Volatility != 'i' {
+				c.err = refuse("a DO that calls function "+name+", which may read tables, of which it would see one shard only",
+					"declare it IMMUTABLE if it reads none, list it under local_functions, or name the shard by a comment")
+			}
+		}
+		if !st.is(before, "from") && !st.is(before, "join") && !st.is(before, "update") {
+			return
+		}
+	}
+	for st.is(before, "only") || st.is(before, "exists") || st.is(before, "not") || st.is(before, "if") || st.is(before, "concurrently") {
+		before--
+	}
+	var columns []string
+	t := c.pb.snap.Table(schema, name, c.pb.path)
+	if t != nil {
+		schema, columns = t.Schema, t.Names()
+	}
+	switch place := c.pb.layout.Find(schema, name, columns); {
+	case place.Key != nil:
+		if t == nil && !c.pb.snap.Empty() || slices.ContainsFunc(aboutTables, func(w string) bool { return st.is(before, w) }) {
+			return
+		}
+		c.err = refuse("a DO that reads or writes rows of "+name+", of which every shard has its own, would do so on each of them by itself",
+			"send the statements as they are, or name the shard by a comment such as /* pgdog_shard: 0 */")
+	case t != nil && st.is(before, "into"):
+		for _, col := range t.Columns {
+			if col.Volatile && !col.Generated && c.differs == "" {
+				c.differs = "the default of column " + col.Name + " of " + name
+			}
+		}
+	}
+}
