@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"syscall"
@@ -169,7 +170,7 @@ func (f *floors) pair(c, s *floorConn, b []byte) {
 func floorCall(call uintptr, fd int32, b []byte, flags uintptr) int {
 	n, _, errno := syscall.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), flags, 0, 0)
 	if errno != 0 {
-		fmt.Println("floor:", errno)
+		fmt.Fprintln(os.Stderr, "floor:", errno)
 		return -1
 	}
 	return int(n)

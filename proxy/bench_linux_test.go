@@ -423,7 +423,7 @@ func newField(b *testing.B) benchField {
 		cmd.Env = append(os.Environ(), benchRole+"="+role, benchCertificate+"="+certificates)
 		return startTarget(b, role, cmd)
 	}
-	f := benchField{pgbench: bench, targets: []target{{name: "direct", port: tcp}, process("relay")}, old: map[string]bool{}}
+	f := benchField{pgbench: bench, targets: []target{{name: "direct", port: tcp}, process("relay"), process("floor")}, old: map[string]bool{}}
 	for _, rival := range bouncers(b) {
 		f.targets = append(f.targets, startPgBouncer(b, srv, certificates, rival))
 		f.old[rival.name] = rival.old
@@ -433,21 +433,28 @@ func newField(b *testing.B) benchField {
 }
 
 // measured reports whether a target can do what a row is of. The server itself and the relay,
-// which opens a connection for each client, have no TLS here and are not for thousands.
+// which opens a connection for each client, have no TLS here and are not for thousands; the floor
+// knows nothing of prepared statements, either.
 func (f *benchField) measured(t target, mode string, clients int) bool {
 	switch {
 	case f.old[t.name]:
 		return !strings.HasPrefix(mode, "prepared")
-	case t.name == "direct", t.name == "relay":
+	case t.name == "floor" && mode == "prepared":
+		return false
+	case t.name == "direct", t.name == "relay", t.name == "floor":
 		return !strings.HasSuffix(mode, "-tls") && clients <= 500
 	}
 	return true
 }
 
-// BenchmarkProxy runs pgbench -S against the server itself, a bare relay, PgBouncer and the
-// proxy over both transports, in turn, and reports the CPU time that each takes for a
+// BenchmarkProxy runs pgbench -S against the server itself, a bare relay, the least pooler that there
+// can be in Go (floor), PgBouncer and the proxy over both transports, in turn, and reports the CPU time that each takes for a
 // transaction, its ratio to PgBouncer's and the ratio of transactions per second to the
 // server's own, and how busy the machine was.
+//
+// On a machine that has other things to do a row's figures are quiet if everything that is measured
+// goes before those: compile the test and run it by "chrt -r 10", which its children inherit, a row
+// at a time.
 //
 // There is the system's PgBouncer, without which it fails, and the newest one, if "just pgbouncer"
 // has fetched it or PGBOUNCER_NEWEST says where it is. PgBouncer below 1.21 cannot do prepared
