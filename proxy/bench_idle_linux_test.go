@@ -130,7 +130,7 @@ func BenchmarkProxyIdle(b *testing.B) {
 			f := newField(b) // processes that nobody has used yet
 			for b.Loop() {
 				for _, t := range f.targets {
-					if t.name == "direct" || t.name == "relay" {
+					if t.name == "direct" || t.name == "relay" || t.name == "floor" {
 						continue
 					}
 					before := t.rss(b)
