@@ -21,6 +21,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/fleet"
 	"github.com/pgx-dev/pgx-dev/proxy/loop"
+	"github.com/pgx-dev/pgx-dev/proxy/peers"
 	"github.com/pgx-dev/pgx-dev/proxy/plugin"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/socket"
@@ -180,7 +181,8 @@ type proxyServing struct {
 	tls                      atomic.Pointer[tls.Config]
 	reload                   func() (*config.Proxy, error) // nil: nothing to read again
 	sockets                  proxySockets
-	logs                     string // the directory of the logs of two-phase commit, if there may be some
+	peers                    *peers.Forwarder // nil until run
+	logs                     string           // the directory of the logs of two-phase commit, if there may be some
 }
 
 func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
@@ -209,6 +211,7 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 	ctx, shutdown := context.WithCancel(ctx)
 	defer shutdown()
 	leave := make(chan struct{}, 1) // asks to end once all clients have gone
+	s.peers = &peers.Forwarder{Peers: func() []peers.Peer { return peersOf(s.config.Load()) }, Log: env.Log}
 	panel := s.console(env, members, func(wait bool) {
 		if !wait {
 			shutdown()
@@ -239,7 +242,7 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		MaxClients: cfg.PgBouncer.MaxClientConn, ClientLimits: func(c proxy.Client) (int, int) { return fleet.ClientLimits(s.config.Load(), c) },
 		Queries: s.log.each(), SampleLength: g.LogQuerySampleLength,
 		Log: env.Log, LogConnections: g.LogConnections, LogDisconnections: g.LogDisconnections,
-		CancelElsewhere: s.sockets.cancelElsewhere, Loops: members.Loops,
+		CancelElsewhere: s.cancelElsewhere(ctx), Loops: members.Loops,
 	}
 	if g.QuerySizeLimitAction == conf.SizeBlock {
 		pc.MaxMessage = g.QuerySizeLimit
@@ -257,6 +260,9 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 				return &s.tls.Load().Certificates[0], nil
 			},
 		}
+	}
+	if id := cfg.PgBouncer.PeerID; id > 0 {
+		pc.FirstID, pc.IDs = peers.Range(id)
 	}
 	px, err := proxy.New(pc)
 	if err != nil {

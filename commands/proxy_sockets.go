@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -197,7 +198,7 @@ func (s *proxyServing) openBeside() error {
 		return err
 	}
 	if strings.HasPrefix(cfg.UnixSocketDir, "@") {
-		return &ExitError{Code: ExitUsage, Err: errors.New("pgbouncer.unix_socket_dir: sockets without a file, as @ means them, are not supported")}
+		return p.openAbstract(cfg.UnixSocketDir + "/.s.PGSQL." + strconv.Itoa(p.front.port))
 	}
 	l := &listening{port: p.front.port}
 	if err := l.socket(filepath.Join(cfg.UnixSocketDir, ".s.PGSQL."+strconv.Itoa(p.front.port)), s.key); err != nil {
@@ -215,6 +216,22 @@ func (s *proxyServing) openBeside() error {
 	p.clients = append(p.clients, ln)
 	p.used = append(p.used, handover.Socket{Listener: ln, Name: forClients, Made: l.made})
 	p.env.Log.Info("listening", "for", forClients, "socket", path)
+	return nil
+}
+
+// openAbstract listens on a Unix socket without a file. Nobody's permissions guard it: who may come is
+// decided by auth_type alone.
+func (p *proxySockets) openAbstract(name string) error {
+	if runtime.GOOS != "linux" {
+		return &ExitError{Code: ExitUsage, Err: errors.New("pgbouncer.unix_socket_dir: only Linux has sockets without a file, as @ means them")}
+	}
+	ln, err := net.Listen("unix", name)
+	if err != nil {
+		return err
+	}
+	p.clients = append(p.clients, ln)
+	p.used = append(p.used, handover.Socket{Listener: ln, Name: forClients})
+	p.env.Log.Info("listening", "for", forClients, "socket", name)
 	return nil
 }
 

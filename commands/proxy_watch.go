@@ -18,7 +18,7 @@ import (
 
 // console returns what the admin database and the metrics endpoint know the proxy by.
 func (s *proxyServing) console(env *Env, members *fleet.Fleet, shutdown func(wait bool)) *console.Console {
-	cfg := console.Config{Fleet: members, Config: s.config.Load}
+	cfg := console.Config{Fleet: members, Config: s.config.Load, Peers: s.figures}
 	if env.Command == nil { // else it ends with the command
 		cfg.Shutdown = shutdown
 	}

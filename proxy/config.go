@@ -84,12 +84,23 @@ type Config struct {
 	// CancelElsewhere gets the cancel requests that are for none of the clients here. Nil drops
 	// them.
 	CancelElsewhere func(pid uint32, key []byte)
+	// FirstID is the first of the numbers that clients are told as a process id, IDs how many there
+	// are; half as many clients are let in. Default: all positive ones.
+	FirstID, IDs uint32
 	// Queries gets every query, without parameters. It must be quick. Nil: nobody does.
 	Queries func(c Client, sql string)
 	// SampleLength is how many bytes of a query the log may hold. Default: none.
 	SampleLength int
 	// LogConnections and LogDisconnections also say who comes and goes.
 	LogConnections, LogDisconnections bool
+}
+
+// mostClients is how many clients there may be; 0 is any number.
+func (c *Config) mostClients() int {
+	if most := int(c.IDs / 2); most > 0 && (c.MaxClients == 0 || c.MaxClients > most) {
+		return most
+	}
+	return c.MaxClients
 }
 
 // A Client is who has logged in.

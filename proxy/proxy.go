@@ -70,7 +70,7 @@ func New(cfg Config) (*Proxy, error) {
 	p.last = binary.BigEndian.Uint32(seed[:]) >> 2
 	p.front = &pgserver.Server{
 		Auth: cfg.Auth, TLS: cfg.TLS, RequireTLS: cfg.RequireTLS, StartupTimeout: cfg.LoginTimeout,
-		MaxConns: cfg.MaxClients, MaxPreAuthConns: maxLogins,
+		MaxConns: cfg.mostClients(), MaxPreAuthConns: maxLogins,
 		ErrorLog: cfg.Log, Takeover: p.serve, Cancel: p.cancel,
 	}
 	if cfg.Console != nil {
@@ -153,17 +153,21 @@ func (p *Proxy) all(out []*session) []*session {
 func (p *Proxy) add(s *session, wanted uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if wanted != 0 && wanted <= 0x7fffffff && p.sessions[wanted] == nil {
+	first, n := p.cfg.FirstID, p.cfg.IDs
+	if n == 0 {
+		n = 1 << 31
+	}
+	if wanted != 0 && wanted-first < n && wanted <= 0x7fffffff && p.sessions[wanted] == nil {
 		s.id = wanted
 		p.sessions[s.id] = s
 		return
 	}
 	for {
-		if p.last = (p.last + 1) & 0x7fffffff; p.last != 0 && p.sessions[p.last] == nil {
+		p.last = (p.last + 1) % n
+		if s.id = first + p.last; s.id != 0 && p.sessions[s.id] == nil {
 			break
 		}
 	}
-	s.id = p.last
 	p.sessions[s.id] = s
 }
 

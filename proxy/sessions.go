@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/socket"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
@@ -40,6 +41,7 @@ type SessionInfo struct {
 	// TwoPhased are transactions committed in two phases. Memory is about what the proxy keeps for
 	// the client, in bytes, without what is on its way.
 	TwoPhased, Memory int64
+	FD                int // the descriptor of its connection; -1: there is none
 }
 
 // nameSize is about what one prepared statement of a client's takes beside the shared one, in bytes.
@@ -113,7 +115,7 @@ func (s *session) info() SessionInfo {
 		Received: s.stats.received.Load(), Sent: s.stats.sent.Load(),
 		Waited: time.Duration(s.stats.wait.Load()), Querying: time.Duration(s.stats.queryTime.Load()),
 	}
-	i.Local = s.nc.LocalAddr()
+	i.Local, i.FD = s.nc.LocalAddr(), socket.Descriptor(s.nc)
 	i.Physical = i.Replication && s.replication() != "database"
 	if c, ok := s.nc.(*tls.Conn); ok {
 		st := c.ConnectionState()

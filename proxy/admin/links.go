@@ -15,6 +15,7 @@ type link struct {
 	wait                                                          time.Duration
 	closing                                                       bool
 	id, link                                                      int64 // ptr is made of id
+	fd, linked                                                    int   // descriptors; negative: none
 	client                                                        bool
 }
 
@@ -82,15 +83,20 @@ func sockets() []column[link] {
 
 func (a *answer) clientLinks() (out []link) {
 	s := a.proxy.Snapshot(Clients | Servers)
-	linked := map[int64]int64{}
+	linked, fds := map[int64]int64{}, map[int64]int{}
 	for i := range s.Servers {
 		linked[s.Servers[i].Client] = s.Servers[i].ID
+		fds[s.Servers[i].Client] = s.Servers[i].FD
 	}
 	for i := range s.Clients {
 		c := &s.Clients[i]
 		l := link{
 			user: c.User, database: c.Database, replication: "none", state: c.State, addr: c.Addr, port: c.Port, connected: c.ConnectTime, asked: c.LastRequest,
 			localAddr: c.LocalAddr, localPort: c.LocalPort, app: c.ApplicationName, prepared: c.PreparedStatements, id: c.ID, link: linked[c.ID], client: true, tls: c.TLSVersion,
+			fd: c.FD, linked: -1,
+		}
+		if fd, ok := fds[c.ID]; ok && c.ID != 0 {
+			l.linked = fd
 		}
 		switch {
 		case c.Replication && c.Physical:
@@ -110,16 +116,17 @@ func (a *answer) clientLinks() (out []link) {
 
 func (a *answer) serverLinks() (out []link) {
 	s := a.proxy.Snapshot(Clients | Servers)
-	names := map[int64]string{}
+	names, fds := map[int64]string{}, map[int64]int{0: -1}
 	for i := range s.Clients {
 		names[s.Clients[i].ID] = s.Clients[i].ApplicationName
+		fds[s.Clients[i].ID] = s.Clients[i].FD
 	}
 	for i := range s.Servers {
 		c := &s.Servers[i]
 		out = append(out, link{
 			user: c.User, database: c.Database, replication: "none", state: c.State, addr: c.Addr, port: c.Port, connected: c.ConnectTime, asked: c.RequestTime,
 			localAddr: c.LocalAddr, localPort: c.LocalPort, pid: int(c.PID), app: names[c.Client], prepared: c.PreparedStatements, id: c.ID, link: c.Client,
-			closing: c.Closing, tls: c.TLSVersion,
+			closing: c.Closing, tls: c.TLSVersion, fd: c.FD, linked: fds[c.Client],
 		})
 	}
 	return out
@@ -127,11 +134,11 @@ func (a *answer) serverLinks() (out []link) {
 
 func (a *answer) allLinks() []link { return append(a.clientLinks(), a.serverLinks()...) }
 
-// bouncerFDs names connections. Their descriptors, keys and secrets are nobody's business.
+// bouncerFDs names connections with their descriptors. Their keys and secrets are nobody's business.
 func bouncerFDs(a *answer) error {
 	none := func(*link) string { return "" }
 	cols := []column[link]{
-		{pgserver.Int4("fd"), func(*link) any { return nil }},
+		int4("fd", func(l *link) int { return l.fd }),
 		str("task", func(l *link) string {
 			if l.client {
 				return "client"
@@ -143,7 +150,7 @@ func bouncerFDs(a *answer) error {
 		str("addr", func(l *link) string { return l.addr }),
 		int4("port", func(l *link) int { return l.port }),
 		{pgserver.Int8("cancel"), func(*link) any { return nil }},
-		{pgserver.Int4("link"), func(*link) any { return nil }},
+		int4("link", func(l *link) int { return l.linked }),
 	}
 	for _, name := range []string{"client_encoding", "std_strings", "datestyle", "timezone", "password"} {
 		cols = append(cols, opt(name, none))

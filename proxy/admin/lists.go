@@ -161,11 +161,31 @@ func showListeners(a *answer) error {
 	}, func() []Listener { return a.proxy.Snapshot(Listeners).Listeners })
 }
 
+// showPeers has PgBouncer's columns.
 func showPeers(a *answer) error {
-	return table(a, []column[item]{
-		str("addr", func(i *item) string { return i.value }), num("port", func(i *item) int64 { return i.n }), str("state", func(i *item) string { return i.value }),
-	}, func() []item { return nil })
+	return table(a, []column[Peer]{
+		int4("peer_id", func(p *Peer) int { return p.ID }),
+		str("host", func(p *Peer) string { return p.Host }),
+		int4("port", func(p *Peer) int { return p.Port }),
+		int4("pool_size", func(p *Peer) int { return p.Size }),
+	}, a.peers)
 }
+
+// showPeerPools has PgBouncer's columns, and two of its own. There are no pools: a cancel request
+// has a connection of its own.
+func showPeerPools(a *answer) error {
+	return table(a, []column[Peer]{
+		int4("peer_id", func(p *Peer) int { return p.ID }),
+		int4("cl_active_cancel_req", func(p *Peer) int { return p.Active }),
+		int4("cl_waiting_cancel_req", func(*Peer) int { return 0 }),
+		int4("sv_active_cancel", func(p *Peer) int { return p.Active }),
+		int4("sv_login", func(*Peer) int { return 0 }),
+		num("total_cancel_req", func(p *Peer) int64 { return p.Passed }),
+		num("total_failed", func(p *Peer) int64 { return p.Failed }),
+	}, a.peers)
+}
+
+func (a *answer) peers() []Peer { return a.proxy.Snapshot(0).Peers }
 
 // showNone answers about what the proxy does not do.
 func showNone(*answer) error {

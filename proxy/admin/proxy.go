@@ -56,6 +56,7 @@ type Snapshot struct {
 	Plans        []Plan
 	Listeners    []Listener
 	Transactions []Transaction
+	Peers        []Peer
 	// Averager has the pools' averages; nil: there are none.
 	Averager *metrics.Averager
 	// InstanceID tells proxies apart; Started is when this one was.
@@ -102,6 +103,7 @@ type Client struct {
 	LocalAddr, TLSVersion string
 	LocalPort             int
 	Physical              bool
+	FD                    int // of its connection; -1: none
 	// Query is the beginning of what runs, or ran last; Since is how long ago it began.
 	Query string
 	Since time.Duration
@@ -128,6 +130,7 @@ type Server struct {
 	LocalAddr, RemoteAddr, TLSVersion string
 	LocalPort                         int
 	Closing                           bool
+	FD                                int // of it; -1: none
 }
 
 // A Statement is a prepared statement that clients share.
@@ -150,6 +153,17 @@ type Listener struct {
 	Database, Channel string
 	Clients           int
 	Received, Dropped int64
+}
+
+// A Peer is another proxy that clients reach at the same address.
+type Peer struct {
+	ID     int
+	Host   string
+	Port   int
+	Size   int // how many cancel requests may be on their way to it; 0: the default
+	Active int
+	Passed int64 // to it
+	Failed int64 // could not be
 }
 
 // A Transaction is one that is being committed in two phases.

@@ -62,10 +62,14 @@ type PgBouncer struct {
 	StatsUsers []string `toml:"stats_users"`
 
 	// UnixSocketDir is a directory to put a Unix socket into, besides host and port, unless --listen
-	// says where to listen. Default: none.
+	// says where to listen. With @ in front it is the beginning of a name without a file (Linux), at
+	// which anybody on the machine may connect. Default: none.
 	UnixSocketDir string `toml:"unix_socket_dir"`
 	// UnixSocketMode is its permissions, in octal. Default: 0600.
 	UnixSocketMode string `toml:"unix_socket_mode"`
+	// PeerID is the proxy's own number among its [[peers]], 1 to 1023. Default: 0, it has none, and
+	// cancel requests that are not for its clients are dropped.
+	PeerID int `toml:"peer_id"`
 	// SoReuseport lets several proxies listen on the same port. Default: false.
 	SoReuseport bool `toml:"so_reuseport"`
 }

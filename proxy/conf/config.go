@@ -39,6 +39,8 @@ type Config struct {
 	OmnishardedTables []OmnishardedTables `toml:"omnisharded_tables"`
 	// Mirroring copies traffic from one database to another.
 	Mirroring []Mirroring `toml:"mirroring"`
+	// Peers are other proxies that clients may reach at the same address. Not PgDog's.
+	Peers []Peer `toml:"peers"`
 	// Plugins are WebAssembly modules that may route or refuse queries.
 	Plugins []Plugin `toml:"plugins"`
 	// QueryParsers set the parser's level for single databases.

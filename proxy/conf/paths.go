@@ -1,6 +1,9 @@
 package conf
 
-import "path/filepath"
+import (
+	"path/filepath"
+	"strings"
+)
 
 // RelativeTo makes the paths of files relative to dir rather than to the working directory.
 func (c *Config) RelativeTo(dir string) {
@@ -18,7 +21,7 @@ func (c *Config) RelativeTo(dir string) {
 		paths = append(paths, &c.Plugins[i].Path)
 	}
 	for _, path := range paths {
-		if *path != "" && !filepath.IsAbs(*path) {
+		if *path != "" && !filepath.IsAbs(*path) && (path != &p.UnixSocketDir || !strings.HasPrefix(*path, "@")) {
 			*path = filepath.Join(dir, *path)
 		}
 	}

@@ -142,9 +142,7 @@ func (p *bouncerParser) header(text string) {
 	}
 	p.section = strings.ToLower(strings.TrimSpace(name))
 	switch p.section {
-	case "databases", "users", "pgbouncer":
-	case "peers":
-		p.warn("[peers]", "is not supported: a cancel request has to reach the instance that it belongs to")
+	case "databases", "users", "pgbouncer", "peers":
 	default:
 		p.errorf("unknown section [%s]; there are databases, users, pgbouncer, peers", p.section)
 	}
@@ -162,6 +160,8 @@ func (p *bouncerParser) pair(text string) {
 		p.databases = append(p.databases, e)
 	case "users":
 		p.users = append(p.users, e)
+	case "peers":
+		p.peer(e)
 	case "pgbouncer":
 		p.option(e)
 	case "":

@@ -217,3 +217,35 @@ func (p *bouncerParser) databaseKey(d *Database, key, value string) (err error) 
 	}
 	return err
 }
+
+// peer takes a line of [peers].
+func (p *bouncerParser) peer(e iniEntry) {
+	id, err := strconv.Atoi(e.key)
+	if err != nil || id < 1 || id > MaxPeer {
+		p.errorf("peer %s: want a number from 1 to %d", e.key, MaxPeer)
+		return
+	}
+	peer := Peer{ID: id}
+	p.connection(e.value, func(key, value string) {
+		var err error
+		switch key {
+		case "host":
+			peer.Host = value
+		case "port":
+			var n uint64
+			n, err = strconv.ParseUint(value, 10, 16)
+			peer.Port = uint16(n)
+		case "pool_size":
+			peer.PoolSize, err = number(value)
+		default:
+			err = fmt.Errorf("unknown setting%s", p.meant(key, "host", "port", "pool_size"))
+		}
+		if err != nil {
+			p.errorf("peer %s: %s: %w", e.key, key, err)
+		}
+	})
+	if peer.Host == "" {
+		peer.Host = p.c.PgBouncer.UnixSocketDir
+	}
+	p.c.Peers = append(p.c.Peers, peer)
+}

@@ -61,7 +61,7 @@ server_check_query = select 2
 logfile = /var/log/x
 %include more.ini
 `,
-		"etc/more.ini":     "reserve_pool_size = 4\nlogfile = again\n[peers]\n1 = host=x\n",
+		"etc/more.ini":     "reserve_pool_size = 4\nlogfile = again\npeer_id = 2\n[peers]\n1 = host=x pool_size=7\n2 = host=/run port=6433\n",
 		"etc/userlist.txt": "; comment\n\"alice\" \"a\"\"b\"\n\"bob\" \"md5900150983cd24fb0d6963f7d28e17f72\"\n\"dora\" \"" + verifier + "\"\n",
 	}))
 	if err != nil {
@@ -77,6 +77,8 @@ logfile = /var/log/x
 	g.TLSCertificate, g.TLSPrivateKey, g.TLSClientCACertificate = "c.pem", "k.pem", "ca.pem"
 	g.LogConnections = false
 	want.TCP.UserTimeout = 250 * time.Millisecond
+	p.PeerID = 2
+	want.Peers = []Peer{{ID: 1, Host: "x", PoolSize: 7}, {ID: 2, Host: "/run", Port: 6433}}
 	p.UnixSocketDir, p.ReservePoolSize = "/run/pgb", 4
 	p.AuthQuery, p.AuthUser = "SELECT * FROM find($1)", "asker"
 	p.IgnoreStartupParameters, p.AdminUsers = []string{"extra_float_digits", "geqo"}, []string{"root", "boss"}
@@ -110,7 +112,7 @@ logfile = /var/log/x
 		got = append(got, w.Key)
 	}
 	wantWarnings := []string{
-		"etc/pgbouncer.ini:36: server_check_query", "etc/pgbouncer.ini:37: logfile", "etc/more.ini:3: [peers]",
+		"etc/pgbouncer.ini:36: server_check_query", "etc/pgbouncer.ini:37: logfile",
 		"etc/pgbouncer.ini:12: [users] query_timeout", "etc/pgbouncer.ini:5: [databases] host", "etc/pgbouncer.ini:8: [databases] *",
 	}
 	if diff := cmp.Diff(wantWarnings, got); diff != "" {

@@ -1,6 +1,9 @@
 package conf
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Admin says who may use the admin database.
 type Admin struct {
@@ -106,6 +109,25 @@ type Mirroring struct {
 	// Level is what is copied: all, ddl or dml. Default: all.
 	Level MirrorLevel `toml:"level"`
 }
+
+// A Peer is another proxy that clients may reach at the same address: cancel requests for its
+// clients are passed on to it.
+type Peer struct {
+	// ID is its pgbouncer.peer_id, 1 to 1023. The proxy's own may be among the peers.
+	ID int `toml:"id"`
+	// Host is where it alone listens: a name, an address, or the directory of its Unix socket.
+	Host string `toml:"host"`
+	// Port is its port. Default: 6432.
+	Port uint16 `toml:"port"`
+	// PoolSize is how many requests may be on their way to it. Default: 100.
+	PoolSize int `toml:"pool_size"`
+}
+
+// PortNumber returns the port.
+func (p *Peer) PortNumber() uint16 { return cmp.Or(p.Port, 6432) }
+
+// MaxPeer is the greatest number of a peer.
+const MaxPeer = 1023
 
 // A Plugin is a WebAssembly module that may route or refuse queries.
 type Plugin struct {

@@ -233,6 +233,7 @@ func (c *Config) validateReferences(m *mistakes) {
 			m.add(at("queue_length"), "must be at least 1, have %d", *r.QueueLength)
 		}
 	}
+	c.validatePeers(m)
 	seen := map[string]bool{}
 	for i := range c.Plugins {
 		p := &c.Plugins[i]

@@ -21,6 +21,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/fleet"
 	"github.com/pgx-dev/pgx-dev/proxy/metrics"
+	"github.com/pgx-dev/pgx-dev/proxy/peers"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
@@ -30,6 +31,9 @@ type Config struct {
 	Fleet *fleet.Fleet
 	// Config returns the configuration in effect.
 	Config func() *conf.Config
+	// Peers returns what became of cancel requests for the clients of other proxies. Nil: there are
+	// none.
+	Peers func() []peers.Figure
 	// Reload reads the configuration again; Apply takes one into effect. Nil: that cannot be
 	// done.
 	Reload func() error
@@ -225,7 +229,7 @@ func resharding(verb string) error {
 		"REPLICATE":   `"pgx-dev wire replicate" follows the changes of a database.`,
 		"CUTOVER":     "MAINTENANCE ON holds the clients; then name the other servers in the configuration, RELOAD, and MAINTENANCE OFF.",
 		"RESHARD":     "Hold the clients by MAINTENANCE ON, copy the schema by pg_dump and the rows by COPY through a proxy with the new configuration, RELOAD, and MAINTENANCE OFF.",
-		"STOP_TASK":   "There are no tasks; SHOW TASKS is empty.",
+		"STOP_TASK":   "There are no tasks.",
 	}
 	return &wire.Error{
 		Code: wire.CodeFeatureNotSupported, Message: verb + " is not supported: the proxy does not move rows between shards by itself", Hint: hints[verb],

@@ -11,6 +11,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/fleet"
 	"github.com/pgx-dev/pgx-dev/proxy/metrics"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/socket"
 )
 
 // Metrics returns the figures of now.
@@ -83,6 +84,11 @@ func (c *Console) Snapshot(parts admin.Part) *admin.Snapshot {
 					ID: t.Name, Database: database, State: t.State, Shards: t.Shards, Pending: t.Pending, Since: t.Since,
 				})
 			}
+		}
+	}
+	if c.cfg.Peers != nil {
+		for _, f := range c.cfg.Peers() {
+			s.Peers = append(s.Peers, admin.Peer{ID: f.ID, Host: f.Host, Port: int(f.Port), Size: f.Most, Active: f.Active, Passed: f.Total, Failed: f.Failed})
 		}
 	}
 	if p != nil && parts&admin.Statements != 0 {
@@ -160,7 +166,7 @@ func (c *Console) clients() []admin.Client {
 			Received: s.Received, Sent: s.Sent, Errors: s.Errors, ApplicationName: s.Client.Param("application_name"),
 			PreparedStatements: s.Statements, Query: s.Query, TLS: s.TLS, Xacts2PC: s.TwoPhased, XactTime: -1, Memory: s.Memory,
 		}
-		out[i].TLSVersion, out[i].Physical = s.TLSVersion, s.Physical
+		out[i].TLSVersion, out[i].Physical, out[i].FD = s.TLSVersion, s.Physical, s.FD
 		if out[i].LocalAddr = "unix"; s.Local != nil && s.Local.Network() != "unix" {
 			out[i].LocalAddr, out[i].LocalPort = hostPort(s.Local.String())
 		}
@@ -194,6 +200,7 @@ func (c *Console) connections(list []fleet.Listed) []admin.Server {
 			}
 			local, remote, version, closing := conn.Ends()
 			s.TLSVersion, s.Closing, s.TLS = version, closing, version != ""
+			s.FD = socket.Descriptor(conn.Net())
 			if s.LocalAddr = "unix"; local != nil && local.Network() == "tcp" {
 				s.LocalAddr, s.LocalPort = hostPort(local.String())
 				s.RemoteAddr, _ = hostPort(remote.String())

@@ -404,9 +404,6 @@ func (c *Conn) RemoteAddr() net.Addr {
 	return &net.UnixAddr{Net: "unix"}
 }
 
-// LocalAddr returns what kind of address this end has, which is all that anybody asks for.
-func (c *Conn) LocalAddr() net.Addr { return c.RemoteAddr() }
-
 // SetDeadline does nothing: nothing waits.
 func (c *Conn) SetDeadline(time.Time) error { return nil }
 

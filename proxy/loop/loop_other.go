@@ -34,6 +34,9 @@ func (*Conn) Again() {}
 // Now returns the time.
 func (*Conn) Now() time.Time { return time.Now() }
 
+// FD returns -1.
+func (*Conn) FD() int { return -1 }
+
 // Dead returns true.
 func (*Conn) Dead() bool { return true }
 
