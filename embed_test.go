@@ -70,6 +70,7 @@ func TestEmbedClients(t *testing.T) {
 	need(t, "python3")
 	need(t, "npm")
 	python, node, pq := psycopg(t), nodePostgres(t), libPQ(t, "testdata/clients/libpq/main.go")
+	classes, classpath := t.TempDir(), ""
 	for _, test := range []struct{ name, url string }{
 		{"unix", serving(t, "embed", "--listen", "unix")},
 		{"tcp", serving(t, "embed", "--listen", "tcp")},
@@ -103,21 +104,48 @@ func TestEmbedClients(t *testing.T) {
 				t.Errorf("it said:\n%s", out)
 			}
 		})
-		if test.name == "tcp" { // the driver knows no Unix sockets
+		if test.name == "tcp" || test.name == "proxy tcp" { // the driver knows no Unix sockets
 			t.Run(test.name+"/jdbc", func(t *testing.T) {
-				need(t, "javac")
-				classpath := jdbc(t, "testdata/clients/Client.java")
+				if need(t, "javac"); classpath == "" {
+					classpath = jdbc(t, classes, "testdata/clients/Client.java")
+				}
 				if out := run(t, ".", "java", "-cp", classpath, "Client", jdbcURL(t, url)); !strings.HasPrefix(out, "JDBC 42.") {
 					t.Errorf("it said:\n%s", out)
 				}
 			})
 		}
 	}
+	url := withPassword(t, serving(t, "proxy", "--listen", "tcp", "-o", "proxy.general.default_pool_size=2"))
+	t.Run("proxy of two connections", func(t *testing.T) {
+		together(t, url, map[string][]string{
+			"psycopg":       {".", python, "testdata/clients/client.py", url},
+			"node-postgres": {node, "node", "client.js", url},
+			"lib/pq":        {".", pq, url},
+			"JDBC":          {".", "java", "-cp", classpath, "Client", jdbcURL(t, url)},
+		})
+	})
 }
 
-// jdbc compiles a program that uses the PostgreSQL JDBC driver, and returns the class path to
-// run it with.
-func jdbc(t *testing.T, source string) string {
+// together has all drivers at work at once, in transaction mode on fewer server connections than they
+// are: each has to find its statements, cursors and COPYs as if it had one of its own.
+func together(t *testing.T, url string, programs map[string][]string) {
+	t.Run("pgx", func(t *testing.T) {
+		t.Parallel()
+		clientPgx(t, url)
+	})
+	for name, program := range programs {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if out := run(t, program[0], program[1], program[2:]...); !strings.HasPrefix(out, name+" ") {
+				t.Errorf("it said:\n%s", out)
+			}
+		})
+	}
+}
+
+// jdbc compiles a program that uses the PostgreSQL JDBC driver into a directory, and returns the
+// class path to run it with.
+func jdbc(t *testing.T, classes, source string) string {
 	t.Helper()
 	const jar = "/usr/share/java/postgresql.jar" // Debian's libpostgresql-jdbc-java
 	if _, err := os.Stat(jar); err != nil {
@@ -126,7 +154,6 @@ func jdbc(t *testing.T, source string) string {
 		}
 		t.Fatal(err)
 	}
-	classes := t.TempDir()
 	run(t, ".", "javac", "-encoding", "UTF-8", "-cp", jar, "-d", classes, source)
 	return jar + ":" + classes
 }

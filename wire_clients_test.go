@@ -47,7 +47,7 @@ func TestWireSqliteClients(t *testing.T) {
 		}
 	})
 	t.Run("jdbc", func(t *testing.T) {
-		classpath := jdbc(t, "testdata/clients/sqlite/Client.java")
+		classpath := jdbc(t, t.TempDir(), "testdata/clients/sqlite/Client.java")
 		out := run(t, ".", "java", "-cp", classpath, "Client", u.Hostname(), u.Port(), strings.TrimPrefix(u.Path, "/"), u.User.Username(), password)
 		if !strings.HasPrefix(out, "JDBC 42.") {
 			t.Errorf("it said:\n%s", out)

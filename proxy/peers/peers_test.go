@@ -76,7 +76,9 @@ func TestCancel(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
 			_ = px.Shutdown(ctx)
-			<-done
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
 			p.Close(ctx)
 		})
 	}
