@@ -32,6 +32,7 @@ func loadProxy(t *testing.T, o ProxyOptions, env map[string]string) (*Proxy, err
 
 // ours are keys that PgDog has not.
 var ours = map[string]bool{
+	"Config.Peers":     true,
 	"Config.PgBouncer": true, "Database.ReservePoolSize": true, "Database.MaxDBConnections": true, "Database.AuthUser": true,
 	"Database.ConnectQuery": true, "Database.Parameters": true, "User.ReservePoolSize": true, "User.MaxUserConnections": true,
 	"User.MaxUserClientConnections": true, "General.Transport": true, "ShardedTable.Columns": true, "Plugin.Path": true,

@@ -103,11 +103,11 @@ func (c *Console) do(q *pgserver.Query, cmd Command) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, ErrUnsupported) {
-		return wire.Errorf(wire.CodeFeatureNotSupported, "%s: %v", cmd.Verb, err)
-	}
 	if e, ok := errors.AsType[*wire.Error](err); ok {
 		return e
+	}
+	if errors.Is(err, ErrUnsupported) {
+		return wire.Errorf(wire.CodeFeatureNotSupported, "%s: %v", cmd.Verb, err)
 	}
 	return wire.Errorf(wire.CodeObjectNotInPrerequisite, "%s: %v", cmd.Verb, err)
 }
