@@ -30,7 +30,7 @@ type directly struct {
 	elsewhere bool // it was in vain, and a goroutine is to try again
 }
 
-// sharded begins what serves a client of several shards by a loop.
+// beginSharded begins what serves a client of several shards by a loop.
 func (s *session) beginSharded() error {
 	if err := s.openSharded(); err != nil {
 		return err
@@ -214,7 +214,7 @@ func (o *directly) Data(c *pool.Conn, b []byte) (int, error) {
 	d.b = b
 	n, done, err := s.own.sharded.Answers(b, (*news)(o))
 	d.cut()
-	if done && n > 0 {
+	if done && err == nil {
 		c.Status = wire.TxStatus(b[n-1])
 	}
 	if e := s.deliver(d.parts); e != nil {
@@ -359,6 +359,12 @@ func (s *session) leaveDirect() {
 func (s *session) handOver(b []byte) {
 	s.stalled = forGoroutine
 	s.own.away = true
+	if o := s.own.direct; o.got != nil || o.gotErr != nil {
+		if o.got != nil {
+			o.got.Release() // the goroutine gets one itself, and must not wait for this one
+		}
+		o.got, o.gotErr = nil, nil
+	}
 	first := bytes.Clone(b)
 	s.p.background(func() {
 		err := s.serveSharded(first)

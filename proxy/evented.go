@@ -183,11 +183,16 @@ func (s *session) resume() {
 	}
 	over := s.over
 	err := s.takeHeard()
-	s.mu.Unlock()
-	if over {
-		return
+	last := err != nil && !over && len(s.in) > 0
+	if last { // what came before the client's end is dealt with first
+		s.handOver(s.in)
+		s.in = nil
 	}
-	if err != nil {
+	s.mu.Unlock()
+	switch {
+	case over || last:
+		return
+	case err != nil:
 		s.finish(err)
 		return
 	}

@@ -191,7 +191,7 @@ func (s *session) works(now time.Time) {
 // worked is its end. The lock is held.
 func (s *session) worked(now time.Time) {
 	s.delivering = false
-	s.stats.queryTime.Add(int64(now.Sub(s.asked)))
+	s.stats.queryTime.Add(int64(max(0, now.Sub(s.asked))))
 	if !s.own.open {
 		s.begun = time.Time{}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
@@ -235,8 +236,14 @@ func (s *Session) Leave() (skip int, known bool) {
 	return s.direct.left, !s.direct.hides && !s.direct.drops
 }
 
+// maxKeptValues is for how many parameters there is memory kept for the next request.
+const maxKeptValues = 64
+
 // directDone takes down what a direct request has done.
 func (s *Session) directDone() {
+	if d := &s.direct; cap(d.values) > maxKeptValues {
+		d.values, d.formats, d.results, d.q, d.binding = nil, nil, nil, request{}, route.Binding{}
+	}
 	if s.direct.wrote {
 		if s.wrote == nil {
 			s.wrote = map[int]time.Time{}

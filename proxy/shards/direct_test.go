@@ -221,6 +221,22 @@ func sayAll(t *testing.T) (out []string) {
 	}
 	w.write(bytes.Repeat(slow, 100))
 	out = append(out, w.answers(100))
+	// A client that says all it has to say, and is not there to hear of more.
+	for _, sql := range []string{"SELECT count(*) FROM users", "SELECT email FROM users WHERE id = 6"} {
+		last := h.wired()
+		var b []byte
+		for _, q := range []string{sql, "SELECT email FROM users WHERE id = 5", sql} {
+			var err error
+			if b, err = wire.Append(b, &wire.Query{SQL: q}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		last.write(b)
+		if err := last.nc.(*net.UnixConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, last.answers(3))
+	}
 	// A value that is long.
 	query("SELECT repeat('x', 300000) FROM users WHERE id = 4")
 	query("SELECT '" + strings.Repeat("y", 50_000) + "' FROM users WHERE id = 4")
