@@ -94,7 +94,11 @@ func (r *Router) decide(d *Decision, p *Plan, hints []lex.Comment, sql string, s
 		if err != nil {
 			return err
 		}
-		d.SQL, d.Params = replaced(0, len(d.env.toks), subs).str(" RETURNING *").render(d.env.sql, d.env.toks)
+		all := " RETURNING *"
+		if p.returns {
+			all = ", *"
+		}
+		d.SQL, d.Params = replaced(0, len(d.env.toks), subs).str(all).render(d.env.sql, d.env.toks)
 		d.Replay, d.Why = true, "every shard has a copy of the table, and computed values must be the same in all"
 		return nil
 	case p.first:

@@ -87,6 +87,7 @@ type Plan struct {
 	channel  string
 	base     int   // the token at which the inner statement starts
 	replay   bool  // an omnisharded INSERT with volatile values, which the first shard makes
+	returns  bool  // a replay has a RETURNING of its own
 	fixed    error // why it is refused, whatever the values
 	pins     []pin
 	hasIDs   bool // calls pgdog.unique_id()
@@ -232,8 +233,8 @@ type Decision struct {
 	FinishShard  int
 	// Replay says that SQL is to be run on the lowest of Shards only, and the rows that it
 	// returns are to be inserted, with OVERRIDING SYSTEM VALUE, on the others: the values of
-	// an omnisharded table that are computed must be the same everywhere. If ReplayReturning
-	// is false the client gets the tag only, else see Plan.
+	// an omnisharded table that are computed must be the same everywhere. The client gets the
+	// columns that are before the table's own, if there are any, and the tag.
 	Replay bool
 	// FeedSelect, FeedBefore and FeedAfter are the parts of a Plan.Feed, FeedParams the
 	// parameters of the query. (FeedAfter has none.)

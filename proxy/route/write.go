@@ -444,11 +444,11 @@ func (a *analysis) omniWrite(p *Plan, c *change) error {
 	if !volatile {
 		return nil
 	}
-	if c.insert.OnConflictClause != nil || len(items(c.insert.ReturningList)) > 0 {
-		return refuse("an INSERT into an omnisharded table with computed values and ON CONFLICT or RETURNING would leave its copies different",
+	if c.insert.OnConflictClause != nil {
+		return refuse("an INSERT into an omnisharded table with computed values and ON CONFLICT would leave its copies different",
 			"give all values as literals or parameters")
 	}
-	p.replay = true
+	p.replay, p.returns = true, len(items(c.insert.ReturningList)) > 0
 	return nil
 }
 

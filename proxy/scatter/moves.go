@@ -378,14 +378,20 @@ func (s *Session) replay(ctx context.Context, d *route.Decision, q *request) (*a
 	one := *d
 	one.Shards, one.Merge = sharding.One(first), nil
 	plain := *q
-	plain.results = nil
+	var err error
+	if plain.results, err = s.replayFormats(ctx, d, q); err != nil {
+		return nil, err
+	}
 	a, err := s.gather(ctx, &one, &plain)
 	if err != nil {
 		return nil, err
 	}
 	rows, tag, err := s.all(ctx, a)
-	if err != nil || len(rows) == 0 {
-		return settled(tag), err
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return s.nothing(ctx, q, tag, d.SQL[:strings.LastIndexByte(d.SQL, ',')+1])
 	}
 	l := s.links[first]
 	types, err := s.typeNames(l, a.fields)
@@ -394,21 +400,26 @@ func (s *Session) replay(ctx context.Context, d *route.Decision, q *request) (*a
 	}
 	table, err := l.table(fmt.Sprintf(`SELECT CASE WHEN n.nspname ~ '^pg_temp' THEN 'pg_temp' ELSE pg_catalog.quote_ident(n.nspname) END || '.' || pg_catalog.quote_ident(c.relname), a.attname, a.attgenerated <> ''
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped WHERE c.oid = %d ORDER BY a.attnum`, a.fields[0].TableOID))
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped WHERE c.oid = %d ORDER BY a.attnum`, a.fields[len(a.fields)-1].TableOID))
 	if err != nil {
 		return nil, err
 	}
-	if len(table) != len(a.fields) {
+	own := len(a.fields) - len(table) // the client's columns
+	if own < 0 {
 		return nil, wire.Errorf(wire.CodeInternalError, "the inserted rows have %d columns, their table %d", len(a.fields), len(table))
 	}
 	var columns, kept []string
 	var at []int
 	for i, row := range table {
 		if string(row[2]) != "t" {
-			columns, kept, at = append(columns, string(row[1])), append(kept, types[i]), append(at, i)
+			columns, kept, at = append(columns, string(row[1])), append(kept, types[own+i]), append(at, own+i)
 		}
 	}
+	var returned [][]byte
 	for i, row := range rows {
+		if own > 0 {
+			returned = append(returned, (&wire.DataRow{Values: row[:own]}).AppendTo(nil)[wire.HeaderLen:])
+		}
 		values := make([][]byte, len(at))
 		for j, c := range at {
 			values[j] = row[c]
@@ -424,7 +435,37 @@ JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.
 			return nil, err
 		}
 	}
-	return settled(tag), nil
+	out := replayRows(returned, tag)
+	out.rows, out.fields = own > 0, a.fields[:own]
+	return out, nil
+}
+
+// replayFormats are the formats of the rows of a replay: the client's for what it asked for, and
+// text for what other shards are given; nil is text for all.
+func (s *Session) replayFormats(ctx context.Context, d *route.Decision, q *request) ([]wire.Format, error) {
+	if !q.extended || !anyBinary(q.results) {
+		return nil, nil
+	}
+	types, err := s.described(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	oids, _, _, err := parameters(q, types, append([]int{}, d.Params...))
+	if err != nil {
+		return nil, err
+	}
+	all := &statement{sql: d.SQL, types: oids}
+	if err := s.describe(ctx, all); err != nil {
+		return nil, unplaced(err)
+	}
+	if err := s.analysed(ctx, q); err != nil {
+		return nil, err
+	}
+	out := make([]wire.Format, len(all.fields))
+	for i := range min(len(q.st.fields), len(out)) {
+		out[i] = wire.FormatAt(q.results, i)
+	}
+	return out, nil
 }
 
 var _ merge.Stream = (*branch)(nil)
