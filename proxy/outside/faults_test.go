@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -33,6 +34,8 @@ type victim struct {
 	dir  string
 	srv  engines.Server
 	wire *wireTo
+
+	socket atomic.Pointer[string] // of srv, for who dials meanwhile
 }
 
 // newVictim starts a server, and what clients reach it by at an address.
@@ -46,7 +49,7 @@ func newVictim(t *testing.T, address string) *victim {
 		_ = v.srv.Close(ctx)
 	})
 	v.wire = newWireTo(t, address, func() (net.Conn, error) {
-		return net.Dial("unix", filepath.Join(v.srv.Info().Socket, ".s.PGSQL."+strconv.Itoa(v.srv.Info().Port)))
+		return net.Dial("unix", *v.socket.Load())
 	})
 	return v
 }
@@ -59,6 +62,8 @@ func (v *victim) start() {
 		srv, err := native.New(native.DefaultConfig()).Start(context.Background(), engines.Spec{Dir: v.dir, Params: map[string]string{"max_connections": "60"}})
 		if err == nil {
 			v.srv = srv
+			path := filepath.Join(srv.Info().Socket, ".s.PGSQL."+strconv.Itoa(srv.Info().Port))
+			v.socket.Store(&path)
 			return
 		}
 		if time.Now().After(deadline) {

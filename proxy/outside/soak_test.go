@@ -93,7 +93,7 @@ func TestFaults(t *testing.T) {
 	stop()
 	wg.Wait()
 	t.Logf("%v: %d transfers, %d failed, %d with unknown end, %d clients killed, %d cancelled", d, s.done.Load(), s.failed.Load(), s.unknown.Load(), s.deaths.Load(), s.cancels.Load())
-	if s.done.Load() < 10 {
+	if s.done.Load() == 0 { // how many depends on what else the machine does
 		t.Errorf("only %d transfers came through", s.done.Load())
 	}
 	s.check()
