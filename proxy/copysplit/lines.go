@@ -5,9 +5,9 @@ import (
 	enc "encoding/binary"
 )
 
-// mostLines is how many bytes the places of a shard's rows may take, which is about one for
+// mostLines is how many bytes the places of all shards' rows may take, which is about one for
 // each row; the lines of what comes later are not known.
-const mostLines = 32 << 20
+const mostLines = 64 << 20
 
 // lines tell what line of the client's data a line of a shard's is: an error of the shard's
 // server names its own. For each row there is a varint: how many lines went to other shards
@@ -17,6 +17,7 @@ type lines struct {
 	skips []byte
 	last  int // the client's line of the last row's end
 	own   int // the shard's
+	most  int // bytes of skips
 	full  bool
 }
 
@@ -25,7 +26,7 @@ func (l *lines) add(line, height int) {
 	if l.full {
 		return
 	}
-	if len(l.skips) > mostLines {
+	if len(l.skips) > l.most {
 		l.full = true
 		return
 	}

@@ -9,7 +9,7 @@ import (
 func TestLines(t *testing.T) {
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		var l lines
+		l := lines{most: 1 << 20}
 		var want []int // by the shard's line
 		line := 0
 		for range 300 {
@@ -34,9 +34,14 @@ func TestLines(t *testing.T) {
 	if got, ok := l.client(1); !ok || got != 1 {
 		t.Errorf("the first line of nothing is %d %v", got, ok)
 	}
-	l.full = true
-	l.add(3, 1)
-	if _, ok := l.client(1); ok || len(l.skips) > 0 {
-		t.Error("a line is known that has not been noted")
+	l = lines{most: 2}
+	for i := range 5 {
+		l.add(2*i+1, 1) // every second line
+	}
+	if got, ok := l.client(2); !ok || got != 3 {
+		t.Errorf("line 2 is %d %v, want 3", got, ok)
+	}
+	if _, ok := l.client(5); ok || len(l.skips) > 3 {
+		t.Errorf("a line is known that has not been noted: %d bytes", len(l.skips))
 	}
 }

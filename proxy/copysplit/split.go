@@ -75,6 +75,9 @@ func New(c *route.Copy, shards int, place Place) (*Splitter, error) {
 		forceNull: make([]bool, len(c.KeyAt)), forceNot: make([]bool, len(c.KeyAt)),
 		table: c.Table, columns: c.Columns, lines: make([]lines, shards),
 	}
+	for i := range s.lines {
+		s.lines[i].most = mostLines / shards
+	}
 	if c.Key == nil || len(c.KeyAt) == 0 {
 		return nil, fmt.Errorf("table %s has no sharding key", c.Table)
 	}

@@ -54,6 +54,9 @@ func (c *code) read(sql string, depth int) {
 		return
 	}
 	st := &statement{sql: sql, toks: s.Tokens}
+	if depth > 0 && len(st.toks) < 2 {
+		return // a name, which makes no statement
+	}
 	c.dynamic = c.dynamic || st.has("execute")
 	for i, t := range st.toks {
 		if c.err != nil {

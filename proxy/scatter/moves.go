@@ -69,7 +69,7 @@ func (s *Session) feed(ctx context.Context, d *route.Decision, q *request) (*ans
 		}
 	}
 	if len(rows) == 0 {
-		return s.nothing(ctx, q, "INSERT 0 0", after)
+		return s.nothing(ctx, q, "INSERT 0 0")
 	}
 	if len(source.fields) == 0 {
 		// Rows of no columns have every column's default; that there may be none, a server says.
@@ -113,14 +113,14 @@ func (s *Session) feed(ctx context.Context, d *route.Decision, q *request) (*ans
 	return joined(answers, tags)
 }
 
-// nothing is the answer of a statement that concerns no rows; after is its RETURNING.
-func (s *Session) nothing(ctx context.Context, q *request, tag, after string) (*answer, error) {
+// nothing is the answer of a statement that concerns no rows.
+func (s *Session) nothing(ctx context.Context, q *request, tag string) (*answer, error) {
 	a := settled(tag)
 	// Where no row came so far that a server would have had to find fault with it.
 	if err := s.analysed(ctx, q); err != nil {
 		return nil, err
 	}
-	if !containsFold(after, "returning") {
+	if q.st.fields == nil {
 		return a, nil
 	}
 	a.rows = true
@@ -219,7 +219,7 @@ func (s *Session) move(ctx context.Context, d *route.Decision, q *request) (*ans
 		return nil, err
 	}
 	if len(rows) == 0 {
-		return s.nothing(ctx, q, "UPDATE 0", d.MoveAfter)
+		return s.nothing(ctx, q, "UPDATE 0")
 	}
 	l, err := s.typer(ctx)
 	if err != nil {
@@ -391,7 +391,7 @@ func (s *Session) replay(ctx context.Context, d *route.Decision, q *request) (*a
 		return nil, err
 	}
 	if len(rows) == 0 {
-		return s.nothing(ctx, q, tag, d.SQL[:strings.LastIndexByte(d.SQL, ',')+1])
+		return s.nothing(ctx, q, tag)
 	}
 	l := s.links[first]
 	types, err := s.typeNames(l, a.fields)
