@@ -47,7 +47,8 @@ func (r *Router) Take(d *Decision) {
 	r.usage.direct.Add(1)
 }
 
-// find is lookup in the cache only.
+// find is lookup in the cache only. A text that lookup changes before it looks has no plan there as it
+// is, so it is not found.
 func (r *Router) find(d *Decision, sql string, s *Session) (f finding, hints []lex.Comment, ok bool) {
 	f.cache = r.state.Load().cache
 	path := s.path()
