@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"strings"
+
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -47,7 +49,7 @@ func (s *session) role(n need) route.Role {
 			return h.Role
 		}
 	}
-	if !n.hint.known {
+	if !n.hint.known || s.serializable() {
 		return route.Primary
 	}
 	if n.hint.role == route.Primary || !n.extended {
@@ -78,6 +80,13 @@ func (s *session) role(n need) route.Role {
 		rest = rest[size:]
 	}
 	return route.Primary
+}
+
+// serializable says that the session's transactions are, unless they say otherwise, what a server in
+// recovery refuses to run (0A000).
+func (s *session) serializable() bool {
+	v, ok := s.want.Get("default_transaction_isolation")
+	return ok && strings.EqualFold(plainValue(v), "serializable")
 }
 
 func (s *session) hintOfParse(body []byte) roleHint {

@@ -179,6 +179,31 @@ func TestFleet(t *testing.T) {
 		if err := tx.Commit(t.Context()); err != nil {
 			t.Error(err)
 		}
+		for begin, want := range map[string]string{
+			"BEGIN READ ONLY": b.Info().Dir, "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY": b.Info().Dir,
+			"BEGIN READ WRITE": a.Info().Dir, "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY": a.Info().Dir,
+		} {
+			for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeCacheStatement} {
+				if _, err := conn.Exec(t.Context(), begin, mode); err != nil {
+					t.Fatal(err)
+				}
+				if v := ask(t, conn, where); v != want {
+					t.Errorf("%s (%v) runs in %s", begin, mode, v)
+				}
+				if _, err := conn.Exec(t.Context(), "COMMIT"); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if _, err := conn.Exec(t.Context(), "SET default_transaction_isolation = 'serializable'"); err != nil {
+			t.Fatal(err)
+		}
+		if v := ask(t, conn, where); v != a.Info().Dir {
+			t.Errorf("what a replica refuses runs in %s", v)
+		}
+		if _, err := conn.Exec(t.Context(), "RESET default_transaction_isolation"); err != nil {
+			t.Fatal(err)
+		}
 		if v := ask(t, conn, where+" FROM pg_class LIMIT 1 FOR UPDATE"); v != a.Info().Dir {
 			t.Errorf("FOR UPDATE runs in %s", v)
 		}

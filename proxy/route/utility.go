@@ -22,7 +22,7 @@ func (pb *builder) utility(sql string, toks []lex.Token, first string) (*Plan, e
 	switch first {
 	case "begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release":
 		p.Class, p.why = Transaction, "a transaction is the session's"
-		p.Write = !st.has("read", "only")
+		p.Write = !st.has("read", "only") || st.has("serializable") // which a server in recovery refuses
 	case "set", "reset":
 		p.Class, p.Word, p.Write = Set, word(1), false
 		if p.Word == "local" || p.Word == "session" {

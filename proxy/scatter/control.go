@@ -185,7 +185,7 @@ func (s *Session) beginBlock(w words) error {
 	s.begin(text, true)
 	s.tx.state.InTransaction = false
 	if w.has("read") {
-		readOnly = w.has("only")
+		readOnly = w.has("only") && !w.has("serializable") // which a server in recovery refuses
 	}
 	s.state.ReadOnly = readOnly
 	return s.tagged(beginTag(w))
