@@ -365,6 +365,7 @@ func (s *session) handOver(b []byte) {
 		}
 		o.got, o.gotErr = nil, nil
 	}
+	s.hearOn() // which it may not do since it waited for a shard
 	first := bytes.Clone(b)
 	s.p.background(func() {
 		err := s.serveSharded(first)

@@ -58,6 +58,14 @@ func (s *session) overhear(buf []byte) {
 	}
 }
 
+// hearOn has the loop read again for the goroutine that has the session. Any goroutine may call it.
+func (s *session) hearOn() {
+	if s.encrypted() && s.lc.Paused() {
+		defer s.lc.Again() // TLS may have read more than it has given
+	}
+	s.lc.Resume()
+}
+
 // takeHeard takes what was read for the goroutine and that it has left. The lock is held; the
 // client's loop calls it.
 func (s *session) takeHeard() error {
@@ -88,7 +96,7 @@ func (s *session) readPatiently(b []byte) (int, error) {
 			p.heard = nil
 		}
 		if full && len(p.heard) <= maxHeard && err == nil {
-			s.lc.Resume()
+			s.hearOn()
 		}
 		s.mu.Unlock()
 		switch {

@@ -62,7 +62,8 @@ func (s *session) serveSharded(received []byte) error {
 		session.Cancel(ctx)
 	})
 	defer stop()
-	r := wire.NewReader(&rejoined{s: s, first: received}, wire.Frontend, s.p.cfg.MaxMessage)
+	in := &rejoined{s: s, first: received}
+	r := wire.NewReader(in, wire.Frontend, s.p.cfg.MaxMessage)
 	var handling sync.Mutex // held while messages are dealt with, or notifications delivered
 	var wg sync.WaitGroup
 	gone := make(chan struct{})
@@ -94,7 +95,7 @@ func (s *session) serveSharded(received []byte) error {
 			return errGoodbye
 		case err != nil:
 			return err
-		case r.Buffered() > 0:
+		case r.Buffered() > 0 || len(in.first) > 0:
 		case s.p.closing.Load() && !s.own.open:
 			return errShutdown
 		case s.lc != nil && session.Resting():

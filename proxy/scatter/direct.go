@@ -76,12 +76,13 @@ const (
 )
 
 // Direct looks at what a client has sent while the session is at rest. n is how long the request is
-// at the beginning of it. Nothing has changed when it returns. b must not change before Begin.
+// at the beginning of it. The session is at rest when it returns. b must not change before Begin.
 func (s *Session) Direct(b []byte) (need Need, n int, v Verdict) {
 	d := &s.direct
 	if n, v = d.read(b); v != Direct {
 		return need, 0, v
 	}
+	clear(s.found.own) // another session may have changed it
 	if !s.understood(d) || !s.ex.cfg.Router.Known(&s.decision, d.q.sql, &s.state, s.bindingOf(d)) {
 		return need, 0, Indirect
 	}
