@@ -2,6 +2,7 @@ package route
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
 )
@@ -12,7 +13,11 @@ type code struct {
 	dynamic bool   // it has EXECUTE
 	writes  bool   // it changes rows of omnisharded tables, as far as can be told
 	differs string // what may have another value on each shard
-	err     error
+	// computed says that an EXECUTE reads or writes rows of a table whose name is put into its text,
+	// adds that it inserts some; named is a sharded table that a string names, names that one names any.
+	computed, adds, names bool
+	named                 string
+	err                   error
 }
 
 // doBlock refuses a DO that is not the same on every shard: one that reads or writes rows of
@@ -31,6 +36,10 @@ func (pb *builder) doBlock(st *statement) error {
 		if ok {
 			c.read(string(body), 0)
 		}
+	}
+	if c.err == nil && c.computed && (c.named != "" || c.adds && !c.names) {
+		c.err = refuse("a DO that reads or writes rows of "+orSay(c.named, "a table whose name is computed")+", of which every shard may have its own, would do so on each of them by itself",
+			"send the statements as they are, or name the shard by a comment such as /* pgdog_shard: 0 */")
 	}
 	if c.err == nil && c.writes && c.differs != "" {
 		c.err = refuse("a DO that writes with "+c.differs+" would leave the copies of an omnisharded table different", "compute the value first, and send the write as a statement of its own")
@@ -55,7 +64,11 @@ func (c *code) read(sql string, depth int) {
 	}
 	st := &statement{sql: sql, toks: s.Tokens}
 	if depth > 0 && len(st.toks) < 2 {
-		return // a name, which makes no statement
+		c.lone(st) // a name, which makes no statement
+		return
+	}
+	if depth > 0 {
+		c.placed(st)
 	}
 	c.dynamic = c.dynamic || st.has("execute")
 	for i, t := range st.toks {
@@ -70,6 +83,44 @@ func (c *code) read(sql string, depth int) {
 		case lex.Word, lex.Quoted:
 			c.word(st, i)
 		}
+	}
+}
+
+// lone notes a string that is a name alone, which may be put into the text of an EXECUTE.
+func (c *code) lone(st *statement) {
+	if len(st.toks) == 0 || st.toks[0].Kind != lex.Word && st.toks[0].Kind != lex.Quoted {
+		return
+	}
+	name := st.toks[0].Ident(st.sql)
+	t := c.pb.snap.Table("", name, c.pb.path)
+	var columns []string
+	if t != nil {
+		columns = t.Names()
+	} else if !c.pb.snap.Empty() {
+		return
+	}
+	c.names = true
+	if c.pb.layout.Find("", name, columns).Key != nil {
+		c.named = name
+	}
+}
+
+// placed notes a text about the rows of a table whose name is put into it: by format, or at its end.
+func (c *code) placed(st *statement) {
+	switch st.toks[0].Ident(st.sql) {
+	case "insert", "update", "delete", "merge", "select", "with":
+	default:
+		return
+	}
+	for i := range st.toks {
+		if !st.is(i, "into") && !st.is(i, "from") && !st.is(i, "join") && !st.is(i, "update") && !st.is(i, "only") {
+			continue
+		}
+		if i+1 < len(st.toks) && !strings.HasPrefix(st.toks[i+1].Text(st.sql), "%") {
+			continue
+		}
+		c.computed = true
+		c.adds = c.adds || st.is(i, "into") && (st.is(i-1, "insert") || st.is(i-1, "merge"))
 	}
 }
 

@@ -76,6 +76,18 @@ func (a *analysis) stageMergeApart(c *change, n *ast.MergeStmt, list []body, mai
 		len(items(n.ReturningList)) > 0 || src.alias == "" {
 		return nil, nil
 	}
+	for i, w := range whens {
+		var set []ast.Node
+		for _, t := range w.node.TargetList {
+			set = append(set, t)
+		}
+		if w.node.CommandType == ast.CMD_UPDATE && a.keyChange(c, set) != nil {
+			return nil, nil // the step would be refused, or planned like this again
+		}
+		if w.node.MatchKind == ast.MERGE_WHEN_NOT_MATCHED_BY_TARGET && i < len(whens)-1 && a.unstable(w.node.Condition) {
+			return nil, nil // the clauses after it would see another answer
+		}
+	}
 	for _, b := range list {
 		for i := on; i < len(st.toks); i++ { // the source's own name may be that of a WITH query
 			if st.uses(i, i+1, b.name) && (b.name != src.alias || !st.is(i+1, ".")) {

@@ -129,6 +129,14 @@ func (s *Session) explainQuery(ctx context.Context, d *route.Decision, q *reques
 	switch {
 	case len(in.Steps) > 0, in.Plan.Feed != nil && in.FeedSelect != "", in.Plan.Move != nil && in.SQL != "", in.Replay:
 		out.title = "Steps on shards " + in.Shards.String()
+		// No server sees the EXPLAIN: one finds the faults in its options, before anything is run.
+		l, err := s.typer(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := l.table(x.head + "SELECT"); err != nil {
+			return nil, err
+		}
 		lines := strings.Split(strings.TrimRight(in.Explain(), "\n"), "\n")
 		for _, l := range lines[1:] {
 			if !strings.HasPrefix(l, "why: ") {

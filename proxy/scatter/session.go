@@ -41,6 +41,7 @@ type Session struct {
 	rest     []string // statements of a simple query that wait for a COPY to end
 	restPart bool     // they are part of a string of several
 
+	staging   int // how many statements that go in steps are under way, each in one of the other
 	found     sessionLookups
 	lookingUp bool
 	wrote     map[int]time.Time // when the session last wrote on a shard

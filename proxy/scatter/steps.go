@@ -21,16 +21,30 @@ type stepRows struct {
 	collations []gather.Collation
 }
 
+// mostStaging is how deep steps may lie in steps.
+const mostStaging = 8
+
 // steps carries out a statement one query after the other, each routed by itself.
 func (s *Session) steps(ctx context.Context, d *route.Decision, q *request) (*answer, error) {
 	if err := s.lossy(); err != nil {
 		return nil, err
 	}
+	if s.staging >= mostStaging {
+		return nil, refuse("a step of the statement needs steps of its own, which need more", "write it as several statements, in one transaction")
+	}
+	s.staging++
+	defer func() { s.staging-- }()
 	types, err := s.described(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	list, last, role, own := d.Steps, d.Last, d.Role, d.StepsTag
+	if own != "" {
+		// Its parts are put together anew, where names may find what they do not find in the whole.
+		if err := s.analysed(ctx, q); err != nil {
+			return nil, err
+		}
+	}
 	total := uint64(0)
 	var done []*stepRows
 	left := s.ex.cfg.Memory

@@ -185,3 +185,17 @@ MERGE INTO payments p USING users u ON u.email = p.note AND u.id < 0 WHEN NOT MA
 MERGE INTO users u USING payments p ON false WHEN NOT MATCHED THEN INSERT (id, email) VALUES (p.id + 3000, CASE WHEN p.amount > 40 THEN 'big' ELSE 'small' END);
 
 WITH x AS (SELECT id + 2 AS k, id * 7 AS name FROM countries) MERGE INTO users u USING x ON x.k = u.id WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (id, email) VALUES (x.k + 500, x.name::text);
+
+MERGE INTO users u USING (SELECT DISTINCT n FROM payments) p ON p.n = u.country WHEN MATCHED THEN UPDATE SET id = u.id + 1000 WHEN NOT MATCHED BY SOURCE THEN DELETE;
+
+MERGE INTO users USING (SELECT id, note FROM payments) p ON id = p.id WHEN NOT MATCHED THEN INSERT (id, email) VALUES (p.id + 3000, p.note);
+
+MERGE INTO users u USING payments p ON p.n = u.country WHEN NOT MATCHED AND random() < 0.5 THEN INSERT (id) VALUES (p.id + 3000) WHEN NOT MATCHED THEN INSERT (id) VALUES (p.id + 3000);
+
+EXPLAIN (ANALYZE 2) UPDATE users SET id = id + 1000;
+
+EXPLAIN (ANALYZE, FORMAT bogus) UPDATE users SET id = id + 1000;
+
+EXPLAIN (BOGUS) UPDATE users SET id = id + 1000;
+
+DO $$ BEGIN EXECUTE format('INSERT INTO %I VALUES (%L)', 'users', 3001); END $$;
