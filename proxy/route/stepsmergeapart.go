@@ -76,14 +76,10 @@ func (a *analysis) stageMergeApart(c *change, n *ast.MergeStmt, list []body, mai
 		len(items(n.ReturningList)) > 0 || src.alias == "" {
 		return nil, nil
 	}
+	if slices.ContainsFunc(whens, func(w when) bool { return w.node.CommandType == ast.CMD_UPDATE && a.setsKey(c, w.node) }) {
+		return nil, nil // the step would be refused, or planned like this again
+	}
 	for i, w := range whens {
-		var set []ast.Node
-		for _, t := range w.node.TargetList {
-			set = append(set, t)
-		}
-		if w.node.CommandType == ast.CMD_UPDATE && a.keyChange(c, set) != nil {
-			return nil, nil // the step would be refused, or planned like this again
-		}
 		if w.node.MatchKind == ast.MERGE_WHEN_NOT_MATCHED_BY_TARGET && i < len(whens)-1 && a.unstable(w.node.Condition) {
 			return nil, nil // the clauses after it would see another answer
 		}
@@ -147,4 +143,13 @@ func (a *analysis) stageMergeApart(c *change, n *ast.MergeStmt, list []body, mai
 		out.last, out.list = kept, out.list[:len(out.list)-1]
 	}
 	return out, nil
+}
+
+// setsKey reports whether an UPDATE of a MERGE may move rows to another shard.
+func (a *analysis) setsKey(c *change, w *ast.MergeWhenClause) bool {
+	var set []ast.Node
+	for _, t := range w.TargetList {
+		set = append(set, t)
+	}
+	return a.keyChange(c, set) != nil
 }
