@@ -3,6 +3,7 @@ package shards
 import (
 	"context"
 	"net"
+	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/pubsub"
@@ -79,9 +80,20 @@ func Listener(ctx context.Context, b *pool.Backend) (pubsub.Conn, error) {
 	return c, nil
 }
 
-// Send implements pubsub.Conn.
+// sendTimeout is how long a server that listens may take to read what it is asked, which others wait
+// for, and byeTimeout the same for a goodbye.
+const (
+	sendTimeout = 3 * time.Second
+	byeTimeout  = 100 * time.Millisecond
+)
+
+// Send implements pubsub.Conn. With an error the connection is closed.
 func (c *conn) Send(b []byte) error {
+	_ = c.nc.SetWriteDeadline(time.Now().Add(sendTimeout))
 	_, err := c.nc.Write(b)
+	if err != nil {
+		_ = c.nc.Close() // a part of it may have been sent
+	}
 	return err
 }
 
@@ -91,8 +103,9 @@ func (c *conn) Receive() (wire.Type, []byte, error) {
 	return f.Type, f.Body, err
 }
 
-// Close says goodbye.
+// Close says goodbye, as far as it can be said at once.
 func (c *conn) Close() {
+	_ = c.nc.SetWriteDeadline(time.Now().Add(byeTimeout))
 	if b, err := wire.Append(nil, &wire.Terminate{}); err == nil {
 		_, _ = c.nc.Write(b)
 	}

@@ -3,6 +3,8 @@ package shards_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/pubsub"
 	"github.com/pgx-dev/pgx-dev/proxy/shards"
 )
 
@@ -237,4 +241,91 @@ func testManyListeners(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestListenStuck has the server that listens read nothing more: nobody waits for it for ever, and
+// the next connection takes its place.
+func TestListenStuck(t *testing.T) {
+	h := newHouse(t, "", nil)
+	stuck, end := make(chan struct{}), make(chan struct{})
+	var relays sync.WaitGroup
+	first := true
+	backend := &pool.Backend{ID: "l", Name: "l", Login: pool.Credentials{User: h.srv.Info().User, Database: "shard0"}, Dial: func(ctx context.Context) (net.Conn, error) {
+		server, err := h.srv.Dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		proxy, client := net.Pipe()
+		sticks := first
+		first = false
+		relays.Go(func() {
+			_, _ = io.Copy(client, server)
+			_ = client.Close()
+		})
+		relays.Go(func() {
+			defer server.Close()
+			buf := make([]byte, 1<<10)
+			for {
+				n, err := client.Read(buf)
+				select {
+				case <-stuck:
+					if sticks {
+						<-end
+						return
+					}
+				default:
+				}
+				if _, e := server.Write(buf[:n]); e != nil || err != nil {
+					return
+				}
+			}
+		})
+		return proxy, nil
+	}}
+	defer relays.Wait()
+	defer close(end)
+	hub := pubsub.New(pubsub.Config{Connect: func(ctx context.Context) (pubsub.Conn, error) { return shards.Listener(ctx, backend) }})
+	bounded := func(what string, f func()) {
+		t.Helper()
+		done := make(chan struct{})
+		go func() { defer close(done); f() }()
+		select {
+		case <-done:
+		case <-time.After(time.Minute):
+			t.Fatal(what, "does not return")
+		}
+	}
+	defer bounded("Close", hub.Close)
+	long, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	m := pubsub.NewMailbox(0)
+	if err := hub.Subscribe(long, "a", m); err != nil {
+		t.Fatal(err)
+	}
+	close(stuck)
+	for range 3 { // the first of which is taken, and not answered
+		bounded("Flush", func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			_ = hub.Flush(ctx) // that it returns is what is wanted
+		})
+	}
+	bounded("Subscribe", func() {
+		// It fails while nobody has noticed yet that the connection is no more.
+		for hub.Subscribe(long, "b", m) != nil && long.Err() == nil {
+		}
+	})
+	mustExec(t, h.direct(0), "NOTIFY b, 'x'")
+	for {
+		list, _ := m.Take()
+		if len(list) > 0 && list[0].Channel == "b" && list[0].Payload == "x" {
+			break
+		}
+		select {
+		case <-m.Ready():
+		case <-long.Done():
+			t.Fatal("nothing is heard by the next connection")
+		}
+	}
+	bounded("Unsubscribe", func() { hub.Unsubscribe("a", m); hub.Unsubscribe("b", m) })
 }
