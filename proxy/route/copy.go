@@ -77,6 +77,9 @@ func (pb *builder) copy(st *statement) (*Plan, error) {
 	}
 	place := pb.layout.Find(c.Schema, name, columns)
 	c.Key = typed(place.Key, t)
+	if c.Key != nil {
+		c.Fit = fitOf(t, c.Key.Columns)
+	}
 	switch {
 	case t != nil && t.Differs != "":
 		p.fixed = differs(t)

@@ -300,6 +300,7 @@ func (r *Router) insert(d *Decision, p *Plan) error {
 			}
 			values[j] = v
 		}
+		ip.fit.Apply(values)
 		shard, err := ip.key.Place(values, e.lookups)
 		if err != nil {
 			why := placeError(err, ip.key, i+1)

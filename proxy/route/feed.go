@@ -178,6 +178,7 @@ func (a *analysis) move(p *Plan, c *change, n *ast.UpdateStmt, why error) error 
 		}
 		m.Columns = append(m.Columns, col.Name)
 	}
+	m.Fit = fitOf(t.table, t.key.Columns)
 	for _, k := range t.key.Columns {
 		m.KeyAt = append(m.KeyAt, slices.Index(m.Columns, k))
 	}

@@ -157,8 +157,9 @@ type Move struct {
 	Schema, Table string
 	Columns       []string
 	Key           *sharding.Key
-	// KeyAt are the positions of the key's columns among Columns.
+	// KeyAt are the positions of the key's columns among Columns; Fit is what they hold.
 	KeyAt []int
+	Fit   Fit
 	// Alias is the table's name in the RETURNING clause, if it is another; Decision.MoveAfter
 	// is that clause, for the INSERTs.
 	Alias string
@@ -172,9 +173,11 @@ type Copy struct {
 	// Columns are the columns in the data, nil if they are not known (no list, no schema).
 	Columns []string
 	// Key is the table's sharding key, nil if it is not sharded by one. KeyAt are the
-	// positions of its columns in the data; -1 for a column that is not there.
+	// positions of its columns in the data; -1 for a column that is not there. Fit is what
+	// they hold.
 	Key   *sharding.Key
 	KeyAt []int
+	Fit   Fit
 	// Options are those of the WITH clause, in lower case, with their values.
 	Options map[string]string
 }

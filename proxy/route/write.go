@@ -180,6 +180,7 @@ func (a *analysis) keyChange(c *change, list []ast.Node) error {
 // An insertPlan routes the rows of an INSERT … VALUES.
 type insertPlan struct {
 	key    *sharding.Key
+	fit    Fit
 	rows   []insertRow
 	before lex.Range // tokens up to VALUES, included
 	after  lex.Range // tokens after the last row
@@ -251,7 +252,7 @@ func (a *analysis) planInsert(p *Plan, c *change) error {
 // the columns of t's key; -1 for one that has no value.
 func (a *analysis) valueRows(start int, values []ast.Node, t *ref, at []int) (*insertPlan, error) {
 	st := a.st
-	ip := &insertPlan{key: t.key, before: lex.Range{From: 0, To: start + 1}}
+	ip := &insertPlan{key: t.key, fit: fitOf(t.table, t.key.Columns), before: lex.Range{From: 0, To: start + 1}}
 	i := start + 1
 	for r, v := range values {
 		list, isList := v.(*ast.NodeList)

@@ -37,8 +37,9 @@ func (s *Session) copyIn(ctx context.Context, d *route.Decision, q *request) err
 		c.how = d.Merge.Tag
 	}
 	if len(shards) > 1 && d.Plan.Copy != nil && d.Plan.Copy.Key != nil {
-		key := d.Plan.Copy.Key
+		key, fit := d.Plan.Copy.Key, d.Plan.Copy.Fit
 		split, err := copysplit.New(d.Plan.Copy, s.ex.cfg.Layout.Shards, func(values []sharding.Raw) (int, error) {
+			fit.Apply(values)
 			shard, err := key.Place(values, &s.found)
 			if need, ok := errors.AsType[*sharding.NeedLookup](err); ok {
 				if err := s.lookAside(ctx, need); err != nil {

@@ -238,6 +238,7 @@ func (s *Session) move(ctx context.Context, d *route.Decision, q *request) (*ans
 			}
 			key[i] = sharding.Raw{Type: hash.OID(fields[at].TypeOID), Bytes: row[at]}
 		}
+		m.Fit.Apply(key)
 		shard, err := s.place(ctx, m.Key, key)
 		if err != nil {
 			return nil, err
