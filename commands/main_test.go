@@ -4,22 +4,31 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/signal"
 	"reflect"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
 
 // TestSignals checks that a signal cancels the context and is its cause.
 func TestSignals(t *testing.T) {
+	hangup := make(chan os.Signal, 1) // what nohup ignores is not waited for in vain
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
 		ctx, stop := withSignals(t.Context(), func(os.Signal) bool { return false })
 		if err := syscall.Kill(syscall.Getpid(), sig); err != nil {
 			t.Fatal(err)
 		}
-		<-ctx.Done()
+		select {
+		case <-ctx.Done():
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%v cancels nothing", sig)
+		}
 		var got signalError
 		if !errors.As(context.Cause(ctx), &got) || got.sig != sig {
 			t.Errorf("%v: the cause is %v", sig, context.Cause(ctx))
