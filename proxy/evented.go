@@ -181,7 +181,7 @@ func (s *session) resume() {
 	if s.busy != nil {
 		s.stalled = flowing
 	}
-	over := s.over
+	over := s.over || s.departed // whoever ends it has it
 	err := s.takeHeard()
 	last := err != nil && !over && len(s.in) > 0
 	if last { // what came before the client's end is dealt with first

@@ -21,6 +21,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/proxy"
 	"github.com/pgx-dev/pgx-dev/proxy/loop"
+	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/route/hash"
 	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
 	"github.com/pgx-dev/pgx-dev/proxy/shards"
@@ -118,6 +119,29 @@ func testHandOver(t *testing.T) {
 		if got := w.answers(1 + n + 2); !strings.Contains(got, "\\x013\"") {
 			t.Error(got)
 		}
+	})
+	t.Run("clients that go in the middle", func(t *testing.T) {
+		const slow = "SELECT repeat('x', 100000), pg_sleep(0.001) FROM users WHERE id = 9"
+		mustExec(t, c, slow, pgx.QueryExecModeSimpleProtocol)
+		for range 200 {
+			w := h.wired()
+			w.t = t
+			w.send(query(slow, "SET work_mem = '1MB'", "SELECT count(*) FROM users")...)
+			var some [1]byte
+			if _, err := io.ReadFull(w.nc, some[:]); err != nil {
+				t.Fatal(err)
+			}
+			_ = w.nc.Close()
+		}
+		await(t, "their connections", func() bool {
+			for shard := range houseShards {
+				p, err := h.pick(t.Context(), shard, route.Primary)
+				if err != nil || p.Stats().Active > 0 {
+					return false
+				}
+			}
+			return true
+		})
 	})
 	t.Run("a message that ends where a buffer does", func(t *testing.T) {
 		for _, n := range []int{4 << 10, 8 << 10, 16 << 10, 32 << 10} {
