@@ -80,15 +80,14 @@ func (s *session) shardedBytes(b []byte, now time.Time) (consumed int, err error
 // ask1 asks a shard for what is in b, if its server can be asked by a loop; it may have to wait for a
 // connection first. more says that the client has sent more. The lock is held.
 func (s *session) ask1(need scatter.Need, b []byte, more bool, now time.Time) bool {
-	cfg := &s.p.cfg
-	if elsewhere := s.own.direct.elsewhere; elsewhere {
-		s.own.direct.elsewhere = false
+	cfg, o := &s.p.cfg, s.own.direct
+	if o.elsewhere {
+		o.elsewhere = false
 		return false
 	}
 	if s.tape != nil || cfg.LongQuery > 0 && len(b) > cfg.LongQuery || cfg.MaxMessage > 0 && len(b) > cfg.MaxMessage {
 		return false
 	}
-	o := s.own.direct
 	c, err := s.lent(need, now)
 	switch {
 	case err != nil:

@@ -90,10 +90,13 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	s.harm(time.Now().Add(d), cut)
+	for limit := time.Now().Add(time.Minute); s.done.Load() < 10 && time.Now().Before(limit); {
+		<-time.After(10 * time.Millisecond) // on a busy machine few come through meanwhile, but then they do
+	}
 	stop()
 	wg.Wait()
 	t.Logf("%v: %d transfers, %d failed, %d with unknown end, %d clients killed, %d cancelled", d, s.done.Load(), s.failed.Load(), s.unknown.Load(), s.deaths.Load(), s.cancels.Load())
-	if s.done.Load() == 0 { // how many depends on what else the machine does
+	if s.done.Load() < 10 {
 		t.Errorf("only %d transfers came through", s.done.Load())
 	}
 	s.check()

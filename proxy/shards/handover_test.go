@@ -217,16 +217,7 @@ func (h *house) encrypted(t *testing.T) (*wired, *batch) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- px.Serve(context.Background(), ln) }()
-	t.Cleanup(func() {
-		limited, done := context.WithTimeout(context.Background(), time.Second)
-		defer done()
-		_ = px.Shutdown(limited)
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
+	serve(t, px, ln)
 	nc, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)

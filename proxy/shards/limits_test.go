@@ -72,16 +72,7 @@ func TestSharedLimits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			served := make(chan error, 1)
-			go func() { served <- px.Serve(context.Background(), ln) }()
-			t.Cleanup(func() {
-				limited, done := context.WithTimeout(context.Background(), time.Second)
-				defer done()
-				_ = px.Shutdown(limited)
-				if err := <-served; err != nil {
-					t.Error(err)
-				}
-			})
+			serve(t, px, ln)
 			keys := make([]int, houseShards) // one of each shard
 			for i := range keys {
 				keys[i] = h.keyOn(i)

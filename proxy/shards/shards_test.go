@@ -124,6 +124,13 @@ func newHouse(t *testing.T, schema string, config func(*shards.Config)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serve(t, px, ln)
+	return h
+}
+
+// serve serves clients until the test ends.
+func serve(t *testing.T, px *proxy.Proxy, ln net.Listener) {
+	t.Helper()
 	served := make(chan error, 1)
 	go func() { served <- px.Serve(context.Background(), ln) }()
 	t.Cleanup(func() {
@@ -134,7 +141,6 @@ func newHouse(t *testing.T, schema string, config func(*shards.Config)) *house {
 			t.Error(err)
 		}
 	})
-	return h
 }
 
 // connect is a client of the proxy, whose notices are kept.
