@@ -463,7 +463,8 @@ func (f *benchField) measured(t target, mode string, clients int) bool {
 // A row, of a mode and a number of clients, takes half a minute, with 200 clients one and with
 // 2,000 four; a mode six, one with TLS five; all of them half an hour. PGX_DEV_BENCH_SECONDS (2)
 // and PGX_DEV_BENCH_TURNS (3) change that, PGX_DEV_BENCH_CLIENTS (1,8,50,200,2000) and
-// PGX_DEV_BENCH_MODES the rows.
+// PGX_DEV_BENCH_MODES the rows, and PGX_DEV_BENCH_TARGETS (pgbouncer,newest,proxy, say) what is
+// measured: a third of the time is enough for those three.
 func BenchmarkProxy(b *testing.B) {
 	seconds, turns := 2, 3
 	if v, err := strconv.Atoi(os.Getenv("PGX_DEV_BENCH_SECONDS")); err == nil {
@@ -488,6 +489,13 @@ func BenchmarkProxy(b *testing.B) {
 		modes = strings.Split(v, ",")
 	}
 	f := newField(b)
+	if v := os.Getenv("PGX_DEV_BENCH_TARGETS"); v != "" {
+		names := strings.Split(v, ",")
+		f.targets = slices.DeleteFunc(f.targets, func(t target) bool { return !slices.Contains(names, t.name) })
+		if len(f.targets) != len(names) {
+			b.Fatalf("of %s there are %d", v, len(f.targets))
+		}
+	}
 	reference := map[int]float64{} // PgBouncer's CPU in extended mode, by clients
 	for _, mode := range modes {
 		for _, n := range clients {
@@ -511,8 +519,8 @@ func BenchmarkProxy(b *testing.B) {
 				if mode == "extended" {
 					reference[n] = rival
 				}
-				for _, t := range f.targets[1:] {
-					if len(tps[t.name]) == 0 {
+				for _, t := range f.targets {
+					if t.name == "direct" || len(tps[t.name]) == 0 {
 						continue
 					}
 					b.ReportMetric(median(cpu[t.name]), t.name+"-us/tx")

@@ -65,6 +65,8 @@ type Loop struct {
 	quiet        int       // how often it has waited in vain
 	alone        bool      // there is one processor only
 	now          time.Time // zero: nobody has asked since the loop last waited
+	asked        time.Time // when somebody last did
+	yielded      time.Time // when it last let others have its processor
 
 	mu      sync.Mutex
 	closing bool
@@ -129,6 +131,7 @@ func (l *Loop) run() {
 		if !l.tasks() {
 			return
 		}
+		l.yield()
 		n := l.wait(events)
 		l.now = time.Time{}
 		if n == 0 {
@@ -243,8 +246,27 @@ func (l *Loop) wait(events []syscall.EpollEvent) int {
 func (l *Loop) time() time.Time {
 	if l.now.IsZero() {
 		l.now = time.Now()
+		l.asked = l.now
 	}
 	return l.now
+}
+
+// goyield has the scheduler run what waits for this processor, and then go on here. Unlike
+// runtime.Gosched it wakes no other thread to look for work that there is not.
+//
+//go:linkname goyield runtime.goyield
+func goyield()
+
+// slice is for how long the loop keeps its processor. After ten milliseconds the runtime would
+// interrupt it by a signal, which costs several threads' wake-ups.
+const slice = 4 * time.Millisecond
+
+// yield lets others have the processor if it is time to.
+func (l *Loop) yield() {
+	if l.asked.Sub(l.yielded) > slice {
+		l.yielded = l.asked
+		goyield()
+	}
 }
 
 // poll is epoll_pwait. It returns -1 after a signal.
