@@ -260,7 +260,7 @@ func (b *backend) enqueue(c *client) {
 	if b.clients[c.id] != c {
 		return
 	}
-	if c != b.holder && !c.queued {
+	if c != b.holder && !c.queued && !c.refusing {
 		b.push(c)
 	}
 	b.signal()

@@ -30,6 +30,7 @@ type client struct {
 
 	// Guarded by backend.mu.
 	queued     bool
+	refusing   bool        // its request is being answered with an error; it must not queue
 	wait       *time.Timer // ends the wait in the queue
 	registered bool
 

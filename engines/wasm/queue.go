@@ -102,16 +102,16 @@ func (b *backend) pinnedBy(c *client) bool {
 	return false
 }
 
-// release lets the holder go; it queues again if it has more to say.
+// release lets the holder go; it queues again if it has more to say. Its input is looked at
+// only when it is no longer the holder: what comes later queues it by itself.
 func (b *backend) release(c *client) {
-	more := c.hasInput()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.holder, b.pinned = nil, ""
 	c.idleSince = time.Now()
 	c.idleLimit = b.duration(b.timeouts.idle)
-	if more && b.clients[c.id] == c && !c.queued {
-		b.push(c)
+	b.mu.Lock()
+	b.holder, b.pinned = nil, ""
+	b.mu.Unlock()
+	if c.hasInput() {
+		b.enqueue(c)
 	}
 }
 
@@ -131,7 +131,7 @@ func (b *backend) push(c *client) {
 }
 
 // unqueue takes a client out of the queue; mu is held. Whoever does so has the client to
-// itself.
+// itself, as its holder or while it refuses.
 func (b *backend) unqueue(c *client) bool {
 	if !c.queued {
 		return false
@@ -150,9 +150,17 @@ func (b *backend) giveUp(c *client, cancelled bool) {
 	if why == "" {
 		why = "a statement that runs"
 	}
+	c.refusing = c.refusing || mine
 	b.mu.Unlock()
-	if mine {
-		b.refuse(c, cancelled, why)
+	if !mine {
+		return
+	}
+	b.refuse(c, cancelled, why)
+	b.mu.Lock()
+	c.refusing = false
+	b.mu.Unlock()
+	if c.hasInput() {
+		b.enqueue(c)
 	}
 }
 
@@ -177,9 +185,6 @@ func (b *backend) refuse(c *client, cancelled bool, why string) {
 		return
 	}
 	c.answer(f)
-	if c.hasInput() {
-		b.enqueue(c)
-	}
 }
 
 // peek is next for the case that nothing is taken.
