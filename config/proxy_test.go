@@ -116,7 +116,7 @@ func TestPgDogEveryKey(t *testing.T) {
 	}
 	want := []string{
 		"otel", "vault", "control", "qos", "manual_queries", "general.broadcast_address", "users[0].replication_sharding",
-		"users[0].server_auth", "users[0].vault_path", "general.read_write_strategy",
+		"users[0].server_auth", "users[0].vault_path",
 		"users[1].password_hash", "sharded_tables[5].mapping",
 	}
 	if diff := cmp.Diff(want, warned); diff != "" {

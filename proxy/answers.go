@@ -174,6 +174,10 @@ func (s *session) serverError(c *pool.Conn, m, body []byte, n int, d *delivery) 
 		d.put(instead)
 		return nil
 	}
+	if s.aside && e.Error.Code == wire.CodeReadOnlySQLTransaction {
+		d.put(s.hintAside(&e.Error, bytes.Clone(m)))
+		return nil
+	}
 	if bytes.Contains(body, []byte(serverPrefix)) {
 		d.put(renamed(&e.Error, name, m))
 		return nil

@@ -20,12 +20,13 @@ type need struct {
 // attach makes sure that the client has a server connection whose parameters are as it wants
 // them. It is called with the lock held, which it gives up while it waits.
 func (s *session) attach(n need) error {
-	for s.delivering && s.restful() {
-		if s.lc != nil {
-			s.stalled = forRelease
-			return errStalled
+	if err := s.settled(); err != nil {
+		return err
+	}
+	for s.server != nil && s.misplaced(n) {
+		if err := s.delivered(); err != nil {
+			return err
 		}
-		s.wait() // it is being given back, and others wait for it
 	}
 	if s.over {
 		return errShutdown
@@ -39,11 +40,55 @@ func (s *session) attach(n need) error {
 		}
 		return nil
 	}
-	role := s.role(n)
+	if err := s.speak(); err != nil {
+		return err
+	}
+	h := s.held
+	if h == nil {
+		return s.attachTo(s.role(n))
+	}
+	if !h.chosen {
+		h.chosen, h.role = true, s.role(n)
+	}
+	err := s.attachTo(h.role)
+	if err != nil && !errors.Is(err, errStalled) {
+		h.chosen = false
+	}
+	return err
+}
+
+// settled waits for a connection that is being given back. It is called with the lock held, which it
+// gives up meanwhile.
+func (s *session) settled() error {
+	for s.delivering && s.restful() {
+		if s.lc != nil {
+			s.stalled = forRelease
+			return errStalled
+		}
+		s.wait() // others wait for it
+	}
+	return nil
+}
+
+// misplaced says that the connection may be the wrong one: it leads beside the primary, where a
+// statement that came before the last one's answer does not belong, unless it is of the same
+// transaction.
+func (s *session) misplaced(n need) bool {
+	c := s.server
+	return s.db.Router != nil && s.db.Mode == Transaction && c.Pool().Backend().Role != pool.Primary && s.pinned == "" && !s.unsynced &&
+		s.pass == 0 && s.owed() && s.role(n) == route.Primary && !s.primary(c)
+}
+
+// attachTo is the part of attach that gets a connection to a server in that role.
+func (s *session) attachTo(role route.Role) error {
 	if s.lc != nil {
 		return s.attachEvented(role)
 	}
-	p, quick := s.quick(role)
+	var p *pool.Pool
+	var quick *pool.Conn
+	if s.held == nil {
+		p, quick = s.quick(role)
+	}
 	if quick != nil {
 		if quick.Attach(s) {
 			s.server = quick
@@ -80,7 +125,7 @@ func (s *session) attach(n need) error {
 		return s.unserved(err)
 	}
 	if s.over {
-		c.Release()
+		s.giveUp(c)
 		return errShutdown
 	}
 	if !c.Attach(s) {
@@ -89,6 +134,7 @@ func (s *session) attach(n need) error {
 	}
 	s.server = c
 	s.stats.transactions.Add(1)
+	s.begunOn()
 	return nil
 }
 
@@ -111,6 +157,15 @@ func (s *session) notifying() (end func()) {
 			<-told
 		}
 	}
+}
+
+// giveUp releases a connection that the session has got and not used.
+func (s *session) giveUp(c *pool.Conn) {
+	if !c.Broken() && c.Status != wire.TxIdle {
+		c.Recover(pool.Abandoned{}) // the transaction has begun already
+		return
+	}
+	c.Release()
 }
 
 // unserved is the error of a client for whom there is no server connection.
@@ -238,6 +293,9 @@ func (s *session) adapt(c *pool.Conn, own bool) error {
 		if err != nil {
 			s.over = true // the client's goroutine will read the same
 		}
+	}
+	if s.held != nil && !own {
+		return s.unhold(c)
 	}
 	return nil
 }

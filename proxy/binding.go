@@ -53,6 +53,11 @@ func (s *session) bind(m, body, after []byte) error {
 			return s.forbid(wire.TypeBind, err)
 		}
 	}
+	if s.db.Defer {
+		if done, err := s.heldBind(portalName, name, args); done {
+			return err
+		}
+	}
 	if err := s.attach(n); err != nil {
 		return s.refuse(err)
 	}

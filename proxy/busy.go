@@ -85,7 +85,8 @@ func (s *session) calm() {
 func (b *busy) calm() bool {
 	return !b.scanning && b.queue.len() == 0 && len(b.out) == 0 && b.waiting == nil && b.stalled == flowing && !b.writing && !b.delivering &&
 		!b.unsynced && !b.skipping && b.copying == 0 && b.pass == 0 && b.serverPass == 0 && len(b.pending) == 0 && b.pinned == "" &&
-		!b.behind && len(b.behindOut) == 0 && b.got == nil && b.gotErr == nil && len(b.real) == 0 && b.tape == nil && b.ears == nil
+		!b.behind && len(b.behindOut) == 0 && b.got == nil && b.gotErr == nil && len(b.real) == 0 && b.held == nil && b.heldPortal == nil && len(b.said) == 0 &&
+		b.tape == nil && b.ears == nil
 }
 
 // shards is what serves a session on several shards, which is busy for good; nil for others.
@@ -104,7 +105,7 @@ func (s *session) resting() bool {
 
 // endable says that the session can end now and its client loses nothing. The lock is held.
 func (s *session) endable() bool {
-	return s.resting() && (s.busy == nil || !s.unsynced) && (s.server == nil || s.server.Status == wire.TxIdle) && (s.own == nil || !s.own.holds)
+	return s.resting() && (s.busy == nil || !s.unsynced && s.held == nil) && (s.server == nil || s.server.Status == wire.TxIdle) && (s.own == nil || !s.own.holds)
 }
 
 // clock is when what is being dealt with came, or a little later. The lock is held.

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
+	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
@@ -66,6 +67,9 @@ func (s *session) clientBytes(b []byte, now time.Time) (consumed int, err error)
 		}
 	}
 	s.flush()
+	if e := s.speak(); err == nil {
+		err = e
+	}
 	if err == nil {
 		s.written()
 	}
@@ -215,9 +219,17 @@ func (s *session) query(m, body []byte) error {
 	if !ok {
 		return s.refuseQuery(protocolError("invalid string in message"))
 	}
+	if s.db.Mode == Statement && s.p.scanners.opens(sql) {
+		return s.forbid(wire.TypeQuery, errBlock)
+	}
 	if !s.listened() {
 		// Where it runs does not depend on what it says, which is looked at once it can.
 		if err := s.attach(need{}); err != nil {
+			return s.refuseQuery(err)
+		}
+	}
+	if s.db.Router != nil {
+		if err := s.settled(); err != nil {
 			return s.refuseQuery(err)
 		}
 	}
@@ -236,8 +248,11 @@ func (s *session) query(m, body []byte) error {
 		if n.hint, err = s.judge(sql, &t, &route.Binding{}); err != nil {
 			return s.forbid(wire.TypeQuery, err)
 		}
-	} else if s.server == nil {
+	} else if s.server == nil || s.server.Pool().Backend().Role != pool.Primary {
 		n.hint = s.hint(sql, &t)
+	}
+	if done, err := s.heldQuery(sql, &t); done {
+		return err
 	}
 	if key := s.shareable(sql, &t); key != "" {
 		return s.prepareShared(t.Effects[0].Name, sql, key)
@@ -326,6 +341,12 @@ func (s *session) refusal(err error) error {
 	if e.Severity == wire.SeverityFatal || s.over || s.server != nil {
 		return err
 	}
+	if s.held != nil {
+		s.held.failed = true
+	}
+	if err := s.speak(); err != nil {
+		return err
+	}
 	s.mu.Unlock()
 	defer s.mu.Lock()
 	return s.fail(e)
@@ -333,9 +354,16 @@ func (s *session) refusal(err error) error {
 
 // ready says ReadyForQuery where no server does.
 func (s *session) ready() error {
-	s.mu.Unlock()
-	defer s.mu.Lock()
-	return s.toClient([]byte{byte(wire.TypeReadyForQuery), 0, 0, 0, 5, byte(wire.TxIdle)})
+	status := wire.TxIdle
+	switch {
+	case s.held == nil:
+	case s.held.failed:
+		status = wire.TxFailed
+	default:
+		status = wire.TxActive
+	}
+	s.say([]byte{byte(wire.TypeReadyForQuery), 0, 0, 0, 5, byte(status)})
+	return s.speak()
 }
 
 // sync takes a Sync.
@@ -381,6 +409,12 @@ func (s *session) calling() bool {
 
 // execute takes an Execute.
 func (s *session) execute(m, body []byte) error {
+	if s.db.Defer {
+		name, _, _ := bytes.Cut(body, []byte{0})
+		if done, err := s.heldExecute(name); done {
+			return err
+		}
+	}
 	if name, _, ok := bytes.Cut(body, []byte{0}); ok && len(s.portals) > 0 {
 		if err := s.hear(s.portals[string(name)].text); err != nil {
 			return s.unable(wire.TypeExecute, err)

@@ -140,6 +140,9 @@ type Database struct {
 	// pubsub.DefaultSize). Nil: LISTEN keeps it.
 	Listener      func() *pubsub.Hub
 	Notifications int
+	// Defer has a transaction begin where its first statement wants to run: BEGIN waits for that. It
+	// holds in transaction mode, with a Router. (read_write_strategy = aggressive)
+	Defer bool
 	// Explain has EXPLAIN say which server ran it, and in which role. (expanded_explain)
 	Explain bool
 

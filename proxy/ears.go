@@ -404,7 +404,7 @@ func (e *ears) news() []byte {
 
 // quiet says that nothing is being said to the client, and that it takes what it is told.
 func (s *session) quiet() bool {
-	if s.delivering || s.serverPass > 0 || s.behind || s.queue.len() > 0 || s.lc != nil && s.lc.Pending() > 0 {
+	if s.held != nil || s.delivering || s.serverPass > 0 || s.behind || s.queue.len() > 0 || s.lc != nil && s.lc.Pending() > 0 {
 		return false
 	}
 	return s.server == nil || s.server.Status == wire.TxIdle && !s.unsynced

@@ -352,11 +352,11 @@ func (s *session) attachEvented(role route.Role) error {
 			return err
 		}
 		if c != nil && s.gotRole != role {
-			c.Release()
+			s.giveUp(c)
 			c = nil
 		}
 		var p *pool.Pool
-		if c == nil {
+		if c == nil && s.held == nil {
 			p, c = s.quick(role)
 		}
 		if c == nil {
@@ -365,9 +365,10 @@ func (s *session) attachEvented(role route.Role) error {
 		if c.Attach(s) {
 			s.server = c
 			s.stats.transactions.Add(1)
+			s.begunOn()
 			return nil
 		}
-		c.Release()
+		s.giveUp(c)
 	}
 }
 
@@ -447,7 +448,7 @@ func (s *session) hand(role route.Role, c *pool.Conn, err error) {
 	s.stats.wait.Add(int64(time.Since(s.waitFrom)))
 	if s.over {
 		if c != nil {
-			c.Release()
+			s.giveUp(c)
 		}
 		return
 	}

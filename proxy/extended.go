@@ -26,6 +26,17 @@ func (s *session) parse(m, body, after []byte) error {
 	if !ok || end < 0 {
 		return protocolError("invalid string in message")
 	}
+	if s.db.Mode == Statement && s.p.scanners.opens(string(rest[:end])) {
+		if len(name) == 0 {
+			s.dropUnnamed()
+		}
+		return s.forbid(wire.TypeParse, errBlock)
+	}
+	if s.db.Defer {
+		if done, err := s.heldParse(name, rest, end); done {
+			return err
+		}
+	}
 	if len(name) == 0 || s.plainNames() {
 		return s.parseAsItIs(m, name, rest, end, after)
 	}
@@ -209,6 +220,11 @@ func (s *session) named(typ wire.Type, m, body, after []byte) error {
 	}
 	name := string(body[1 : len(body)-1])
 	statementKind := wire.Kind(body[0]) == wire.StatementKind
+	if s.db.Defer {
+		if done, err := s.heldNamed(typ, wire.Kind(body[0]), []byte(name)); done {
+			return err
+		}
+	}
 	st := s.names[name]
 	n := need{extended: true, after: after}
 	if statementKind && st != nil {

@@ -31,6 +31,26 @@ func (p *scanners) scan(sql string) effect.Text {
 	return s.Scan(sql)
 }
 
+// control says what a text does to the transaction, if it does nothing else.
+func (p *scanners) control(sql string) (effect.Control, bool) {
+	s, ok := p.Get().(*effect.Scanner)
+	if !ok {
+		s = &effect.Scanner{}
+	}
+	defer p.Put(s)
+	return s.ControlOf(sql)
+}
+
+// opens says that a text leaves a transaction open.
+func (p *scanners) opens(sql string) bool {
+	s, ok := p.Get().(*effect.Scanner)
+	if !ok {
+		s = &effect.Scanner{}
+	}
+	defer p.Put(s)
+	return s.Opens(sql)
+}
+
 // maxShared bounds how many kinds of clients are remembered.
 const maxShared = 1000
 

@@ -17,7 +17,7 @@ func (s *session) judge(sql string, t *effect.Text, b *route.Binding) (roleHint,
 	if err != nil {
 		return primary, err
 	}
-	st := route.Session{Hint: route.NoHint(), InTransaction: s.server != nil && s.server.Status != wire.TxIdle}
+	st := route.Session{Hint: route.NoHint(), InTransaction: s.held != nil || s.server != nil && s.server.Status != wire.TxIdle}
 	role := route.Primary
 	for _, p := range parts {
 		var d route.Decision

@@ -256,17 +256,6 @@ func testTimeouts(t *testing.T) {
 		t.Errorf("idle in transaction: %s", got)
 	}
 	b.rest()
-
-	s := newBench(t, srv, proxy.Statement, pool.Config{Size: 1}, nil)
-	nc = s.raw()
-	if _, err := nc.Write(out); err != nil {
-		t.Fatal(err)
-	}
-	if got := last(nc); got != "" && got != wire.CodeFeatureNotSupported {
-		t.Errorf("BEGIN in statement mode: %s", got)
-	}
-	s.rest()
-	simple(t, s.connect(""), "SELECT 1")
 }
 
 // TestBadClients sends what is no protocol.

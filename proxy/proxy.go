@@ -282,11 +282,15 @@ func (s *session) overdue(now time.Time) {
 			c.Break("a query did not end when it was cancelled")
 		}
 	case c != nil && resting && c.Status != wire.TxIdle && over(cfg.IdleInTransactionTimeout, answered):
-		why = &wire.Error{
-			Severity: wire.SeverityFatal, Code: wire.CodeIdleInTransactionTimeout,
-			Message: "terminating connection due to idle-in-transaction timeout",
-		}
+		why = errIdleInTransaction
 		c.Pool().Counters.IdleTimeouts.Add(1)
+	case s.busy != nil && s.held != nil:
+		switch {
+		case over(cfg.TransactionTimeout, s.held.since):
+			why = errTransactionTimeout
+		case resting && over(cfg.IdleInTransactionTimeout, answered):
+			why = errIdleInTransaction
+		}
 	case resting && (c == nil || c.Status == wire.TxIdle) && over(cfg.IdleTimeout, answered):
 		why = &wire.Error{
 			Severity: wire.SeverityFatal, Code: wire.CodeIdleSessionTimeout,

@@ -23,7 +23,21 @@ func (s *session) hint(sql string, t *effect.Text) roleHint {
 	if err := r.Route(&d, sql, &st, nil); err != nil {
 		return roleHint{known: true, role: route.Primary}
 	}
+	if s.db.Defer && (d.Plan.Class == route.Set || d.Plan.Word == "transaction" || setsConfig(sql)) {
+		return roleHint{known: true, role: route.Primary} // a setting is not what the transaction is about
+	}
 	return roleHint{known: true, role: d.Role}
+}
+
+// setsConfig says that a text may call set_config, whose word begins with a letter of ASCII.
+func setsConfig(sql string) bool {
+	const name = "set_config"
+	for i := 0; i+len(name) <= len(sql); i++ {
+		if (sql[i] == 's' || sql[i] == 'S') && strings.EqualFold(sql[i:i+len(name)], name) {
+			return true
+		}
+	}
+	return false
 }
 
 // plainValue is what the value of a setting says, quotes or not.
@@ -66,11 +80,14 @@ func (s *session) role(n need) route.Role {
 		case wire.TypeSync:
 			return n.hint.role
 		case wire.TypeParse:
-			if h := s.hintOfParse(body); h.role != n.hint.role {
+			sql, _ := textOfParse(body)
+			if h := s.hintOfParse(body); h.role != n.hint.role && !s.neutral(sql) {
 				return route.Primary
 			}
 		case wire.TypeBind:
-			if h := s.hintOfBind(body); h.known && h.role != n.hint.role {
+			_, rest, _ := cut(body)
+			name, _, _ := cut(rest)
+			if h := s.hintOfBind(body); h.known && h.role != n.hint.role && (len(name) == 0 || !s.neutral(s.prepared(name))) {
 				return route.Primary
 			}
 		case wire.TypeDescribe, wire.TypeExecute, wire.TypeClose, wire.TypeFlush:
@@ -80,6 +97,15 @@ func (s *session) role(n need) route.Role {
 		rest = rest[size:]
 	}
 	return route.Primary
+}
+
+// neutral says that a statement of the series goes wherever the held transaction does.
+func (s *session) neutral(sql string) bool {
+	if s.held == nil {
+		return false
+	}
+	c, ok := s.p.scanners.control(sql)
+	return ok && c.Kind != effect.Begin && c.Kind != effect.SetTransaction && !c.Chain
 }
 
 // serializable says that the session's transactions are, unless they say otherwise, what a server in

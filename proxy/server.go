@@ -243,6 +243,7 @@ func (s *session) nowReady(c *pool.Conn, status wire.TxStatus, drop bool) {
 	}
 	s.answered, s.asked, s.timedOut = s.p.instant(now), now, false
 	if status == wire.TxIdle {
+		s.aside = false
 		if s.ddl {
 			s.ddl = false
 			s.p.statements.epoch.Add(1) // now others see it
@@ -254,11 +255,10 @@ func (s *session) nowReady(c *pool.Conn, status wire.TxStatus, drop bool) {
 		}
 		s.closePortals()
 	} else if s.db.Mode == Statement {
-		s.p.background(func() {
-			s.kill(&wire.Error{
-				Severity: wire.SeverityFatal, Code: wire.CodeFeatureNotSupported,
-				Message: "transaction blocks are not allowed in statement pooling mode",
-			})
+		s.p.background(func() { // what its text did not tell
+			fatal := *errBlock
+			fatal.Severity = wire.SeverityFatal
+			s.kill(&fatal)
 		})
 	}
 	if s.tape != nil {

@@ -123,6 +123,11 @@ type busy struct {
 	gotRole   route.Role
 	waitFrom  time.Time
 
+	held       *held   // the transaction that no server knows of yet
+	heldPortal *string // what the unnamed portal stands for, if no server knows of that
+	said       []byte  // for the client, before anything else
+	aside      bool    // the transaction runs READ ONLY beside the primary, as its first statement wanted
+
 	tape *tape // of a client that is mirrored
 	ears *ears // of one that listens
 }
@@ -162,6 +167,8 @@ var (
 	errGoodbye            = errors.New("the client said goodbye")
 	errShutdown           = &wire.Error{Severity: wire.SeverityFatal, Code: wire.CodeAdminShutdown, Message: "terminating connection due to administrator command"}
 	errTransactionTimeout = &wire.Error{Severity: wire.SeverityFatal, Code: wire.CodeTransactionTimeout, Message: "terminating connection due to transaction timeout"}
+	errIdleInTransaction  = &wire.Error{Severity: wire.SeverityFatal, Code: wire.CodeIdleInTransactionTimeout, Message: "terminating connection due to idle-in-transaction timeout"}
+	errBlock              = &wire.Error{Code: wire.CodeFeatureNotSupported, Message: "transaction blocks are not allowed in statement pooling mode"}
 	errCancelled          = &wire.Error{Code: wire.CodeQueryCanceled, Message: "canceling statement due to user request"}
 )
 
@@ -292,7 +299,7 @@ func (s *session) leave() {
 		s.waiting.GiveUp(errGoodbye)
 	}
 	if s.got != nil {
-		s.got.Release()
+		s.giveUp(s.got)
 		s.got = nil
 	}
 	c := s.server

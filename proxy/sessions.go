@@ -136,6 +136,8 @@ func (s *session) info() SessionInfo {
 	switch c := s.server; {
 	case s.waiting != nil:
 		i.State, i.Asked = "waiting", s.asked
+	case s.held != nil:
+		i.State = "idle in transaction"
 	case c == nil && (s.own == nil || !s.own.holds):
 		i.State = "idle"
 	case c == nil, s.queue.len() > 0 || s.delivering:

@@ -125,7 +125,7 @@ type ReadWriteStrategy string
 const (
 	// Conservative sends transactions to the primary unless they are READ ONLY.
 	Conservative ReadWriteStrategy = "conservative"
-	// Aggressive decides by a transaction's first statement, in databases of several shards.
+	// Aggressive decides by a transaction's first statement.
 	Aggressive ReadWriteStrategy = "aggressive"
 )
 

@@ -91,8 +91,7 @@ type General struct {
 	// least_active_connections or weighted_round_robin. Default: random.
 	LoadBalancingStrategy LoadBalancing `toml:"load_balancing_strategy"`
 	// ReadWriteStrategy is conservative (transactions go to the primary unless they begin READ
-	// ONLY) or aggressive (a transaction's first statement decides, in databases of several
-	// shards). Default: conservative.
+	// ONLY) or aggressive (a transaction's first statement decides). Default: conservative.
 	ReadWriteStrategy ReadWriteStrategy `toml:"read_write_strategy"`
 	// ReadWriteSplit says whether reads may go to the primary: include_primary,
 	// exclude_primary, include_primary_if_replica_banned or prefer_primary. Default:

@@ -2,7 +2,6 @@ package conf
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -74,9 +73,6 @@ func (c *Config) doubtful(warn func(key, format string, args ...any)) {
 	}
 	if g.AuthType == AuthTrust && g.Host != "127.0.0.1" && g.Host != "::1" && g.Host != "localhost" {
 		warn("general.auth_type", "with trust, everybody who reaches %s may log in as anybody", g.Host)
-	}
-	if g.ReadWriteStrategy == Aggressive && slices.ContainsFunc(c.names(), func(name string) bool { return c.Shards(name) == 1 }) {
-		warn("general.read_write_strategy", "aggressive holds for databases of several shards; on one, a transaction goes to the primary unless it begins READ ONLY")
 	}
 	seen := map[string]bool{}
 	for i := range c.Databases {

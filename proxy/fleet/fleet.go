@@ -161,7 +161,7 @@ func (f *Fleet) Lookup(ctx context.Context, c proxy.Client) (*proxy.Database, er
 	if plan.Shards > 1 && c.Param("replication") == "" {
 		return m.sharded(ctx, plan)
 	}
-	return m.db, nil
+	return m.db.Load(), nil
 }
 
 // Pick returns the pool of a server of a shard of a user's database.

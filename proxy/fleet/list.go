@@ -131,7 +131,7 @@ func (f *Fleet) Routing() (out route.Stats) {
 		out.Parsing += s.Parsing
 	}
 	for _, m := range f.members {
-		add(m.db.Router)
+		add(m.db.Load().Router)
 	}
 	for _, c := range f.opened {
 		add(c.Router)
@@ -182,7 +182,7 @@ func (f *Fleet) Plans() []QueryPlan {
 	}
 	f.mu.Lock()
 	for _, m := range f.members {
-		if r := m.db.Router; r != nil && m.rehearsal.Load() == nil {
+		if r := m.db.Load().Router; r != nil && m.rehearsal.Load() == nil {
 			for _, p := range r.Plans() {
 				add(QueryPlan{PlanInfo: p})
 			}
@@ -212,7 +212,7 @@ func (f *Fleet) ForgetPlans() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, m := range f.members {
-		if r := m.db.Router; r != nil {
+		if r := m.db.Load().Router; r != nil {
 			r.Forget()
 		}
 	}

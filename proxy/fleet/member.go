@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,12 +27,13 @@ type pair struct{ user, database string }
 type member struct {
 	fleet *Fleet
 	pair  pair
-	db    *proxy.Database
+	db    atomic.Pointer[proxy.Database] // for clients that come
 
-	mu   sync.Mutex
-	wave int64
-	plan Plan
-	err  error
+	mu     sync.Mutex
+	wave   int64
+	plan   Plan
+	err    error
+	served served // what db was made of
 
 	only    atomic.Pointer[only]    // where there is nothing to choose
 	several atomic.Pointer[several] // where there is
@@ -109,13 +111,40 @@ func (f *Fleet) member(p pair) (*member, error) {
 		return nil, wire.Errorf(wire.CodeConfigurationLimit, "more than %d pairs of users and databases are in use", maxMembers)
 	}
 	m := &member{fleet: f, pair: p, plan: plan, wave: f.wave.Load()}
-	m.db = &proxy.Database{Name: p.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Explain: plan.Explain, Servers: m, Router: router(plan, f.routing(plan, p)), Notifications: plan.Notifications}
-	if !plan.OwnListen {
-		m.db.Listener = m.ear
-	}
+	m.serve(plan)
 	m.rehearse()
 	f.members[p] = m
 	return m, nil
+}
+
+// A served is what a database is made of, beside its servers.
+type served struct {
+	mode                                             proxy.Mode
+	parser                                           conf.ParserLevel
+	keepNames, explain, ownListen, aggressive, reads bool
+	notifications, sample                            int
+	tenant                                           string
+	slowParse                                        time.Duration
+}
+
+// serve makes what the clients that come get, unless they have that already: those that are there
+// keep what they have. The member's lock is held, or nobody else has it.
+func (m *member) serve(plan Plan) {
+	reads := slices.ContainsFunc(plan.Servers, func(s Server) bool { return s.ConfRole != conf.Primary })
+	want := served{plan.Mode, plan.Parser, plan.KeepNames, plan.Explain, plan.OwnListen, plan.Aggressive, reads, plan.Notifications, plan.Sample, plan.Tenant, plan.SlowParse}
+	if m.served == want && m.db.Load() != nil {
+		return
+	}
+	m.served = want
+	db := &proxy.Database{
+		Name: m.pair.database, Mode: plan.Mode, KeepNames: plan.KeepNames, Explain: plan.Explain, Servers: m,
+		Router: router(plan, m.fleet.routing(plan, m.pair)), Notifications: plan.Notifications,
+	}
+	db.Defer = plan.Aggressive && db.Router != nil && reads
+	if !plan.OwnListen {
+		db.Listener = m.ear
+	}
+	m.db.Store(db)
 }
 
 // forgetUnused drops members whose pools have no connections; who asks for one again makes it
@@ -150,7 +179,9 @@ func (m *member) current() (Plan, error) {
 	defer m.mu.Unlock()
 	if m.wave != wave {
 		m.plan, m.err = source(m.pair.user, m.pair.database)
-		m.wave = wave
+		if m.wave = wave; m.err == nil {
+			m.serve(m.plan)
+		}
 	}
 	return m.plan, m.err
 }

@@ -86,7 +86,7 @@ func (m *member) rehearse() {
 	f := m.fleet
 	if plan.Dry == nil || failed != nil {
 		m.rehearsal.Store(nil)
-		m.db.Observe(nil)
+		m.db.Load().Observe(nil)
 		return
 	}
 	r := f.rehearsals[m.pair.database]
@@ -111,7 +111,7 @@ func (m *member) rehearse() {
 		f.wg.Go(r.run)
 	}
 	m.rehearsal.Store(r)
-	m.db.Observe(m.observe)
+	m.db.Load().Observe(m.observe)
 }
 
 // observe is proxy.Database's.
