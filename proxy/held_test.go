@@ -306,7 +306,7 @@ func testAggressivePrepared(t *testing.T) {
 			{"r", "replica"},
 		} {
 			var got []string
-			for _, name := range strings.FieldsSeq(tt.do) {
+			for name := range strings.FieldsSeq(tt.do) {
 				got = append(got, execute(name))
 			}
 			if s := strings.Join(got, " "); s != tt.want {
