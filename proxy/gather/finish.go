@@ -43,7 +43,7 @@ type RelationColumn struct {
 // A Piece is a part of a Finish's SQL text, which is the concatenation of its pieces.
 type Piece struct {
 	Kind PieceKind
-	// Text is the text of a Text piece.
+	// Text is the text of a Text piece, and a name for a column of those kinds that need one.
 	Text string
 	// Relation and Column are what the other kinds refer to.
 	Relation, Column int
@@ -69,4 +69,12 @@ const (
 	Names
 	// Value is the first column of its only row, as a literal.
 	Value
+	// Numbered is Source with a further column, called Text, that has the rows' numbers, from 0.
+	Numbered
+	// Taken is Source with the rows only whose numbers the step called Column has returned, Left
+	// with the others.
+	Taken
+	Left
+	// Marked is Source with a further column, called Text, that says which rows Taken has.
+	Marked
 )

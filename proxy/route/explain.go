@@ -127,6 +127,14 @@ func showPieces(pieces []gather.Piece, letter string) string {
 		switch p.Kind {
 		case gather.Source:
 			fmt.Fprintf(&sql, "<%s%d>", letter, p.Relation)
+		case gather.Numbered:
+			fmt.Fprintf(&sql, "<%s%d, numbered>", letter, p.Relation)
+		case gather.Taken:
+			fmt.Fprintf(&sql, "<%s%d, those of %s%d>", letter, p.Relation, letter, p.Column)
+		case gather.Left:
+			fmt.Fprintf(&sql, "<%s%d, but those of %s%d>", letter, p.Relation, letter, p.Column)
+		case gather.Marked:
+			fmt.Fprintf(&sql, "<%s%d, with those of %s%d marked>", letter, p.Relation, letter, p.Column)
 		case gather.TypeOf:
 			fmt.Fprintf(&sql, "<type of %s%d.%d>", letter, p.Relation, p.Column)
 		case gather.Values:

@@ -17,6 +17,8 @@ type Step struct {
 	Silent bool
 	// Empty is the tag of the whole statement if the step has no rows; else it goes on.
 	Empty string
+	// Numbers says that its only column has numbers of rows of an earlier step.
+	Numbers bool
 	// Column and Type are what a single value is for, whose type, as a number and by name, are the
 	// columns behind it.
 	Column, Type string

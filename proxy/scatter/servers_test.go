@@ -22,6 +22,7 @@ type conn struct {
 	srv      *server
 	params   map[string]string
 	held     sync.WaitGroup
+	pool     *servers
 }
 
 func (c *conn) Hold() func() {
@@ -81,7 +82,13 @@ func (s *server) connect(ctx context.Context) (*conn, error) {
 	}
 }
 
-func (c *conn) Send(b []byte) error { _, err := c.Write(b); return err }
+func (c *conn) Send(b []byte) error {
+	if c.pool != nil {
+		c.pool.sending(b)
+	}
+	_, err := c.Write(b)
+	return err
+}
 
 func (c *conn) Receive() (wire.Type, []byte, error) {
 	f, err := c.r.ReadFrame()
@@ -143,6 +150,24 @@ type servers struct {
 	mu   sync.Mutex
 	idle [][]*conn
 	out  int
+	hook func(text string) bool
+}
+
+// before has a function called with what is sent, before it is, until it says that it is done.
+func (p *servers) before(hook func(text string) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hook = hook
+}
+
+func (p *servers) sending(b []byte) {
+	p.mu.Lock()
+	hook := p.hook
+	p.hook = nil // what it does itself is not shown to it
+	p.mu.Unlock()
+	if hook != nil && !hook(string(b)) {
+		p.before(hook)
+	}
 }
 
 func (p *servers) Acquire(ctx context.Context, shard int, _ route.Role, settings *scatter.Settings) (scatter.Conn, error) {
@@ -172,6 +197,7 @@ func (p *servers) Acquire(ctx context.Context, shard int, _ route.Role, settings
 		}
 		c.settings = settings.Key()
 	}
+	c.pool = p
 	return c, nil
 }
 

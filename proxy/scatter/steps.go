@@ -19,6 +19,7 @@ type stepRows struct {
 	rows       [][][]byte
 	step       *route.Step
 	collations []gather.Collation
+	numbers    map[int]bool // of an earlier step's rows
 }
 
 // mostStaging is how deep steps may lie in steps.
@@ -52,6 +53,14 @@ func (s *Session) steps(ctx context.Context, d *route.Decision, q *request) (*an
 		a, err := s.step(ctx, x, q, types, role, done, nil)
 		if err != nil {
 			return nil, err
+		}
+		if x.Step.Numbers {
+			numbers, err := s.numbers(ctx, a)
+			if err != nil {
+				return nil, err
+			}
+			done = append(done, &stepRows{step: x.Step, numbers: numbers})
+			continue
 		}
 		rows, tag, err := s.all(ctx, a)
 		if err != nil {
@@ -137,6 +146,14 @@ func (s *Session) step(ctx context.Context, x route.Staged, q *request, types []
 			text = append(text, ')')
 		case gather.Value:
 			text, err = s.appendScalar(text, done[p.Relation])
+		case gather.Numbered:
+			text, err = s.appendSource(text, done[p.Relation].numbered(p.Text))
+		case gather.Taken:
+			text, err = s.appendSource(text, done[p.Relation].chosen(done[p.Column].numbers, true))
+		case gather.Left:
+			text, err = s.appendSource(text, done[p.Relation].chosen(done[p.Column].numbers, false))
+		case gather.Marked:
+			text, err = s.appendSource(text, done[p.Relation].marked(done[p.Column].numbers, p.Text))
 		default:
 			err = wire.Errorf(wire.CodeInternalError, "a step has a piece of kind %d", p.Kind)
 		}

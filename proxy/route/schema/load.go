@@ -29,7 +29,7 @@ FROM pg_catalog.pg_database d WHERE datname = current_database()`
 	// ColumnsSQL: schema, table, relkind, triggers or rules or foreign keys that cascade, column, type, type's name,
 	// collation's name (NULL: none, or the default), bytewise, deterministic, not null, has a
 	// default, the default is volatile, is generated, is
-	// from a sequence, is from a sharded one.
+	// from a sequence, is from a sharded one; the table has row security.
 	ColumnsSQL = `SELECT n.nspname, c.relname, c.relkind,
 	c.relhasrules AND c.relkind NOT IN ('v', 'm') OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
 		OR EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k WHERE k.confrelid = c.oid AND k.contype = 'f' AND (k.confdeltype NOT IN ('a', 'r') OR k.confupdtype NOT IN ('a', 'r'))),
@@ -39,7 +39,7 @@ FROM pg_catalog.pg_database d WHERE datname = current_database()`
 	a.attnotnull, a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL,
 	a.attidentity <> '' OR a.attgenerated = '' AND (t.typdefault IS NOT NULL OR pg_catalog.pg_get_expr(d.adbin, d.adrelid) ~ '\(|CURRENT_|LOCALTIME'),
 	a.attgenerated <> '', a.attidentity <> '' OR coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid) ~ '^nextval\(', false),
-	coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid) ~ '^pgdog\.next_id_seq\(', false)
+	coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid) ~ '^pgdog\.next_id_seq\(', false), c.relrowsecurity
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -113,9 +113,9 @@ func Load(ctx context.Context, q Querier) (*Snapshot, error) {
 		return nil, err
 	}
 	var last *Table
-	err = read("tables", ColumnsSQL, 16, func(c [][]byte) error {
+	err = read("tables", ColumnsSQL, 17, func(c [][]byte) error {
 		if last == nil || last.Schema != string(c[0]) || last.Name != string(c[1]) {
-			last = &Table{Schema: string(c[0]), Name: string(c[1]), Kind: char(c[2]), Triggers: yes(c[3])}
+			last = &Table{Schema: string(c[0]), Name: string(c[1]), Kind: char(c[2]), Triggers: yes(c[3]), Secured: yes(c[16])}
 			s.tables[last.Name] = append(s.tables[last.Name], last)
 		}
 		oid, err := strconv.ParseUint(string(c[5]), 10, 32)

@@ -49,6 +49,8 @@ type Table struct {
 	// Triggers says that the table has triggers of its own (not those of constraints), or
 	// rules, or is referred to by foreign keys that change other tables with it.
 	Triggers bool
+	// Secured says that the table has row security.
+	Secured bool
 	// Differs says how the table is not the same on another shard, in a way that could change
 	// what statements mean; empty if it is the same on all.
 	Differs string
