@@ -294,6 +294,9 @@ func (a *analysis) figure(n ast.Node) (string, int) {
 		case ast.EXISTS_SUBLINK:
 			return "exists", 2
 		case ast.ARRAY_SUBLINK:
+			if n.SubLinkId == jsonArray {
+				return "json_array", 2
+			}
 			return "array", 2
 		case ast.EXPR_SUBLINK:
 			if sel, ok := n.Subselect.(*ast.SelectStmt); ok && sel.Op == ast.SETOP_NONE && len(items(sel.TargetList)) > 0 {
@@ -306,6 +309,9 @@ func (a *analysis) figure(n ast.Node) (string, int) {
 				}
 			}
 		}
+	}
+	if name := formName(n); name != "" {
+		return name, 2
 	}
 	return "", 0
 }

@@ -96,17 +96,81 @@ func (a *analysis) feed(p *Plan, c *change) error {
 	return nil
 }
 
+// An assignment is one of a SET clause: what a column is to have.
+type assignment struct {
+	name  string
+	value lex.Range
+	node  ast.Node
+}
+
+// assignments are those of a SET clause in tokens, (a, b) = (1, 2) being two; ok is false for what
+// is none of a plain column.
+func (a *analysis) assignments(from, to int, targets []ast.Node) (out []assignment, ok bool) {
+	st := a.st
+	for _, r := range st.split(from, to, ",") {
+		at, values := r.From+1, []lex.Range{{From: r.From + 2, To: r.To}}
+		if st.is(r.From, "(") {
+			closing := lex.Match(st.sql, st.toks, r.From)
+			if closing < 0 {
+				return nil, false
+			}
+			at = closing + 1
+			open := at + 1
+			if st.is(open, "row") {
+				open++
+			}
+			if !st.is(open, "(") || st.is(open+1, "select") || st.is(open+1, "with") || st.is(open+1, "values") || lex.Match(st.sql, st.toks, open) != r.To-1 {
+				return nil, false
+			}
+			values = st.split(open+1, r.To-1, ",")
+			if len(values) != len(st.split(r.From+1, closing, ",")) {
+				return nil, false
+			}
+		}
+		if at+1 >= r.To || !st.is(at, "=") || len(out)+len(values) > len(targets) {
+			return nil, false
+		}
+		for i, v := range values {
+			res, isRes := targets[len(out)].(*ast.ResTarget)
+			if !isRes || len(items(res.Indirection)) > 0 || v.Len() < 1 {
+				return nil, false
+			}
+			node := res.Val
+			if m, isMulti := node.(*ast.MultiAssignRef); isMulti {
+				row, isRow := unparen(m.Source).(*ast.RowExpr)
+				if !isRow || len(items(row.Args)) != len(values) {
+					return nil, false
+				}
+				node = items(row.Args)[i]
+			}
+			if _, isDefault := node.(*ast.SetToDefault); isDefault {
+				return nil, false
+			}
+			name, _ := st.name(res.Name)
+			if slices.ContainsFunc(out, func(o assignment) bool { return o.name == name }) {
+				return nil, false
+			}
+			out = append(out, assignment{name, v, node})
+		}
+	}
+	return out, len(out) == len(targets)
+}
+
 // move plans an UPDATE of the sharding key; why is what it is refused with otherwise.
 func (a *analysis) move(p *Plan, c *change, n *ast.UpdateStmt, why error) error {
 	st, t := a.st, c.target
 	switch {
-	case t.table == nil, t.tok < 0, len(items(n.FromClause)) > 0, n.WithClause != nil, t.table.Triggers, a.otherSharded(c):
+	case t.table == nil, t.tok < 0, t.table.Triggers, a.otherSharded(c), len(items(n.FromClause)) > 0 && len(items(n.ReturningList)) > 0:
+		return why
+	}
+	with, main, ok := a.bodies(n.WithClause)
+	if !ok {
 		return why
 	}
 	if err := a.refusals(); err != nil {
 		return err
 	}
-	set, end, stop, depth := -1, len(st.toks), len(st.toks), 0
+	set, from, end, stop, depth := -1, -1, len(st.toks), len(st.toks), 0
 	for i := t.end; i < len(st.toks); i++ {
 		switch {
 		case st.is(i, "(") || st.is(i, "["):
@@ -116,6 +180,9 @@ func (a *analysis) move(p *Plan, c *change, n *ast.UpdateStmt, why error) error 
 		}
 		if depth == 0 && set < 0 && st.is(i, "set") {
 			set = i
+		}
+		if depth == 0 && set >= 0 && from < 0 && st.is(i, "from") && len(items(n.FromClause)) > 0 {
+			from = i
 		}
 		if depth == 0 && set >= 0 && end == len(st.toks) && st.is(i, "where") {
 			end = i
@@ -129,31 +196,35 @@ func (a *analysis) move(p *Plan, c *change, n *ast.UpdateStmt, why error) error 
 	if set < 0 || (stop < len(st.toks)) != (len(items(n.ReturningList)) > 0) {
 		return why
 	}
+	if (from >= 0) != (len(items(n.FromClause)) > 0) || from > end {
+		return why
+	}
 	for i := stop; i < len(st.toks); i++ {
-		if st.toks[i].Kind == lex.Param {
+		if st.toks[i].Kind == lex.Param || slices.ContainsFunc(with, func(b body) bool { return st.uses(i, i+1, b.name) }) {
 			return why
 		}
+		if st.is(i, "old") && st.is(i+1, ".") {
+			return refuse("old rows in RETURNING of an UPDATE of the sharding key "+strings.Join(t.key.Columns, ", ")+": rows that move are deleted and inserted",
+				"read them first, in the same transaction")
+		}
 	}
-	ranges := st.split(set+1, end, ",")
-	list := items(n.TargetList)
-	if len(ranges) != len(list) {
+	others := template{} // that the rows are chosen by, too
+	last := end
+	if from >= 0 {
+		others, last = template{}.str("USING ").toks(from+1, end), from
+	}
+	list, ok := a.assignments(set+1, last, items(n.TargetList))
+	if !ok {
 		return why
 	}
 	values := map[string]template{}
-	for i, item := range list {
-		res, ok := item.(*ast.ResTarget)
-		r := ranges[i]
-		_, isDefault := res.Val.(*ast.SetToDefault)
-		if !ok || isDefault || len(items(res.Indirection)) > 0 || r.Len() < 3 || !st.is(r.From+1, "=") {
-			return why
-		}
-		name, _ := st.name(res.Name)
-		values[name] = template{}.str("(").toks(r.From+2, r.To).str(")")
-		if o, plain := a.operandOf(res.Val); plain && o.typ == 0 && o.param == 0 && !o.id && !o.null && st.toks[o.tok].Kind == lex.String {
-			// A string has the type of its column here, which RETURNING would not know.
-			if at := t.table.Column(name); at >= 0 {
+	for _, as := range list {
+		values[as.name] = template{}.str("(").toks(as.value.From, as.value.To).str(")")
+		if o, plain := a.operandOf(as.node); plain && o.typ == 0 && o.param == 0 && !o.id && (o.null || st.toks[o.tok].Kind == lex.String) {
+			// A string, or NULL, has the type of its column here, which RETURNING would not know.
+			if at := t.table.Column(as.name); at >= 0 {
 				if typ := t.table.Columns[at].TypeName; typ != "text" && !strings.HasPrefix(typ, "character") && !strings.HasPrefix(typ, "bit") {
-					values[name] = values[name].str("::" + typ)
+					values[as.name] = values[as.name].str("::" + typ)
 				}
 			}
 		}
@@ -163,7 +234,7 @@ func (a *analysis) move(p *Plan, c *change, n *ast.UpdateStmt, why error) error 
 		alias = st.text(set-1, set)
 	}
 	m := &Move{Schema: t.table.Schema, Table: t.name, Key: t.key}
-	sql := template{}.str("DELETE FROM ").toks(1, set).toks(end, stop).str(" RETURNING ")
+	sql := template{}.toks(0, main).str("DELETE FROM ").toks(main+1, set).add(others).toks(end, stop).str(" RETURNING ")
 	for _, col := range t.table.Columns {
 		if col.Generated {
 			continue

@@ -98,6 +98,9 @@ func (a *analysis) traits(c *call) (t traits) {
 	if c.schema == "pgdog" && c.name == "unique_id" {
 		return t
 	}
+	if c.tok < 0 && (c.name == "json_arrayagg" || c.name == "json_objectagg") {
+		return t // it is none (see plainJSON)
+	}
 	if listed(reading, c.name) {
 		return traits{volatile: true, writes: true, opaque: true}
 	}

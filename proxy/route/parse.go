@@ -44,7 +44,7 @@ func parse(sql string, toks []lex.Token) (st *statement, err error) {
 		return nil, refuse("the statement uses a form of the grammar that cannot be rewritten safely",
 			"name the shard by a comment such as /* pgdog_shard: 0 */")
 	}
-	st.tree = tree
+	st.tree = plainJSON(tree)
 	return st, nil
 }
 

@@ -150,7 +150,7 @@ type Feed struct {
 // A Move is an UPDATE that may change the sharding key, in two steps, in one transaction:
 // Decision.SQL, run on Decision.Shards, deletes the rows and returns them as they shall be,
 // in the order of Columns; the session then inserts them, with OVERRIDING SYSTEM VALUE, on
-// the shards that Key gives (values as for a Feed, and an error if a new key is NULL). The
+// the shards that Key gives (values as for a Feed). The
 // client's tag is UPDATE and the number of rows. Foreign keys that refer to the rows see a
 // DELETE and an INSERT.
 type Move struct {

@@ -259,6 +259,8 @@ func (pb *builder) ddl(st *statement, first string) (*Plan, error) {
 		if err := pb.createAs(st, p); err != nil {
 			return nil, err
 		}
+	case "alter":
+		pb.renamed(st, p)
 	}
 	for i := range st.toks {
 		if !st.is(i+1, ".") || st.toks[i].Kind != lex.Word && st.toks[i].Kind != lex.Quoted {

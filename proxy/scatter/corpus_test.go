@@ -70,6 +70,27 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
+// TestCorpusNewer does the same with what only newer servers have.
+func TestCorpusNewer(t *testing.T) {
+	srv := startVersion(t, "18")
+	refused, asked := map[string]int{}, 0
+	for _, m := range []mode{simpleMode, textMode, binaryMode} {
+		n := 2 + int(m)%2
+		t.Run(fmt.Sprintf("%d/%v", n, m), func(t *testing.T) {
+			p := newPair(t, srv, fmt.Sprintf("n%d_%v_", n, m), n)
+			p.both(t, routetest.Schema)
+			p.both(t, routetest.Rows()...)
+			p.file(t, m, "testdata/newer/alone_newer.sql", refused, &asked)
+		})
+	}
+	for why, n := range refused {
+		t.Logf("refused %d: %s", n, why)
+	}
+	if len(refused) > 4 {
+		t.Errorf("%d statements were refused", len(refused))
+	}
+}
+
 // file gives the statements of a file to both.
 func (p *pair) file(t *testing.T, m mode, file string, refused map[string]int, asked *int) {
 	t.Helper()

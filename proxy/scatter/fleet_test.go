@@ -39,7 +39,13 @@ type fleet struct {
 
 func startServer(t testing.TB) engines.Server {
 	t.Helper()
-	srv, err := native.New(native.DefaultConfig()).Start(t.Context(), engines.Spec{Fast: true, Params: map[string]string{
+	return startVersion(t, "")
+}
+
+// startVersion starts a server of a version, which is fetched if need be.
+func startVersion(t testing.TB, version string) engines.Server {
+	t.Helper()
+	srv, err := native.New(native.DefaultConfig()).Start(t.Context(), engines.Spec{Fast: true, Version: version, Params: map[string]string{
 		"max_prepared_transactions": "50", "max_connections": "200",
 	}})
 	if err != nil {

@@ -233,10 +233,8 @@ func (s *Session) move(ctx context.Context, d *route.Decision, q *request) (*ans
 	for _, row := range rows {
 		key := make([]sharding.Raw, len(m.KeyAt))
 		for i, at := range m.KeyAt {
-			if row[at] == nil {
-				return nil, wire.Errorf(wire.CodeNotNullViolation, "the new sharding key %s is NULL", quoteIdent(m.Columns[at]))
-			}
-			key[i] = sharding.Raw{Type: hash.OID(fields[at].TypeOID), Bytes: row[at]}
+			// NULL has a shard, too; that the column may not have it, the server says.
+			key[i] = sharding.Raw{Type: hash.OID(fields[at].TypeOID), Bytes: row[at], Null: row[at] == nil}
 		}
 		m.Fit.Apply(key)
 		shard, err := s.place(ctx, m.Key, key)

@@ -135,3 +135,15 @@ func TestMergeWaits(t *testing.T) {
 		})
 	}
 }
+
+// TestMergeSecured asks for a MERGE that would have to lock rows that a policy may hide.
+func TestMergeSecured(t *testing.T) {
+	f := newFleet(t, startServer(t), "ms", 2, nil)
+	c := f.connect()
+	mustExec(t, c, "CREATE TABLE users (id bigint PRIMARY KEY, email text, country int); ALTER TABLE users ENABLE ROW LEVEL SECURITY")
+	for action, code := range map[string]string{"UPDATE SET email = 'merged'": "0A000", "DELETE": "0A000", "DO NOTHING": ""} {
+		if _, err := c.Exec(t.Context(), fmt.Sprintf(apart, action)); codeOf(err) != code {
+			t.Errorf("%s: %v, want %q", action, err, code)
+		}
+	}
+}

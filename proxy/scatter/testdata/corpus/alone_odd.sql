@@ -170,23 +170,9 @@ GRANT SELECT ON users TO PUBLIC;
 
 SELECT set_config('search_path', 'public', true), count(*) FROM users;
 
-MERGE INTO users u USING payments p ON p.user_id = u.id WHEN MATCHED THEN DO NOTHING WHEN NOT MATCHED BY SOURCE THEN DELETE;
-
-MERGE INTO users u USING (SELECT DISTINCT n FROM payments) p ON p.n = u.country WHEN MATCHED THEN UPDATE SET email = 'm' || p.n WHEN NOT MATCHED BY SOURCE THEN UPDATE SET email = 'none';
-
-MERGE INTO users u USING (SELECT DISTINCT user_id + 1 AS k FROM payments) p ON p.k = u.id WHEN MATCHED THEN DO NOTHING WHEN NOT MATCHED BY SOURCE AND u.id > 10 THEN DELETE WHEN NOT MATCHED THEN INSERT (id, email) VALUES (p.k, 'new');
-
-MERGE INTO users u USING countries c ON c.id = u.country WHEN MATCHED THEN DO NOTHING WHEN NOT MATCHED BY SOURCE THEN DELETE WHEN NOT MATCHED BY TARGET THEN INSERT (id, email) VALUES (c.id + 1000, c.name);
-
-MERGE INTO users u USING (SELECT * FROM countries WHERE false) c ON c.id = u.country WHEN NOT MATCHED BY SOURCE THEN DELETE;
-
-MERGE INTO payments p USING users u ON u.email = p.note AND u.id < 0 WHEN NOT MATCHED BY SOURCE AND p.n = 1 THEN DELETE WHEN NOT MATCHED THEN INSERT (id, user_id) VALUES (u.id, u.country);
-
 MERGE INTO users u USING payments p ON false WHEN NOT MATCHED THEN INSERT (id, email) VALUES (p.id + 3000, CASE WHEN p.amount > 40 THEN 'big' ELSE 'small' END);
 
 WITH x AS (SELECT id + 2 AS k, id * 7 AS name FROM countries) MERGE INTO users u USING x ON x.k = u.id WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (id, email) VALUES (x.k + 500, x.name::text);
-
-MERGE INTO users u USING (SELECT DISTINCT n FROM payments) p ON p.n = u.country WHEN MATCHED THEN UPDATE SET id = u.id + 1000 WHEN NOT MATCHED BY SOURCE THEN DELETE;
 
 MERGE INTO users USING (SELECT id, note FROM payments) p ON id = p.id WHEN NOT MATCHED THEN INSERT (id, email) VALUES (p.id + 3000, p.note);
 

@@ -198,3 +198,27 @@ INSERT INTO users SELECT 6000 + g FROM generate_series(1, 5) g;
 INSERT INTO users SELECT id + 7000, email FROM users WHERE id < 20 RETURNING id, email, country;
 
 INSERT INTO users TABLE countries ON CONFLICT DO NOTHING;
+UPDATE payments SET user_id = NULL, note = NULL WHERE id < 5;
+
+UPDATE payments SET user_id = NULL WHERE id < 9 RETURNING id, user_id;
+
+UPDATE users SET id = NULL WHERE id < 3;
+
+UPDATE users SET (email, id) = ('q', id + 2000) WHERE id < 4;
+
+UPDATE users SET (email, id) = ROW('q', id + 2000), score = 5 WHERE id < 4 RETURNING *;
+
+UPDATE users SET (id, email) = ('q', id + 2000) WHERE id < 4;
+
+UPDATE users u SET id = c.id + 1000, email = c.name FROM countries c WHERE c.id = u.id AND c.id < 5;
+
+UPDATE users u SET id = u.id + 1000 FROM (VALUES (1), (2), (3)) v(x) WHERE v.x = u.id;
+
+UPDATE users SET id = users.id + 1000 FROM countries WHERE false;
+
+UPDATE payments p SET user_id = u.id + 1 FROM users u WHERE u.id = p.id AND p.id < 20;
+
+WITH x AS (SELECT id FROM countries WHERE id < 4) UPDATE users u SET id = u.id + 1000 FROM x WHERE x.id = u.id;
+
+WITH x AS (SELECT 3 AS k) UPDATE users SET id = id + 3000 WHERE id = (SELECT k FROM x) RETURNING id;
+
