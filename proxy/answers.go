@@ -24,7 +24,7 @@ func answered(typ wire.Type) asked {
 
 // ends passes over requests that have no answer.
 func (s *session) ends() {
-	if r := s.queue.first(); r != nil && r.kind == copyEnd {
+	if q := &s.queue; q.head < len(q.items) && q.items[q.head].kind == copyEnd {
 		s.endsAll()
 	}
 }

@@ -222,7 +222,16 @@ func (s *session) quick(role route.Role) (*pool.Pool, *pool.Conn) {
 
 // fits says that a connection is as the client wants it.
 func (s *session) fits(c *pool.Conn) bool {
-	return !c.Unknown && c.Have.Same(s.want) && c.Reported.Same(s.reported)
+	if c.Unknown || !c.Have.Same(s.want) || !c.Reported.Same(s.reported) {
+		return false
+	}
+	if c.Have != s.want {
+		c.Have = s.want // of equal ones the same, which is all that is looked at the next time
+	}
+	if c.Reported != s.reported {
+		c.Reported = s.reported
+	}
+	return true
 }
 
 func (s *session) checkout(ctx context.Context, role route.Role) (*pool.Conn, error) {

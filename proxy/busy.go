@@ -37,10 +37,12 @@ const maxKept = 4 << 10
 
 // put takes one back that is as it was at first but for its memory.
 func (p *busies) put(b *busy) {
-	*b = busy{queue: queue{items: b.queue.items[:0]}, out: b.out[:0], pending: b.pending[:0], delivery: delivery{parts: b.delivery.parts[:0]}}
 	if cap(b.out) > maxKept || cap(b.queue.items) > maxIdleQueue || cap(b.pending) > maxIdleQueue || cap(b.delivery.parts) > maxIdleQueue {
 		return
 	}
+	out, items, pending, parts := b.out[:0], b.queue.items[:0], b.pending[:0], b.delivery.parts[:0]
+	*b = busy{} // in its place: to copy one takes twice the time
+	b.out, b.queue.items, b.pending, b.delivery.parts = out, items, pending, parts
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.free) < maxBusies {

@@ -140,13 +140,14 @@ func (s *session) Readable(lc *loop.Conn, buf []byte) {
 			s.advance(b[:had+n], own)
 		}
 		switch {
+		case err == nil && s.encrypted():
+		case err == nil: // the loop says when there is more
+			return
 		case errors.Is(err, loop.ErrAgain):
 			return
-		case err != nil:
+		default:
 			s.finish(err)
 			return
-		case !s.encrypted():
-			return // the loop says when there is more
 		}
 	}
 }
@@ -362,7 +363,7 @@ func (s *session) attachEvented(role route.Role) error {
 		if c == nil {
 			return s.order(role, p)
 		}
-		if c.Attach(s) {
+		if c.Evented() && c.AttachPrompt(s) || !c.Evented() && c.Attach(s) {
 			s.server = c
 			s.stats.transactions.Add(1)
 			s.begunOn()

@@ -225,8 +225,8 @@ const maxIdleBuffer = 32 << 10
 // caller must know that it has nothing to say.
 func (s *session) toClient(b []byte) error {
 	s.write.Lock()
-	defer s.write.Unlock()
 	n, err := s.nc.Write(b)
+	s.write.Unlock()
 	s.stats.sent.Add(int64(n))
 	return err
 }

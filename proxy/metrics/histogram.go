@@ -17,21 +17,17 @@ var bounds = [...]time.Duration{
 
 // A Histogram counts durations. The zero value is ready, and it is safe for concurrent use.
 type Histogram struct {
+	sum     atomic.Int64 // nanoseconds; beside the buckets that count most
 	buckets [len(bounds) + 1]atomic.Int64
-	sum     atomic.Int64 // nanoseconds
 }
 
 // Observe counts a duration.
 func (h *Histogram) Observe(d time.Duration) {
-	lo, hi := 0, len(bounds)
-	for lo < hi {
-		if mid := (lo + hi) / 2; d <= bounds[mid] {
-			hi = mid
-		} else {
-			lo = mid + 1
-		}
+	i := 0
+	for i < len(bounds) && d > bounds[i] { // nearly all are in the first ones
+		i++
 	}
-	h.buckets[lo].Add(1)
+	h.buckets[i].Add(1)
 	h.sum.Add(int64(d))
 }
 

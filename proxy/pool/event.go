@@ -158,6 +158,10 @@ func (c *Conn) Closed(*loop.Conn) {
 	c.pool.lost(c)
 }
 
+// AttachPrompt is Attach for who knows that a loop drives the connection, and that s is a Prompt
+// that says so of itself now.
+func (c *Conn) AttachPrompt(s Sink) bool { return c.attach(s) }
+
 // attachEvented is Attach where a loop drives the connection.
 func (c *Conn) attachEvented(s Sink) bool {
 	if s != nil {
@@ -169,6 +173,11 @@ func (c *Conn) attachEvented(s Sink) bool {
 			}
 		}
 	}
+	return c.attach(s)
+}
+
+// attach makes s the one who is told what the server sends.
+func (c *Conn) attach(s Sink) bool {
 	c.mu.Lock()
 	old := c.sink
 	c.sink = s
