@@ -3,9 +3,11 @@ package proxy_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -233,4 +235,96 @@ func testSharedListen(t *testing.T) {
 		}
 		wg.Wait()
 	})
+}
+
+// TestNotifiedInOrder has a client told, by the answer to its next query at the latest, what another
+// one knows that it has sent, and of its own before it can ask.
+func TestNotifiedInOrder(t *testing.T) { transports(t, testNotifiedInOrder) }
+
+func testNotifiedInOrder(t *testing.T) {
+	srv := startServer(t, engines.Spec{})
+	direct, err := engines.Connect(t.Context(), srv, "postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = direct.Close(context.Background()) }()
+	b := newListening(t, srv)
+	sender := b.connect("")
+	const clients = 4
+	var told [clients]atomic.Int64
+	var all []*pgx.Conn
+	for i := range clients {
+		cfg, err := pgx.ParseConfig(b.url(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { told[i].Add(1) }
+		c, err := pgx.ConnectConfig(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close(context.Background()) }()
+		run(t, c, "LISTEN sequence1")
+		all = append(all, c)
+	}
+	for n := range int64(30) {
+		who := []*pgx.Conn{sender, direct, all[1]}[n%3]
+		run(t, who, "NOTIFY sequence1")
+		if got := told[1].Load(); who == all[1] && got != n+1 {
+			t.Fatalf("of %d notifications the one who sent the last was told %d", n+1, got)
+		}
+		var wg sync.WaitGroup
+		for i, c := range all {
+			wg.Go(func() {
+				if i%2 == 0 {
+					if _, err := c.Exec(t.Context(), "SELECT 1"); err != nil {
+						t.Error(err)
+					}
+				} else if _, err := c.Exec(t.Context(), "SELECT $1::int", pgx.QueryExecModeExec, 1); err != nil {
+					t.Error(err)
+				}
+				if got := told[i].Load(); got != n+1 {
+					t.Errorf("client %d was told %d of %d notifications", i, got, n+1)
+				}
+			})
+		}
+		if wg.Wait(); t.Failed() {
+			return
+		}
+	}
+	// In a transaction it is told when that is over.
+	c := all[0]
+	before := told[0].Load()
+	run(t, c, "BEGIN")
+	run(t, direct, "NOTIFY sequence1")
+	run(t, c, "SELECT 1")
+	if got := told[0].Load(); got != before {
+		t.Errorf("it was told %d in a transaction", got-before)
+	}
+	run(t, c, "COMMIT")
+	if got := told[0].Load(); got != before+1 {
+		t.Errorf("it was told %d after it", got-before)
+	}
+	// A server that listens and does not answer delays nobody for long.
+	pid := value(t, direct, "SELECT pid::text FROM pg_stat_activity WHERE application_name = 'ear'")
+	n, err := strconv.Atoi(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(n, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Kill(n, syscall.SIGCONT) }()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for range 100 { // each of them would take a second
+		if _, err := c.Exec(ctx, "SELECT 1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, sender, "NOTIFY sequence1")
+	if err := syscall.Kill(n, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "what was late comes", func() bool { run(t, c, "SELECT 1"); return told[0].Load() == before+2 })
 }

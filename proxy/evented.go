@@ -231,7 +231,7 @@ func (s *session) Drained(*loop.Conn) {
 		if o := s.directly(); o != nil && o.conn != nil {
 			o.conn.c.Resume()
 		}
-		if c := s.server; c != nil && c.Evented() {
+		if c := s.server; c != nil && c.Evented() && (!s.withheld || !s.barrier(c)) {
 			s.settle(c, nil)
 			if s.server == c {
 				c.Resume()

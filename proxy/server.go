@@ -38,9 +38,9 @@ func (s *session) Data(c *pool.Conn, b []byte) (int, error) {
 	}
 	clear(d.parts)
 	*d = delivery{parts: d.parts[:0]}
-	if s.server == c && err == nil && s.slow(c) {
+	if s.server == c && err == nil && (s.slow(c) || s.withheld && s.barrier(c)) {
 		s.mu.Unlock()
-		return n, nil // Drained goes on
+		return n, nil // Drained goes on, or what is to come first
 	}
 	s.settle(c, err)
 	s.mu.Unlock()
@@ -145,6 +145,9 @@ func (s *session) serverMessage(c *pool.Conn, typ wire.Type, m []byte, n int, d 
 		}
 		s.queue.pop()
 		s.nowReady(c, wire.TxStatus(body[0]), drop)
+		if s.withheld = !drop && s.hears(c); s.withheld {
+			return nil
+		}
 	case wire.TypeParseComplete, wire.TypeBindComplete, wire.TypeNoData, wire.TypePortalSuspended:
 		if r.kind != answered(typ) {
 			return wire.Errorf(wire.CodeProtocolViolation, "the server sent %s out of turn", wire.Backend.Name(typ))

@@ -128,6 +128,8 @@ type busy struct {
 	said       []byte  // for the client, before anything else
 	aside      bool    // the transaction runs READ ONLY beside the primary, as its first statement wanted
 
+	withheld bool // ReadyForQuery, until what was sent to a client that listens has come
+
 	tape *tape // of a client that is mirrored
 	ears *ears // of one that listens
 }

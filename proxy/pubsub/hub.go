@@ -41,6 +41,7 @@ type Hub struct {
 	pending  []func(error) // what waits for answers on conn, in order
 	running  bool
 	closed   bool
+	flush    flushes
 
 	received, dropped int64
 }
@@ -155,36 +156,6 @@ func (h *Hub) Unsubscribe(name string, m *Mailbox) {
 	}
 }
 
-// Flush returns when whatever was sent, by a transaction whose end was known before the call, to
-// channels that are listened to has come to the mailboxes. It is an error that it may not have.
-func (h *Hub) Flush(ctx context.Context) error {
-	done := make(chan error, 1)
-	h.mu.Lock()
-	if h.conn == nil {
-		h.mu.Unlock()
-		return nil // nothing is under way: what was is lost, and everyone is told
-	}
-	// The server says what it knows of before it is ready again (PostgresMain in postgres.c). Until
-	// PostgreSQL 12 it does so when it waits for the next query, which the second one is.
-	h.query("", func(err error) {
-		switch {
-		case err != nil:
-			done <- err
-		case h.conn == nil:
-			done <- errClosed
-		default:
-			h.query("", func(err error) { done <- err })
-		}
-	})
-	h.mu.Unlock()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // Reconnect lets go of the connection, which is made anew as long as somebody listens.
 func (h *Hub) Reconnect() {
 	h.mu.Lock()
@@ -278,7 +249,7 @@ func (h *Hub) run() {
 		conn.Close()
 		lost = true
 		h.mu.Lock()
-		h.conn = nil
+		h.conn, h.flush.stuck = nil, false
 		for _, done := range h.pending {
 			done(err)
 		}
