@@ -238,6 +238,7 @@ func (s *session) nowReady(c *pool.Conn, status wire.TxStatus, drop bool) {
 	n.Queried(s.asked, now)
 	if status == wire.TxIdle && !s.begun.IsZero() {
 		n.Transacted(s.begun, now)
+		s.stats.xactTime.Add(int64(max(0, now.Sub(s.begun))))
 		c.Tally.Xacts.Add(1)
 		s.begun = time.Time{}
 		if s.queue.len() > 0 { // the next one is under way

@@ -161,7 +161,7 @@ type portal struct {
 
 type stats struct {
 	queries, transactions, errors, received, sent atomic.Int64
-	wait, queryTime                               atomic.Int64 // nanoseconds
+	wait, queryTime, xactTime                     atomic.Int64 // nanoseconds
 }
 
 // Errors that end a session in good order.

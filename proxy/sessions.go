@@ -32,6 +32,7 @@ type SessionInfo struct {
 	Queries, Transactions, Errors int64
 	Received, Sent                int64 // bytes
 	Waited, Querying              time.Duration
+	Transacting                   time.Duration // of transactions that have ended
 	// Query is the beginning of what it asked for last; Asked is when, if it waits for the
 	// answer.
 	Query string
@@ -114,6 +115,7 @@ func (s *session) info() SessionInfo {
 		Queries: s.stats.queries.Load(), Transactions: s.stats.transactions.Load(), Errors: s.stats.errors.Load(),
 		Received: s.stats.received.Load(), Sent: s.stats.sent.Load(),
 		Waited: time.Duration(s.stats.wait.Load()), Querying: time.Duration(s.stats.queryTime.Load()),
+		Transacting: time.Duration(s.stats.xactTime.Load()),
 	}
 	i.Local, i.FD = s.nc.LocalAddr(), socket.Descriptor(s.nc)
 	i.Physical = i.Replication && s.replication() != "database"

@@ -194,6 +194,7 @@ func (s *session) worked(now time.Time) {
 	s.delivering = false
 	s.stats.queryTime.Add(int64(max(0, now.Sub(s.asked))))
 	if !s.own.open {
+		s.stats.xactTime.Add(int64(max(0, now.Sub(s.begun))))
 		s.begun = time.Time{}
 	}
 	s.own.holds = s.own.open

@@ -171,6 +171,33 @@ func TestColumns(t *testing.T) {
 	}
 }
 
+// TestNothingMoves has lists of what moves between shards, which are empty, with PgDog's columns.
+func TestNothingMoves(t *testing.T) {
+	c := serve(t, newFake())("admin", pgx.QueryExecModeSimpleProtocol)
+	for sql, want := range map[string]string{
+		"SHOW TASKS":             "id type started_at elapsed elapsed_ms",
+		"SHOW TABLE_COPIES":      "schema table status rows rows_human bytes bytes_human bytes_per_sec bytes_per_sec_human elapsed elapsed_ms sql",
+		"SHOW SCHEMA_SYNC":       "database user shard kind sync_state started_at elapsed elapsed_ms table_schema table_name sql",
+		"SHOW REPLICATION_SLOTS": "host port database_name name lsn lag lag_bytes copy_data last_transaction last_transaction_ms",
+		"SHOW TASKS id, type":    "id type",
+	} {
+		rows, err := c.Query(t.Context(), sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var cols []string
+		for _, d := range rows.FieldDescriptions() {
+			cols = append(cols, d.Name)
+		}
+		if got := strings.Join(cols, " "); got != want || rows.Next() {
+			t.Errorf("%s: %s", sql, got)
+		}
+		if rows.Close(); rows.Err() != nil {
+			t.Error(rows.Err())
+		}
+	}
+}
+
 // TestEverything shows all that there is, by both protocols, and looks for secrets.
 func TestEverything(t *testing.T) {
 	connect := serve(t, newFake())

@@ -9,7 +9,6 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/metrics"
 	"github.com/pgx-dev/pgx-dev/proxy/twophase"
-	"github.com/pgx-dev/pgx-dev/wire"
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
 
@@ -188,10 +187,6 @@ func showPeerPools(a *answer) error {
 func (a *answer) peers() []Peer { return a.proxy.Snapshot(0).Peers }
 
 // showNone answers about what the proxy does not do.
-func showNone(*answer) error {
-	return wire.Errorf(wire.CodeFeatureNotSupported, "moving data between shards %v", ErrUnsupported)
-}
-
 func memory() (m runtime.MemStats) {
 	runtime.ReadMemStats(&m)
 	return m

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,7 +123,7 @@ func (c *Console) Healthy() bool {
 }
 
 // errNo reports what is not there.
-func errNo(what, name string) error {
+func errNo(what, name string) *wire.Error {
 	return &wire.Error{Code: wire.CodeUndefinedObject, Message: fmt.Sprintf("there is no %s %q", what, name)}
 }
 
@@ -305,7 +306,7 @@ func (c *Console) servers(ctx context.Context, verb, which string) error {
 	var errs []error
 	for i := range list {
 		l := &list[i]
-		if which != "" && which != strconv.FormatInt(l.ID, 10) && !strings.EqualFold(which, l.Server.Name) {
+		if which != "" && which != strconv.FormatInt(l.ID, 10) && !named(which, l.Server.Name) {
 			continue
 		}
 		found = true
@@ -323,16 +324,53 @@ func (c *Console) servers(ctx context.Context, verb, which string) error {
 		}
 	}
 	switch {
+	case !found && which != "" && c.configured(which):
+		return &wire.Error{
+			Code: wire.CodeObjectNotInPrerequisite, Message: fmt.Sprintf("no client has come yet for whom there would be a pool at %q", which),
+			Hint: "A server counts for nothing until a client of its database has come.",
+		}
 	case !found && which != "":
-		return errNo("pool", which)
+		err := errNo("pool", which)
+		err.Hint = "SHOW POOLS lists them: name one by its id, or its server as HOST:PORT, or as DIRECTORY:PORT on a unix socket."
+		return err
 	case found && !done:
 		return errors.New("the server is the only one of its database: nothing could take its place")
 	}
 	return errors.Join(errs...)
 }
 
-// hostPort takes a server's name apart.
+// named says that somebody means the server of that name: HOST:PORT, or the path of a socket, which may
+// be called DIRECTORY:PORT, too.
+func named(which, name string) bool {
+	if strings.EqualFold(which, name) {
+		return true
+	}
+	host, port := hostPort(name)
+	at := strings.LastIndexByte(which, ':')
+	if at < 0 || which[at+1:] != strconv.Itoa(port) {
+		return false
+	}
+	if strings.HasPrefix(name, "/") {
+		return filepath.Clean(which[:at]) == filepath.Clean(host)
+	}
+	return strings.EqualFold(strings.Trim(which[:at], "[]"), host)
+}
+
+// configured says that the configuration has such a server.
+func (c *Console) configured(which string) bool {
+	return slices.ContainsFunc(c.cfg.Config().Databases, func(d conf.Database) bool { return named(which, fleet.Address(&d)) })
+}
+
+// socketName is what the name of a socket begins with, before its port (UNIXSOCK_PATH in pqcomm.h).
+const socketName = ".s.PGSQL."
+
+// hostPort takes a server's name apart: the host of a socket is its directory.
 func hostPort(name string) (string, int) {
+	if dir, file := filepath.Split(name); strings.HasPrefix(name, "/") && strings.HasPrefix(file, socketName) {
+		if n, err := strconv.Atoi(strings.TrimPrefix(file, socketName)); err == nil {
+			return filepath.Clean(dir), n
+		}
+	}
 	host, port, err := net.SplitHostPort(name)
 	if err != nil {
 		return name, 0

@@ -247,6 +247,9 @@ func TestConsole(t *testing.T) {
 	}
 	wg.Wait()
 
+	if got := one("SHOW CLIENTS transaction_time"); got == "NULL" || strings.HasPrefix(got, "0 ") || got == "0" {
+		t.Errorf("transactions took %s", got)
+	}
 	// RECONNECT and WAIT_CLOSE replace the connection.
 	pid := one("SHOW SERVERS remote_pid")
 	if err := errors.Join(do("RECONNECT"), do("WAIT_CLOSE")); err != nil {

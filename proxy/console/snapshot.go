@@ -164,7 +164,7 @@ func (c *Console) clients() []admin.Client {
 			Replication: s.Replication, Locked: s.Pinned != "", ConnectTime: s.Since, LastRequest: s.Last,
 			Queries: s.Queries, Transactions: s.Transactions, WaitTime: s.Waited, QueryTime: s.Querying,
 			Received: s.Received, Sent: s.Sent, Errors: s.Errors, ApplicationName: s.Client.Param("application_name"),
-			PreparedStatements: s.Statements, Query: s.Query, TLS: s.TLS, Xacts2PC: s.TwoPhased, XactTime: -1, Memory: s.Memory,
+			PreparedStatements: s.Statements, Query: s.Query, TLS: s.TLS, Xacts2PC: s.TwoPhased, XactTime: s.Transacting, Memory: s.Memory,
 		}
 		out[i].TLSVersion, out[i].Physical, out[i].FD = s.TLSVersion, s.Physical, s.FD
 		if out[i].LocalAddr = "unix"; s.Local != nil && s.Local.Network() != "unix" {

@@ -107,6 +107,15 @@ func FromConfig(c *conf.Config, keys ...*Keyring) (Source, error) {
 	}, nil
 }
 
+// Address is what a server is called: HOST:PORT, or the path of its socket.
+func Address(d *conf.Database) string {
+	port := strconv.Itoa(int(d.PortNumber()))
+	if strings.HasPrefix(d.Host, "/") {
+		return filepath.Join(d.Host, ".s.PGSQL."+port)
+	}
+	return net.JoinHostPort(d.Host, port)
+}
+
 // server makes what a pool needs of a user and a server's entry.
 func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Server, proxy.Mode) {
 	g := &c.General
@@ -118,10 +127,9 @@ func server(c *conf.Config, u *conf.User, d *conf.Database, t *tls.Config) (Serv
 		role = pool.Auto
 	}
 	settings := c.Pool(u, d, d.ServerRole())
-	address := net.JoinHostPort(d.Host, strconv.Itoa(int(d.PortNumber())))
-	network := "tcp"
+	address, network := Address(d), "tcp"
 	if strings.HasPrefix(d.Host, "/") {
-		network, address = "unix", filepath.Join(d.Host, ".s.PGSQL."+strconv.Itoa(int(d.PortNumber())))
+		network = "unix"
 	}
 	s := Server{
 		ConfRole: d.ServerRole(), Weight: d.Weight(),

@@ -9,5 +9,6 @@
 // connection is lost it connects again and listens to the same channels; what was sent
 // meanwhile is lost, which every subscriber is told. A [Mailbox] is bounded: what does not fit
 // is lost, and told. So a notification comes at most once, and shortly after the transaction that
-// sent it: its sender may know of its end a moment before. Who gives up a channel asks with [Hub.Flush] for what is under way to it first.
+// sent it: its sender may know of its end a moment before. Who must not be told late asks with
+// [Hub.Barrier], and who gives up a channel with [Hub.Flush], for what is under way first.
 package pubsub

@@ -1,0 +1,33 @@
+package console
+
+import "testing"
+
+func TestNamed(t *testing.T) {
+	tests := []struct {
+		which, name string
+		want        bool
+	}{
+		{"10.0.0.1:5432", "10.0.0.1:5432", true},
+		{"DB.example:5432", "db.example:5432", true},
+		{"::1:5432", "[::1]:5432", true},
+		{"[::1]:5432", "[::1]:5432", true},
+		{"10.0.0.1:5433", "10.0.0.1:5432", false},
+		{"10.0.0.1", "10.0.0.1:5432", false},
+		{"/tmp/pg:5432", "/tmp/pg/.s.PGSQL.5432", true},
+		{"/tmp/pg/:5432", "/tmp/pg/.s.PGSQL.5432", true},
+		{"/tmp/pg/.s.PGSQL.5432", "/tmp/pg/.s.PGSQL.5432", true},
+		{"/tmp/pg:5433", "/tmp/pg/.s.PGSQL.5432", false},
+		{"/tmp/PG:5432", "/tmp/pg/.s.PGSQL.5432", false},
+		{"/tmp/pg", "/tmp/pg/.s.PGSQL.5432", false},
+		{"a:0", "a", true}, // of a server that has no address
+		{"a", "a", true},
+	}
+	for _, tt := range tests {
+		if got := named(tt.which, tt.name); got != tt.want {
+			t.Errorf("%s, %s: %v", tt.which, tt.name, got)
+		}
+	}
+	if host, port := hostPort("/tmp/pg/.s.PGSQL.5433"); host != "/tmp/pg" || port != 5433 {
+		t.Error(host, port)
+	}
+}
