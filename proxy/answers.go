@@ -132,7 +132,7 @@ func (s *session) parameterStatus(c *pool.Conn, m, body []byte, n int, d *delive
 // serverError deals with an error: what was asked for up to the next Sync has no answer.
 func (s *session) serverError(c *pool.Conn, m, body []byte, n int, d *delivery) error {
 	s.failed = true
-	s.stats.errors.Add(1)
+	s.doing.errors.Add(1)
 	c.Pool().Counters.Errors.Add(1)
 	c.Tally.Errors.Add(1)
 	s.copying = 0

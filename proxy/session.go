@@ -160,8 +160,8 @@ type portal struct {
 }
 
 type stats struct {
-	queries, transactions, errors, received, sent atomic.Int64
-	wait, queryTime, xactTime                     atomic.Int64 // nanoseconds
+	queries, transactions, received, sent atomic.Int64
+	wait, queryTime, xactTime             atomic.Int64 // nanoseconds
 }
 
 // Errors that end a session in good order.
@@ -235,7 +235,7 @@ func (s *session) toClient(b []byte) error {
 
 // fail tells the client that a request failed which no server has seen.
 func (s *session) fail(err error) error {
-	s.stats.errors.Add(1)
+	s.doing.errors.Add(1)
 	b, encodeErr := wire.Append(nil, wire.AsError(err).Response())
 	if encodeErr != nil {
 		return encodeErr

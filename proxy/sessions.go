@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -75,6 +76,9 @@ func (s *session) sample(sql string) {
 type sample struct {
 	text *byte
 	n, c uint16 // bytes that it has, and that there is room for
+	// errors is how many the client was told of. It has nothing to do with the text, but there is room
+	// for it, and there may be very many sessions.
+	errors atomic.Uint32
 }
 
 func (s *sample) set(text string) {
@@ -112,7 +116,7 @@ func (p *Proxy) Sessions() []SessionInfo {
 func (s *session) info() SessionInfo {
 	i := SessionInfo{
 		ID: s.id, Client: s.known(), Since: s.p.time(s.since), Replication: s.replication() != "",
-		Queries: s.stats.queries.Load(), Transactions: s.stats.transactions.Load(), Errors: s.stats.errors.Load(),
+		Queries: s.stats.queries.Load(), Transactions: s.stats.transactions.Load(), Errors: int64(s.doing.errors.Load()),
 		Received: s.stats.received.Load(), Sent: s.stats.sent.Load(),
 		Waited: time.Duration(s.stats.wait.Load()), Querying: time.Duration(s.stats.queryTime.Load()),
 		Transacting: time.Duration(s.stats.xactTime.Load()),

@@ -144,6 +144,9 @@ func (c *Console) pool(l *fleet.Listed) (metrics.Pool, admin.Pool) {
 	c.mu.Unlock()
 	if s := l.State; s != nil {
 		a.Banned, a.BanReason, a.BanUntil, a.Lag = s.Banned, s.Reason, s.Until, s.Lag
+		if s.Lagging && !s.Banned {
+			a.Banned, a.BanReason = true, "it is too far behind the primary"
+		}
 		a.Online = !s.Banned && !s.Lagging || s.Primary
 	}
 	return m, a
