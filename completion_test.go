@@ -57,6 +57,10 @@ var typed = []struct{ keys, want string }{
 	{"completion zs", "completion zsh"},
 	{"help exit", "help exit-codes"},
 	{"-o runtime.au", "-o runtime.auto="},
+	{"-o runtime.auto=t", "-o runtime.auto=true"},
+	{"-o cluster.spare=r", "-o cluster.spare=running"},
+	{"--option=cluster.fast=f", "--option=cluster.fast=false"},
+	{"-o proxy.general.pooler_mode=st", "-o proxy.general.pooler_mode=statement"},
 	{"hel", "hel"}, // help and hello
 	{"hell", "hello"},
 	{"config show --js", "config show --json"},

@@ -305,6 +305,13 @@ func (c *completer) value(v *kong.Value, prefix, word string) {
 			add(key, "")
 		}
 	case "option":
+		key, _, hasValue := strings.Cut(word, "=")
+		if hasValue {
+			for _, v := range config.Values(key) {
+				add(key+"="+v, "")
+			}
+			return
+		}
 		for _, key := range config.Keys() {
 			add(key+"=", "")
 		}

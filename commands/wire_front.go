@@ -37,9 +37,7 @@ func (f *wireFront) url(withPassword bool) string {
 	q := url.Values{"sslmode": {cmp.Or(f.sslmode, "disable")}}
 	if f.dir != "" {
 		q.Set("host", f.dir)
-		if f.port != defaultPort {
-			q.Set("port", strconv.Itoa(f.port))
-		}
+		q.Set("port", strconv.Itoa(f.port))
 	} else {
 		u.Host = net.JoinHostPort(f.host(), strconv.Itoa(f.port))
 	}

@@ -2,9 +2,12 @@ package config
 
 import (
 	"encoding"
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/pgx-dev/pgx-dev/proxy/conf"
 )
 
 // A key is one value that can be set.
@@ -12,6 +15,7 @@ type key struct {
 	path []string
 	typ  reflect.Type
 	env  []string // strongest first
+	enum string   // the words of a text, with commas, where its field's tag says them
 }
 
 // seedEnv are names from before pgx-dev that stay valid for a key.
@@ -47,7 +51,7 @@ func keysOf(t reflect.Type, path []string) []key {
 		case isNamed(f.typ), isTables(f.typ):
 		default:
 			env := append([]string{envName(p)}, seedEnv(joinKey(p...))...)
-			out = append(out, key{path: p, typ: f.typ, env: env})
+			out = append(out, key{path: p, typ: f.typ, env: env, enum: f.enum})
 		}
 	}
 	return out
@@ -77,21 +81,54 @@ func Keys() []string {
 	return out
 }
 
+// Values lists the words that a key of [Keys] can be set to; nil if these are not all that
+// there are.
+func Values(name string) []string {
+	for _, k := range keysOf(reflect.TypeFor[File](), nil) {
+		if joinKey(k.path...) == name {
+			return k.words()
+		}
+	}
+	return nil
+}
+
+func (k key) words() []string {
+	t := k.typ
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if k.enum != "" {
+		return strings.Split(k.enum, ",")
+	}
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](reflect.New(t)); ok {
+		if unknown, ok := errors.AsType[*conf.UnknownWord](u.UnmarshalText(nil)); ok {
+			return unknown.Words
+		}
+		return nil
+	}
+	if t.Kind() == reflect.Bool {
+		return []string{"true", "false"}
+	}
+	return nil
+}
+
 type field struct {
 	name  string
 	typ   reflect.Type
 	index int
+	enum  string
 }
 
 // fields yields the fields of a struct that have a key, embedded structs' included.
 func fields(t reflect.Type) func(yield func(field) bool) {
 	return func(yield func(field) bool) {
 		for i := range t.NumField() {
-			name, _, _ := strings.Cut(t.Field(i).Tag.Get("toml"), ",")
+			tag := t.Field(i).Tag
+			name, _, _ := strings.Cut(tag.Get("toml"), ",")
 			if name == "" || name == "-" {
 				continue
 			}
-			if !yield(field{name, t.Field(i).Type, i}) {
+			if !yield(field{name, t.Field(i).Type, i, tag.Get("enum")}) {
 				return
 			}
 		}

@@ -7,8 +7,9 @@ import (
 )
 
 // URL returns the connection URL of a database ("" = Info.Database) through the server's
-// unix socket, else through TCP, else "". It holds no password: over TCP that comes from
-// a pgpass file or is added by the caller.
+// unix socket, else through TCP, else "". It always says the port, since clients would take
+// another from PGPORT. It holds no password: over TCP that comes from a pgpass file or is
+// added by the caller.
 func (i Info) URL(database string) string {
 	if database == "" {
 		database = i.Database
@@ -18,7 +19,7 @@ func (i Info) URL(database string) string {
 	switch {
 	case i.Socket != "":
 		q.Set("host", i.Socket)
-		if i.Port != 0 && i.Port != 5432 {
+		if i.Port != 0 {
 			q.Set("port", strconv.Itoa(i.Port))
 		}
 		q.Set("sslmode", "disable")

@@ -6,7 +6,7 @@ import "time"
 // [clusters.NAME] overlays it for one cluster. The zero value is the default.
 type Config struct {
 	// Engine is "native" or "wasm". Default: native.
-	Engine string `toml:"engine" json:"engine,omitempty"`
+	Engine string `toml:"engine" json:"engine,omitempty" enum:"native,wasm"`
 	// PG constrains the version: "17", "15.4", or a glob on the programs' directory.
 	// Default: what made the directory, else the engine's default.
 	PG string `toml:"pg" json:"pg,omitempty"`
@@ -30,5 +30,5 @@ type Config struct {
 	Idle time.Duration `toml:"idle" json:"idle,omitempty"`
 	// Spare says what up --temp prepares for the next up --temp: "none", "copied" (a data
 	// directory, the default) or "running" (a server).
-	Spare string `toml:"spare" json:"spare,omitempty"`
+	Spare string `toml:"spare" json:"spare,omitempty" enum:"none,copied,running"`
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -54,7 +55,8 @@ type Front struct {
 	cancels map[string]func(context.Context) (net.Conn, error) // by pid and cancel key
 }
 
-const socketName = ".s.PGSQL.5432"
+// port is the number in a Unix socket's name.
+const port = 5432
 
 // Listen begins to serve a pool at an address.
 func Listen(ctx context.Context, pool *lease.Pool, cfg Config) (*Front, error) {
@@ -100,7 +102,7 @@ func (f *Front) listenUnix(dir string) error {
 	if err := place.Private(dir); err != nil {
 		return err
 	}
-	path := filepath.Join(dir, socketName)
+	path := filepath.Join(dir, ".s.PGSQL."+strconv.Itoa(port))
 	if f.lock, err = dirlock.TryExclusive(path + ".pgx-dev"); errors.Is(err, dirlock.ErrHeld) {
 		return fmt.Errorf("another lease server is there: %w", engines.ErrLocked)
 	} else if err != nil {
@@ -110,7 +112,7 @@ func (f *Front) listenUnix(dir string) error {
 	if f.listener, err = net.Listen("unix", path); err != nil {
 		return errors.Join(err, f.lock.Remove())
 	}
-	f.url = "postgresql:///lease?" + engines.EncodeQuery(url.Values{"host": {dir}, "sslmode": {"disable"}})
+	f.url = "postgresql:///lease?" + engines.EncodeQuery(url.Values{"host": {dir}, "port": {strconv.Itoa(port)}, "sslmode": {"disable"}})
 	return nil
 }
 
@@ -145,7 +147,7 @@ func (f *Front) URL() string { return f.url }
 func (f *Front) Env() []string {
 	env := []string{"DATABASE_URL=" + f.url}
 	if f.password == "" {
-		return append(env, "PGHOST="+filepath.Dir(f.listener.Addr().String()), "PGPORT=5432", "PGDATABASE=lease")
+		return append(env, "PGHOST="+filepath.Dir(f.listener.Addr().String()), "PGPORT="+strconv.Itoa(port), "PGDATABASE=lease")
 	}
 	host, port, _ := net.SplitHostPort(f.listener.Addr().String()) // a listener's address is one
 	return append(env, "PGHOST="+host, "PGPORT="+port, "PGUSER=lease", "PGPASSWORD="+f.password, "PGDATABASE=lease.LABEL")

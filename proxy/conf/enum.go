@@ -6,14 +6,25 @@ import (
 	"strings"
 )
 
+// An UnknownWord is the error for a text that is no word of an enumeration.
+type UnknownWord struct {
+	Text  string
+	Words []string // those there are
+}
+
+// Error says which words there are.
+func (e *UnknownWord) Error() string {
+	return fmt.Sprintf("want one of %s, have %q", strings.Join(e.Words, ", "), e.Text)
+}
+
 // known sets an enumeration from text, or says which words there are.
 func known[T ~string](v *T, text []byte, words ...T) error {
 	if !slices.Contains(words, T(text)) {
-		quoted := make([]string, len(words))
-		for i, w := range words {
-			quoted[i] = string(w)
+		e := &UnknownWord{Text: string(text)}
+		for _, w := range words {
+			e.Words = append(e.Words, string(w))
 		}
-		return fmt.Errorf("want one of %s, have %q", strings.Join(quoted, ", "), text)
+		return e
 	}
 	*v = T(text)
 	return nil
