@@ -125,6 +125,14 @@ func (h *atURL) Env(database string) []string {
 	u.Path = "/" + database
 	q := u.Query()
 	q.Del("dbname")
+	// The port may be that of our PGPORT, and the client's is another.
+	if port := strconv.Itoa(int(h.cfg.Port)); u.Port() == "" && q.Get("port") == "" && !strings.Contains(u.Host+q.Get("host"), ",") {
+		if u.Host == "" {
+			q.Set("port", port)
+		} else {
+			u.Host = net.JoinHostPort(u.Hostname(), port)
+		}
+	}
 	u.RawQuery = engines.EncodeQuery(q)
 	env := []string{
 		"PGHOST=" + h.cfg.Host, "PGPORT=" + strconv.Itoa(int(h.cfg.Port)), "PGUSER=" + h.cfg.User,
