@@ -28,6 +28,7 @@ import (
 // process's own environment is what child processes and subsystems see, so the two should
 // agree.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
+	openUmask()
 	env := newEnv(stdin, stdout, stderr, environ)
 	ctx, stop := withSignals(context.Background(), env.takes)
 	defer stop()

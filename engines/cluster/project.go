@@ -52,10 +52,11 @@ func MakeProject(dir string) error {
 	switch left, err := os.ReadDir(dir); {
 	case err == nil && len(left) > 0:
 		return nil // not a new one, or somebody's own, which git is not to ignore
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("make the state directory: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.Chmod(dir, 0o700)); err != nil { // whatever the umask is
+			return fmt.Errorf("make the state directory: %w", err)
+		}
+	case err != nil:
 		return fmt.Errorf("make the state directory: %w", err)
 	}
 	ignore := filepath.Join(dir, ".gitignore")

@@ -112,8 +112,8 @@ func runBase() string {
 }
 
 // Private makes dir with mode 0700 if it is missing; its parent must exist. It returns an
-// error when dir is a symbolic link, no directory, or another user's; a mode that lets
-// others in is put right.
+// error when dir is a symbolic link, no directory, or another user's; another mode is put
+// right, be it one that lets others in or, by the umask, not even us.
 func Private(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make private directory: %w", err)
@@ -125,7 +125,7 @@ func Private(dir string) error {
 	if err != nil {
 		return err
 	}
-	if fi.Mode().Perm()&0o077 != 0 {
+	if fi.Mode().Perm() != 0o700 {
 		return os.Chmod(dir, 0o700)
 	}
 	return nil
