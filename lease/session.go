@@ -246,24 +246,27 @@ func isLeaseVerb(verb string) bool {
 	return slices.Contains([]string{"name", "id", "url", "env", "label", "clean", "keep", "ttl", "reset", "release"}, verb)
 }
 
-// reset waits for the reset, but not longer than the client.
+// reset waits for the reset, which the client's end cuts short. It is answered even so: a
+// client that has shut down its side may still read.
 func (c *session) reset(l *Lease, gone chan error) []byte {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- l.Reset(ctx) }() // waited for: by us, or by the lease's end
+	var err error
 	select {
-	case err := <-done:
-		if err != nil {
-			return appendErr(nil, fmt.Errorf("reset: %w", err))
-		}
-		return appendOK(nil, "")
-	case err := <-gone:
+	case err = <-done:
+	case why := <-gone:
 		cancel()
-		<-done      //nolint:errcheck // only that it ends
-		gone <- err //nolint:errcheck // only that it ends
-		return nil
+		if err = <-done; errors.Is(err, context.Canceled) {
+			err = errors.New("the lease has ended meanwhile")
+		}
+		gone <- why
 	}
+	if err != nil {
+		return appendErr(nil, fmt.Errorf("reset: %w", err))
+	}
+	return appendOK(nil, "")
 }
 
 // doControl carries out what only the control socket knows.
