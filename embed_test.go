@@ -17,6 +17,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgx-dev/pgx-dev/internal/fetch"
 )
 
 // serving runs "pgx-dev ARGS…" until the test ends, and returns the URL that it prints. At
@@ -61,6 +63,14 @@ func run(t *testing.T, dir, program string, args ...string) string {
 		t.Fatalf("%s %q: %v\n%s", program, args, err, out)
 	}
 	return string(out)
+}
+
+// fetched runs a program that fetches something from a registry.
+func fetched(t *testing.T, dir, program string, args ...string) {
+	t.Helper()
+	if err := fetch.Run(t.Context(), dir, program, args...); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestEmbedClients has real clients do what applications do, through each kind of listener
@@ -204,7 +214,7 @@ func pythonWith(t *testing.T, packages ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	run(t, ".", "python3", "-m", "venv", dir)
-	run(t, ".", filepath.Join(dir, "bin", "pip"), append([]string{"install", "--quiet"}, packages...)...)
+	fetched(t, ".", filepath.Join(dir, "bin", "pip"), append([]string{"install", "--quiet", "--disable-pip-version-check"}, packages...)...)
 	return filepath.Join(dir, "bin", "python")
 }
 
@@ -217,21 +227,7 @@ func nodePostgres(t *testing.T) string {
 func nodeWith(t *testing.T, path string, packages ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	install := append([]string{"install", "--no-audit", "--no-fund", "--silent", "--fetch-timeout=20000", "--prefix", dir}, packages...)
-	for tries := 3; ; tries-- { // a registry may refuse for a moment
-		ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
-		cmd := exec.CommandContext(ctx, "npm", install...)
-		cmd.Dir = dir
-		cmd.WaitDelay = time.Second
-		out, err := cmd.CombinedOutput()
-		cancel()
-		if err == nil {
-			break
-		}
-		if tries == 1 {
-			t.Fatalf("npm %q: %v\n%s", install, err, out)
-		}
-	}
+	fetched(t, dir, "npm", append([]string{"install", "--no-audit", "--no-fund", "--silent", "--fetch-timeout=20000", "--prefix", dir}, packages...)...)
 	script, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -255,7 +251,7 @@ func libPQ(t *testing.T, path string) string {
 			t.Fatal(err)
 		}
 	}
-	run(t, dir, "go", "mod", "tidy")
+	fetched(t, dir, "go", "mod", "tidy")
 	run(t, dir, "go", "build", "-o", "client", ".")
 	return filepath.Join(dir, "client")
 }

@@ -281,25 +281,25 @@ func works(t *testing.T, program string, args ...string) {
 }
 
 // cached makes a directory of tools once for all runs of the tests.
-func cached(t *testing.T, name, ready string, argv ...[]string) string {
+func cached(t *testing.T, name string, argv ...[]string) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(cache, "pgx-dev-test", name)
-	if _, err := os.Stat(filepath.Join(dir, ready)); err == nil {
+	complete := filepath.Join(dir, ".complete")
+	if _, err := os.Stat(complete); err == nil {
 		return dir
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range argv {
-		cmd := exec.Command(args[0], args[1:]...)
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
-		}
+		fetched(t, dir, args[0], args[1:]...)
+	}
+	if err := os.WriteFile(complete, nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }
@@ -307,7 +307,7 @@ func cached(t *testing.T, name, ready string, argv ...[]string) string {
 // TestLeasePytest runs pytest-xdist with eight workers, by the recipe of the help topic.
 func TestLeasePytest(t *testing.T) {
 	works(t, "python3", "-m", "venv", "--help")
-	venv := cached(t, "pytest-xdist", "bin/pytest",
+	venv := cached(t, "pytest-xdist",
 		[]string{"python3", "-m", "venv", "."}, []string{"bin/pip", "install", "-q", "pytest", "pytest-xdist"})
 	s := newSuite(t, map[string]string{
 		"conftest.py": recipe(t, "Python", 0),
@@ -339,7 +339,7 @@ for (let n = 0; n < 3; n++) test("own " + n, () => { execFileSync(process.env.CH
 // TestLeaseVitest runs vitest with eight workers, by the recipe of the help topic: with a
 // process for each, some of which are killed, and with threads of one.
 func TestLeaseVitest(t *testing.T) {
-	node := cached(t, "vitest-4", "node_modules/.bin/vitest", []string{"npm", "init", "-y"}, []string{"npm", "install", "--no-audit", "--no-fund", "vitest@4.1.12"})
+	node := cached(t, "vitest-4", []string{"npm", "init", "-y"}, []string{"npm", "install", "--no-audit", "--no-fund", "vitest@4.1.12"})
 	s := newSuite(t, jsTests(map[string]string{
 		"lease.mjs": recipe(t, "Node", 0),
 		"vitest.config.mjs": `export default { test: { setupFiles: ["./lease.mjs"], pool: "forks", maxWorkers: 8, minWorkers: 8, testTimeout: 30000 } };
@@ -361,7 +361,7 @@ func TestLeaseVitest(t *testing.T) {
 
 // TestLeaseJest runs jest with eight workers, by the recipe of the help topic.
 func TestLeaseJest(t *testing.T) {
-	node := cached(t, "jest", "node_modules/.bin/jest", []string{"npm", "init", "-y"}, []string{"npm", "install", "--no-audit", "--no-fund", "jest@30"})
+	node := cached(t, "jest", []string{"npm", "init", "-y"}, []string{"npm", "install", "--no-audit", "--no-fund", "jest@30"})
 	s := newSuite(t, jsTests(map[string]string{
 		"lease-environment.cjs": recipe(t, "Node", 1),
 		"package.json":          `{"jest": {"testEnvironment": "./lease-environment.cjs", "haste": {"enableSymlinks": false}}}`,

