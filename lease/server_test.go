@@ -233,6 +233,8 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 // TestLines holds what a client can ask on the lease socket.
 func TestLines(t *testing.T) {
 	s, path := serveNames(t, 1)
+	// Who shuts down its side before a database is there is taken to have gone.
+	await(t, s, "made", func(st lease.PoolStatus) bool { return st.Ready == 1 })
 	c := connect(t, path)
 	// As somebody who reads everything by lines, and asks before the grant.
 	send(t, c, "\nname\r\nping\nurl\nenv\nlabel worker 3\nttl 1h\nttl x\nclean\nreset\nkeep\n")
