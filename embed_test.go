@@ -28,7 +28,7 @@ func serving(t *testing.T, args ...string) string {
 	cmd := exec.CommandContext(t.Context(), "pgx-dev", args...)
 	cmd.Stderr = t.Output()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
-	cmd.WaitDelay = 20 * time.Second
+	cmd.WaitDelay = 2 * time.Minute
 	cmd.Dir = t.TempDir()
 	out, err := cmd.StdoutPipe()
 	if err != nil {

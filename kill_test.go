@@ -108,7 +108,7 @@ func (k *killer) kill(which func(proc) bool) {
 // awaitNone waits until no process of the project is left.
 func (k *killer) awaitNone(after string) {
 	k.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		left := k.procs()
 		if len(left) == 0 {

@@ -217,7 +217,7 @@ func (s *suite) finish(least int) {
 	if ok < least {
 		s.t.Errorf("only %d tests passed", ok)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; <-time.After(20 * time.Millisecond) {
 		st := s.status()
 		if len(st.Leases) == 0 && len(st.Waiting) == 0 && st.Cleaning == 0 {
 			break
@@ -466,7 +466,7 @@ func TestLeaseServerKilled(t *testing.T) {
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); len(s.status().Leases) == 0; <-time.After(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); len(s.status().Leases) == 0; <-time.After(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no lease")
 		}
@@ -494,7 +494,7 @@ func TestLeaseExecKilled(t *testing.T) {
 	}
 	await := func(what string, ok func() bool) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); !ok(); <-time.After(10 * time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); !ok(); <-time.After(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s: there are %+v and %+v", what, s.procs(), s.status())
 			}
@@ -585,7 +585,7 @@ func TestLeaseOwnerKilled(t *testing.T) {
 		if err := holder.Start(); err != nil {
 			t.Fatal(err)
 		}
-		for deadline := time.Now().Add(30 * time.Second); len(strings.Fields(lent())) < 4; <-time.After(20 * time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); len(strings.Fields(lent())) < 4; <-time.After(20 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("there are only %q", lent())
 			}
@@ -593,7 +593,7 @@ func TestLeaseOwnerKilled(t *testing.T) {
 		_, _ = server.Process.Kill(), holder.Process.Kill()
 		_, _ = server.Wait(), holder.Wait()
 		want := strings.TrimSpace(string(kept))
-		for deadline := time.Now().Add(60 * time.Second); lent() != want; <-time.After(50 * time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); lent() != want; <-time.After(50 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%v: the killed server left %q, want only %q, which was kept; there run %+v", where, lent(), want, k.procs())
 			}

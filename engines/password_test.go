@@ -120,7 +120,7 @@ func TestPasswordsProtocol(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = c.Close() }()
-			_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+			_ = c.SetDeadline(time.Now().Add(2 * time.Minute))
 			startup := "\x00\x03\x00\x00user\x00app\x00database\x00postgres\x00\x00"
 			if _, err := c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(startup)+4)), startup...)); err != nil {
 				t.Fatal(err)

@@ -71,7 +71,7 @@ func psql(t *testing.T, dir string, args ...string) (string, error) {
 	if err != nil {
 		bin = "/usr/lib/postgresql/15/bin/psql"
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, bin, append([]string{"-XAtq", "-v", "ON_ERROR_STOP=1", "-h", dir, "-U", "postgres", "-d", "postgres"}, args...)...)
 	cmd.Env = append(os.Environ(), "PGCONNECT_TIMEOUT=60", "PGSSLMODE=prefer", "PGGSSENCMODE=disable")
@@ -142,7 +142,7 @@ func TestServeStartup(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+			_ = c.SetDeadline(time.Now().Add(2 * time.Minute))
 			if _, err := c.Write(tt.send); err != nil {
 				t.Fatal(err)
 			}

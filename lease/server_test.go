@@ -78,7 +78,7 @@ func read(t testing.TB, conn net.Conn) string {
 // await waits until a pool's status satisfies ok.
 func await(t testing.TB, s *lease.Server, what string, ok func(lease.PoolStatus) bool) lease.PoolStatus {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		st := s.Status().Pools[0]
 		if ok(st) {

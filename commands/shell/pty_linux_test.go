@@ -131,7 +131,7 @@ func (s *session) enter(text string) {
 // expect waits for text, and takes it and all before it off the screen.
 func (s *session) expect(text string) string {
 	s.t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		s.mu.Lock()
 		before, after, found := strings.Cut(s.seen.String(), text)
@@ -158,7 +158,7 @@ func (s *session) end() int {
 	s.t.Helper()
 	select {
 	case <-s.ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		s.t.Fatal("the shell does not end")
 	}
 	return s.cmd.ProcessState.ExitCode()
@@ -346,7 +346,7 @@ func TestInterrupt(t *testing.T) {
 // waitFor asks the server until a query has a row.
 func waitFor(t *testing.T, query string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	conn, err := engines.Connect(ctx, server, "")
 	if err != nil {

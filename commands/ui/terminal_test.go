@@ -26,7 +26,7 @@ func readUntil(t *testing.T, master *os.File, text string) string {
 	t.Helper()
 	var got strings.Builder
 	buf := make([]byte, 1024)
-	timeout := time.AfterFunc(20*time.Second, func() { _ = master.Close() })
+	timeout := time.AfterFunc(2*time.Minute, func() { _ = master.Close() })
 	defer timeout.Stop()
 	for !strings.Contains(got.String(), text) {
 		n, err := master.Read(buf)

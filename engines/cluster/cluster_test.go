@@ -388,7 +388,7 @@ func TestSilentSupervisor(t *testing.T) {
 // awaitStopped returns when SIGSTOP has reached a process, as ps sees it on every system.
 func awaitStopped(t *testing.T, pid int) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
 		out, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
 		if err != nil {
 			t.Fatal(err)
@@ -574,7 +574,7 @@ func TestControlRemovedByHand(t *testing.T) {
 	if err := os.RemoveAll(inspect(t, dir).Control); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := srv.Close(ctx); err != nil || ctx.Err() != nil {
 		t.Errorf("its last user was not let go: %v, %v", err, ctx.Err())

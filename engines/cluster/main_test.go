@@ -283,7 +283,7 @@ func inspect(t *testing.T, dir string) cluster.Status {
 // awaitState waits, by looking, until the cluster is at want.
 func awaitState(t *testing.T, dir string, want cluster.State) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		st := inspect(t, dir)
 		if st.State == want {

@@ -28,7 +28,7 @@ func tempRoot(t *testing.T) string {
 // removed what they renamed.
 func entries(t *testing.T, root string) []string {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		var names []string
 		all, err := os.ReadDir(root)
@@ -241,7 +241,7 @@ func TestSparesAreBounded(t *testing.T) {
 // something.
 func awaitSpares(t *testing.T, accept func(names []string) string) string {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		var names []string
 		for _, spare := range cluster.Spares() {
@@ -260,7 +260,7 @@ func awaitSpares(t *testing.T, accept func(names []string) string) string {
 
 func awaitGone(t *testing.T, dir string) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 			return
@@ -276,7 +276,7 @@ func awaitGone(t *testing.T, dir string) {
 // awaitSpare waits for the marker of a spare and returns its name.
 func awaitSpare(t *testing.T, root string) string {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		markers, err := filepath.Glob(filepath.Join(root, "spares", "*", "*"))
 		if err != nil {

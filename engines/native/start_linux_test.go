@@ -399,7 +399,7 @@ func TestHangingStop(t *testing.T) {
 		t.Error(err)
 	}
 	// PostgreSQL gives its children 5 s before it kills them.
-	if took := time.Since(began); took > 15*time.Second {
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("it took %v", took)
 	}
 	if pidExists(srv.Info().PID) {

@@ -131,7 +131,7 @@ func TestDBNotifications(t *testing.T) {
 			if n.Channel != "Chan" || n.Payload != "hello" {
 				t.Errorf("got %+v", n)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatal("no notification")
 		}
 	}

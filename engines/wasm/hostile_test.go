@@ -179,7 +179,7 @@ func TestConversions(t *testing.T) {
 // TestTasksAndClients checks that neither clones nor busy clients keep the other waiting.
 func TestTasksAndClients(t *testing.T) {
 	srv := temp(t, shared, engines.Spec{})
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	busy, stop := context.WithCancel(ctx)
 	var g errgroup.Group
@@ -231,7 +231,7 @@ func TestDepth(t *testing.T) {
 		"views":           "do $$ begin execute 'create view v0 as select 1 a'; for i in 1..150 loop execute format('create or replace view v%s as select * from v%s', i, i-1); end loop; perform * from v150; end $$",
 		"with":            "with recursive r(n) as (select 1 union all select n + 1 from r) select count(*) from (select n from r limit 100000) x",
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		_, err := c.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol)
 		cancel()
 		if want := map[string]string{"json": "54001", "jsonb": "54001", "additions": "54001", "caught": "<nil>"}[name]; want != "" && code(err) != want {

@@ -27,7 +27,7 @@ func code(err error) string {
 
 func wantCode(t *testing.T, c *pgx.Conn, want, sql string, args ...any) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if _, err := c.Exec(ctx, sql, args...); code(err) != want {
 		t.Errorf("%s: %v, want SQLSTATE %s", sql, err, want)
@@ -232,13 +232,17 @@ func TestHolding(t *testing.T) {
 			t0 := time.Now()
 			wantCode(t, b, "55P03", "select 1", pgx.QueryExecModeSimpleProtocol)
 			wantCode(t, b, "55P03", "select $1::int", 1)
-			if d := time.Since(t0); d < 300*time.Millisecond || d > 10*time.Second {
+			if d := time.Since(t0); d < 300*time.Millisecond || d > time.Minute {
 				t.Errorf("two waits of 150 ms took %v", d)
 			}
 			done := make(chan error, 1)
 			go func() {
-				_, err := b.Exec(context.Background(), "select 2")
-				done <- err
+				for { // a loaded machine may take longer than that to let a go on
+					if _, err := b.Exec(t.Context(), "select 2"); code(err) != "55P03" {
+						done <- err
+						return
+					}
+				}
 			}()
 			exec(t, a, tt.release, pgx.QueryExecModeSimpleProtocol)
 			if err := <-done; err != nil {
@@ -366,7 +370,7 @@ func TestNotifyAcrossClients(t *testing.T) {
 	exec(t, b, "listen x; listen y", pgx.QueryExecModeSimpleProtocol)
 	wait := func(conn *pgx.Conn, channel, payload string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {
@@ -430,7 +434,7 @@ func TestNotifyAcrossClients(t *testing.T) {
 // lastWords waits for a notification from a client that has gone.
 func lastWords(t *testing.T, c *pgx.Conn) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if n, err := c.WaitForNotification(ctx); err != nil || n.Payload != "last words" {
 		t.Fatalf("%v, %v", n, err)
@@ -484,7 +488,7 @@ func TestTimeouts(t *testing.T) {
 		exec(t, c, tt.set)
 		_, err = c.Exec(t.Context(), tt.then, pgx.QueryExecModeSimpleProtocol)
 		if err == nil {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			_, err = c.PgConn().ReceiveMessage(ctx)
 			cancel()
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 // shared is the engine of all tests: the code is compiled once, and kept on disk.
-var shared = wasm.New(wasm.Config{Wait: 20 * time.Second})
+var shared = wasm.New(wasm.Config{Wait: time.Minute})
 
 func TestMain(m *testing.M) {
 	if standIn() {
@@ -56,7 +56,7 @@ func connect(t testing.TB, srv engines.Server) *pgx.Conn {
 // one runs a query with one value.
 func one(t testing.TB, c *pgx.Conn, sql string, args ...any) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var v string
 	if err := c.QueryRow(ctx, sql, args...).Scan(&v); err != nil {
@@ -67,7 +67,7 @@ func one(t testing.TB, c *pgx.Conn, sql string, args ...any) string {
 
 func exec(t testing.TB, c *pgx.Conn, sql string, args ...any) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if _, err := c.Exec(ctx, sql, args...); err != nil {
 		t.Fatalf("%s: %v", sql, err)

@@ -99,7 +99,7 @@ func fullDisk(t *testing.T, dir string) {
 	held := []*lease.Lease{first}
 	var waiting *lease.Request
 	var st lease.PoolStatus
-	for deadline := time.Now().Add(60 * time.Second); ; <-time.After(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; <-time.After(10 * time.Millisecond) {
 		if waiting == nil {
 			waiting = p.Request(lease.Holder{Label: "patient"})
 		}
@@ -136,7 +136,7 @@ func fullDisk(t *testing.T, dir string) {
 	}
 	select {
 	case <-waiting.Done():
-	case <-time.After(60 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("the pool does not heal: %+v", p.Status())
 	}
 	l, err := waiting.Lease()

@@ -119,7 +119,7 @@ func name(t *testing.T, c *pgx.Conn) string {
 
 func awaitLeases(t *testing.T, p *lease.Pool, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); len(p.Status().Leases) != n; {
+	for deadline := time.Now().Add(2 * time.Minute); len(p.Status().Leases) != n; {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d leases, want %d", len(p.Status().Leases), n)
 		}
@@ -299,7 +299,7 @@ func TestBadBytes(t *testing.T) {
 		}
 		_, _ = conn.Write(b)
 		_ = conn.(*net.TCPConn).CloseWrite()
-		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
 		_, _ = io.Copy(io.Discard, conn)
 		conn.Close()
 	}

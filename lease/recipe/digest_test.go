@@ -75,7 +75,7 @@ func TestEveryChangeIsSeen(t *testing.T) {
 				file := tt.files[i%len(tt.files)]
 				put(t, filepath.Join(dir, file), fmt.Sprintf("-- %s %2d", tt.name, i), i) // always of one size
 				version := d.Version()
-				for deadline := time.Now().Add(10 * time.Second); !watched && seen[version] && time.Now().Before(deadline); version = d.Version() {
+				for deadline := time.Now().Add(2 * time.Minute); !watched && seen[version] && time.Now().Before(deadline); version = d.Version() {
 					<-time.After(lookAgain / 10)
 				}
 				if seen[version] || strings.HasPrefix(version, "?") {
@@ -88,7 +88,7 @@ func TestEveryChangeIsSeen(t *testing.T) {
 				t.Fatal(err)
 			}
 			version := d.Version()
-			for deadline := time.Now().Add(10 * time.Second); !watched && seen[version] && time.Now().Before(deadline); version = d.Version() {
+			for deadline := time.Now().Add(2 * time.Minute); !watched && seen[version] && time.Now().Before(deadline); version = d.Version() {
 				<-time.After(lookAgain / 10)
 			}
 			if seen[version] {

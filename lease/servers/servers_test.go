@@ -25,7 +25,7 @@ type unclosed struct{ *wasm.Engine }
 
 func (unclosed) Close() error { return nil }
 
-var shared = wasm.New(wasm.Config{Wait: 30 * time.Second})
+var shared = wasm.New(wasm.Config{Wait: time.Minute})
 
 func TestMain(m *testing.M) {
 	code := m.Run()

@@ -101,7 +101,7 @@ func tryConnect(t *testing.T, ts *wiretest.Server, user, password, mode, binding
 		cfg.TLSConfig = ts.ClientConfig()
 	}
 	cfg.Fallbacks = nil
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {

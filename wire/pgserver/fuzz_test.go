@@ -79,7 +79,7 @@ func FuzzFrontendStream(f *testing.F) {
 			}
 			return nil
 		}}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -294,7 +294,7 @@ func FuzzTLSUpgradeBoundary(f *testing.F) {
 			client.Close()
 			<-ended //nolint:errcheck // only that it ends
 		}()
-		_ = client.SetDeadline(time.Now().Add(5 * time.Second))
+		_ = client.SetDeadline(time.Now().Add(2 * time.Minute))
 		b := append((&wire.SSLRequest{}).AppendTo(nil), injected...)
 		at := min(int(cut), len(b))
 		first, second := b[:at], b[at:]

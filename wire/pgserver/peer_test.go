@@ -31,7 +31,7 @@ func dial(t testing.TB, addr string) *peer {
 }
 
 func newPeer(t testing.TB, nc net.Conn) *peer {
-	_ = nc.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(2 * time.Minute))
 	return &peer{t: t, nc: nc, r: wire.NewReader(nc, wire.Backend, 0), w: wire.NewWriter(nc)}
 }
 

@@ -125,7 +125,7 @@ func probe(t *testing.T, addr string, pieces [][]byte, upgrade bool) string {
 		t.Fatal(err)
 	}
 	defer func() { nc.Close() }()
-	_ = nc.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(2 * time.Minute))
 	greeted := false
 	var p *peer
 	for i, b := range pieces {

@@ -59,7 +59,7 @@ func describe(ch Change) string {
 // until returns the descriptions of changes up to one that has the given text.
 func until(t *testing.T, sub *Subscriber, text string) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var lines []string
 	for {

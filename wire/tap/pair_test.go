@@ -38,7 +38,7 @@ func FuzzProxyPair(f *testing.F) {
 	f.Add([]byte("p\x00\x00\x00\x04"), []byte("R\x00\x00\x00\x08\x00\x00\x00\x0a"), query, ready, uint8(1))
 	f.Add([]byte("Q\x7f\xff\xff\xff"), []byte("D\xff\xff\xff\xfb"), query, ready, uint8(200))
 	f.Fuzz(func(t *testing.T, clientA, serverA, clientB, serverB []byte, size uint8) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		p := &pairs{make(chan net.Conn), make(chan net.Conn, 1)}
 		tap := &Tap{Report: func(Event) {}, Dial: func(context.Context) (net.Conn, error) { return <-p.servers, nil }}
@@ -54,7 +54,7 @@ func FuzzProxyPair(f *testing.F) {
 			p.clients <- clientEnd
 			seen := make(chan struct{}) // the tap has dialled
 			both := func(what string, nc net.Conn, send, want []byte, first bool) {
-				_ = nc.SetDeadline(time.Now().Add(10 * time.Second))
+				_ = nc.SetDeadline(time.Now().Add(2 * time.Minute))
 				var sent sync.WaitGroup
 				sent.Go(func() {
 					for piece := range chunks(send, int(size)+1) {

@@ -66,7 +66,7 @@ func start(t *testing.T, tp *Tap, addr string) (listen string, stop func()) {
 	done := make(chan error, 1)
 	go func() { done <- tp.Serve(ctx, ln) }()
 	stop = sync.OnceFunc(func() {
-		last, over := context.WithTimeout(context.Background(), 5*time.Second)
+		last, over := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer over()
 		tp.Wait(last)
 		cancel()

@@ -128,7 +128,7 @@ func TestScriptAsClient(t *testing.T) {
 		{"bytes", wiretest.Script{wiretest.Startup("joe", "d"), wiretest.SendBytes([]byte("!")), wiretest.ExpectType(wire.TypeErrorResponse, nil), wiretest.ExpectEnd()}, ""},
 	}
 	for _, tt := range tests {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		client, closed := wiretest.Pipe(ctx, &pgserver.Server{Handler: pgserver.HandlerFunc(hello)})
 		err := tt.script.RunClient(ctx, client)
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
