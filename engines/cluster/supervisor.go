@@ -166,6 +166,7 @@ func (s *supervisor) serve(ctx context.Context, starterGone <-chan struct{}) err
 	var background sync.WaitGroup
 	defer background.Wait() // a spare in the making is finished after all else
 	defer endBackground()
+	s.setIdleLimit(s.job.Idle) // before somebody can ask for another
 	background.Go(s.accept)
 	background.Go(func() {
 		select {
@@ -178,7 +179,6 @@ func (s *supervisor) serve(ctx context.Context, starterGone <-chan struct{}) err
 	})
 	background.Go(func() { s.watchIdle(bg, s.idleLimit) })
 	background.Go(place.SweepRuns)
-	s.setIdleLimit(s.job.Idle)
 
 	// trans.lock is waited for in the background, once at a time, when nobody needs the
 	// server any more; its holder may meanwhile attach, or ask for a stop.
@@ -267,7 +267,7 @@ func (s *supervisor) takeTrans(ctx context.Context, trans chan<- *dirlock.Lock, 
 }
 
 // setIdleLimit replaces a limit that watchIdle has not seen yet. Its callers exclude one
-// another.
+// another: they hold mu, or are alone.
 func (s *supervisor) setIdleLimit(d time.Duration) {
 	s.limit = d
 	select {
