@@ -202,6 +202,60 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
+// TestRenamed has holders rename their databases: under every policy they are dropped all the
+// same, and what has the old name, too.
+func TestRenamed(t *testing.T) {
+	srv := server(t)
+	dir := migrations(t, map[string]string{"1.sql": schema})
+	a := admin(t, srv)
+	there := func(name string) bool {
+		return query[bool](t, a, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = '"+name+"')")
+	}
+	for _, policy := range lease.Resets() {
+		t.Run(policy, func(t *testing.T) {
+			s := newSource(t, config(t, dir, func(p *lease.PoolConfig) {
+				p.Migrations, p.Reset, p.Prefix = []string{"1.sql"}, policy, "moved_"+policy+"_"
+			}), opener(srv))
+			for _, use := range []lease.Use{{}, {Clean: true}} {
+				for _, again := range []string{"", "CREATE DATABASE "} {
+					it := create(t, s)
+					run(t, a, "ALTER DATABASE "+it.Name+" RENAME TO elsewhere")
+					if again != "" {
+						run(t, a, again+it.Name)
+					}
+					back, err := s.Recycle(t.Context(), it, use)
+					if err != nil || back != nil {
+						t.Fatalf("%v, %v: it is lent again or lost", back, err)
+					}
+					if there("elsewhere") || there(it.Name) {
+						t.Errorf("elsewhere is there: %v, %s: %v", there("elsewhere"), it.Name, there(it.Name))
+					}
+				}
+			}
+			it := create(t, s)
+			run(t, a, "ALTER DATABASE "+it.Name+" RENAME TO elsewhere")
+			if err := s.Reset(t.Context(), it); err != nil {
+				t.Fatal(err)
+			}
+			if there("elsewhere") {
+				t.Error("a reset leaves what was renamed")
+			}
+			checkFresh(t, policy, it)
+			run(t, a, "ALTER DATABASE "+it.Name+" RENAME TO elsewhere")
+			if err := s.Keep(t.Context(), it, "to be looked at"); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if mark := query[string](t, a, "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'elsewhere'"); !strings.HasSuffix(mark, "to be looked at") {
+				t.Errorf("the kept one's comment is %q", mark)
+			}
+			run(t, a, "DROP DATABASE elsewhere")
+		})
+	}
+}
+
 // TestResetInPlace makes a lent database as new under its name.
 func TestResetInPlace(t *testing.T) {
 	dir := migrations(t, map[string]string{"1.sql": schema})

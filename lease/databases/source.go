@@ -56,6 +56,7 @@ type Source struct {
 	mu     sync.Mutex
 	life   *life // nil until it is needed
 	known  map[string]bool
+	oids   map[string]uint32 // by the names of databases
 	states map[string]*state // what a database is like, if it is not as the template
 	notify func()
 }
@@ -81,7 +82,7 @@ func New(cfg Config, open Opener) *Source {
 	return &Source{
 		cfg: cfg, open: open, log: log.With("pool", cfg.Pool.Name), digest: recipe.NewDigest(cfg.Pool, cfg.Dir),
 		tag: hex.EncodeToString(b[:]), opening: make(chan struct{}, 1),
-		known: map[string]bool{}, states: map[string]*state{}, notify: func() {},
+		known: map[string]bool{}, oids: map[string]uint32{}, states: map[string]*state{}, notify: func() {},
 	}
 }
 
@@ -222,6 +223,10 @@ func (s *Source) Create(ctx context.Context) (*lease.Item, error) {
 		s.disown(context.WithoutCancel(ctx), l, name)
 		return nil, err
 	}
+	if err := s.noteOID(ctx, l, name); err != nil {
+		s.disown(context.WithoutCancel(ctx), l, name)
+		return nil, err
+	}
 	if err := t.learn(ctx, l, name); err != nil {
 		s.disown(context.WithoutCancel(ctx), l, name)
 		return nil, fmt.Errorf("look at database %s: %w", name, err)
@@ -250,7 +255,7 @@ func (s *Source) own(name string) {
 
 // disown drops what may be there of a database.
 func (s *Source) disown(ctx context.Context, l *life, name string) {
-	if err := l.remove(ctx, name); err != nil {
+	if err := s.remove(ctx, l, name); err != nil {
 		s.log.Warn("remove", "name", name, "err", err)
 		return // it stays known, and is swept
 	}
@@ -261,6 +266,7 @@ func (s *Source) forget(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.known, name)
+	delete(s.oids, name)
 	delete(s.states, name)
 }
 
@@ -271,7 +277,7 @@ func (s *Source) Destroy(ctx context.Context, it *lease.Item) error {
 		return fmt.Errorf("drop database %s: %w", it.Name, err)
 	}
 	began := time.Now()
-	if err := l.remove(ctx, it.Name); err != nil {
+	if err := s.remove(ctx, l, it.Name); err != nil {
 		return err
 	}
 	s.costs.note(&s.costs.drop, time.Since(began))
@@ -289,6 +295,9 @@ func (s *Source) Recycle(ctx context.Context, it *lease.Item, use lease.Use) (*l
 	if it.Version != s.Version() || policy == lease.ResetRecreate && !use.Clean ||
 		policy == lease.ResetAuto && !use.Clean && !s.costs.provePays() {
 		return nil, s.Destroy(ctx, it)
+	}
+	if now, err := s.renamed(ctx, l, it.Name); err != nil || now != "" {
+		return nil, errors.Join(err, s.Destroy(ctx, it))
 	}
 	if policy == lease.ResetNone {
 		if err := l.evict(ctx, it.Name); err != nil {
@@ -325,6 +334,8 @@ func (s *Source) move(from, to string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.known, from)
+	s.oids[to] = s.oids[from]
+	delete(s.oids, from)
 	if st := s.states[from]; st != nil {
 		s.states[to] = st
 		delete(s.states, from)
@@ -340,23 +351,33 @@ func (s *Source) Reset(ctx context.Context, it *lease.Item) error {
 	if version != it.Version {
 		return errors.New("the template has changed, or the server was lost, since the lease began: end it and acquire another")
 	}
-	if err := l.remove(ctx, it.Name); err != nil {
+	if err := s.remove(ctx, l, it.Name); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	delete(s.states, it.Name)
 	s.mu.Unlock()
-	return l.createFrom(ctx, it.Name, t.name)
+	if err := l.createFrom(ctx, it.Name, t.name); err != nil {
+		return err
+	}
+	return s.noteOID(ctx, l, it.Name)
 }
 
 // Keep marks a database so that no sweep takes it for a day.
 func (s *Source) Keep(ctx context.Context, it *lease.Item, reason string) error {
-	s.forget(it.Name)
+	defer s.forget(it.Name)
 	l, err := s.current()
 	if err != nil {
 		return err
 	}
-	return l.exec(ctx, "COMMENT ON DATABASE "+ident(it.Name)+" IS "+literal(keptMark()+reason))
+	name := it.Name
+	if now, err := s.renamed(ctx, l, name); err != nil {
+		return err
+	} else if now != "" {
+		s.log.Warn("the holder of a database that is kept had renamed it", "name", name, "now", now)
+		name = now
+	}
+	return l.exec(ctx, "COMMENT ON DATABASE "+ident(name)+" IS "+literal(keptMark()+reason))
 }
 
 // Close lets go of the server. What could not be dropped before is tried once more.
