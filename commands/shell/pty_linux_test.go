@@ -436,6 +436,7 @@ func TestComplete(t *testing.T) {
 	s.expect("=# ")
 	s.enter("\\conn\t\t" + ctrlC)
 	s.expect("\\connect  \\conninfo")
+	s.expect("^C") // between this line and the next one the terminal itself would take Ctrl-D
 	s.expect("=# ")
 	s.enter(ctrlD)
 	s.end()
