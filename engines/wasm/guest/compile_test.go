@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -304,4 +305,26 @@ func TestModuleInMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkAnswer(t, rt, m)
+}
+
+// TestWazeroVersion stops a change of wazero's version until somebody has seen that what we
+// take for granted is still so.
+func TestWazeroVersion(t *testing.T) {
+	const known = "v1.12.0"
+	b, err := os.ReadFile(filepath.FromSlash("../../../go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)github\.com/tetratelabs/wazero (v\S+)`).FindSubmatch(b)
+	if found == nil || bytes.Contains(b, []byte("github.com/tetratelabs/wazero =>")) {
+		t.Fatal("go.mod does not say which wazero is used")
+	}
+	if have := string(found[1]); have != known {
+		t.Errorf("wazero is %s, and this package is known to work with %s. It relies on what wazero does not promise: "+
+			"that the compile cache is a file for each module under a directory for each version; that a file put in another's place is taken "+
+			"for its machine code; that CompileModule with an ended context, and two workers, returns what is in the cache and compiles nothing; "+
+			"and where in a file the code of each function is (partsOf). "+
+			"When TestModuleCache, TestDamagedCache, TestForeignMachineCode and the tests of engines/wasm pass, "+
+			"and \"just bench embed\" shows no slower start, change the version in this test", have, known)
+	}
 }
