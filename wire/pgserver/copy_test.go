@@ -10,8 +10,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgx-dev/pgx-dev/wire"
+	"github.com/pgx-dev/pgx-dev/wire/internal/testpg"
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
 
@@ -155,6 +157,7 @@ func TestCopyDecoderOddities(t *testing.T) {
 		{"csv quotes doubled", csv, `"a""b",""` + "\n", `["a\"b" ""]`},
 		{"csv null", csv, ",\"\",x\n", `[NULL "" "x"]`},
 		{"csv end marker", csv, "a\n\\.\n", `["a"]`},
+		{"csv, no end marker", pgserver.CopyFormat{Kind: pgserver.CopyCSV, NoEndMarker: true}, "a\n\\.\nb\n", `["a"] ["\\."] ["b"]`},
 		{"csv open quote", csv, "\"a\n", "22P04"},
 		{"binary without signature", bin, "PGCOPY nothing at all", "22P04"},
 		{"binary cut", bin, "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00", "22P04"},
@@ -199,6 +202,45 @@ func TestCopyDecoderOddities(t *testing.T) {
 	for _, n := range []int{1, 3} {
 		if _, err := pgserver.NewCopyDecoder(strings.NewReader("a\tb\n"), textFormat, n).Next(); err == nil {
 			t.Errorf("2 fields were taken for %d", n)
+		}
+	}
+}
+
+// TestCopyEndMarker has a server that says it is 15 or 18, and a real one, read a line that
+// ended the data until 18.
+func TestCopyEndMarker(t *testing.T) {
+	for _, major := range []int{15, 18} {
+		oracle := testpg.New(t, major, nil)
+		url := start(t, &pgserver.Server{Handler: &store{}, Params: map[string]string{"server_version": fmt.Sprintf("%d.4", major)}})
+		for _, sql := range []string{"copy t from stdin (format csv)", "copy t from stdin"} {
+			for _, data := range []string{"a,b\n\\.\nc,d\n", "a\tb\n\\.\nc\td\n", "a,b\n\"\\.\",c\n", "\\.\n", "\\.", "a,b\n\\.", "a\tb\n\\.", "a,b\r\n\\.\r\n", "a\tb\r\n\\.\r\n"} {
+				var results []string
+				for i, url := range []string{oracle.URL("postgres"), url} {
+					conn, err := pgconn.Connect(t.Context(), url)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if i == 0 {
+						if _, err := conn.Exec(t.Context(), "create temp table t (a text, b text)").ReadAll(); err != nil {
+							t.Fatal(err)
+						}
+					}
+					tag, err := conn.CopyFrom(t.Context(), strings.NewReader(data), sql)
+					code := tag.String()
+					if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+						code = pg.Code
+					} else if err != nil {
+						t.Fatal(err)
+					}
+					results = append(results, code)
+					if err := conn.Close(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if results[0] != results[1] {
+					t.Errorf("%d, %s of %q: PostgreSQL says %s, we %s", major, sql, data, results[0], results[1])
+				}
+			}
 		}
 	}
 }

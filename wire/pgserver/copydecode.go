@@ -26,6 +26,7 @@ type CopyDecoder struct {
 	ended    bool
 	line     int64
 	eol      string // how the first line ended
+	cut      bool   // the last line has no end
 	row      [][]byte
 	mem      []byte // of the fields of the row
 	names    []string
@@ -289,7 +290,7 @@ func (d *CopyDecoder) nextLine() ([]byte, error) {
 		if in {
 			return nil, d.bad("unterminated CSV quoted field")
 		}
-		d.from = d.to
+		d.from, d.cut = d.to, true
 		return b, nil
 	}
 }

@@ -25,6 +25,9 @@ type CopyFormat struct {
 	Header    bool    // CSV and text: the first line has the columns' names
 	Quote     byte    // CSV; 0: a double quote
 	Escape    byte    // CSV; 0: the same as Quote
+	// NoEndMarker makes a line of \. in CSV a row like any other, as it is since PostgreSQL 18;
+	// before, the data ends there. CopyReader.Rows goes by the session's server_version.
+	NoEndMarker bool
 }
 
 // Check returns an error with code 22023 or 0A000 for options that exclude each other

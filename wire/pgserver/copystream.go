@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -118,7 +120,12 @@ func (r *CopyReader) end(err error) {
 // there are no more rows.
 func (r *CopyReader) Rows() iter.Seq2[[]Value, error] {
 	return func(yield func([]Value, error) bool) {
-		d := NewCopyDecoder(r, r.f, r.columns)
+		f := r.f
+		version, _ := r.w.q.Session.Param("server_version")
+		major, _, _ := strings.Cut(version, ".")
+		n, err := strconv.Atoi(major)
+		f.NoEndMarker = f.NoEndMarker || err == nil && n >= 18
+		d := NewCopyDecoder(r, f, r.columns)
 		var values []Value
 		for {
 			row, err := d.Next()

@@ -13,6 +13,9 @@ func (d *CopyDecoder) textRow() error {
 		return err
 	}
 	if string(line) == `\.` {
+		if d.cut {
+			return d.bad("end-of-copy marker corrupt")
+		}
 		return d.endOfData()
 	}
 	var ends []int
@@ -67,7 +70,7 @@ func (d *CopyDecoder) csvRow() error {
 	if err != nil {
 		return err
 	}
-	if string(line) == `\.` {
+	if string(line) == `\.` && !d.f.NoEndMarker && !d.cut {
 		return d.endOfData()
 	}
 	var ends []int
