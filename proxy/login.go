@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"log/slog"
@@ -33,7 +32,10 @@ type welcomes struct {
 
 // A told is what clients with some startup parameters are told. Those parameters are there too,
 // so that clients share them.
-type told struct{ params, reported setting.Set }
+type told struct {
+	params, reported setting.Set
+	statuses         []byte // reported, as messages; not to be changed
+}
 
 func (w *welcomes) get(params setting.Set) (told, bool) {
 	w.mu.Lock()
@@ -42,13 +44,23 @@ func (w *welcomes) get(params setting.Set) (told, bool) {
 	return t, ok
 }
 
-func (w *welcomes) put(params, reported setting.Set) {
+func (w *welcomes) put(t told) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.told == nil || len(w.told) >= maxWelcomes {
 		w.told = map[unique.Handle[string]]told{}
 	}
-	w.told[params.ID()] = told{params, reported}
+	w.told[t.params.ID()] = t
+}
+
+// statuses are the messages that tell a client what a server reports.
+func statuses(reported setting.Set) (b []byte, err error) {
+	for _, p := range reported.All() {
+		if b, err = wire.Append(b, &wire.ParameterStatus{Name: statusName(p.Name), Value: p.Value}); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
 }
 
 // serve serves a client that has been let in.
@@ -95,9 +107,13 @@ func (s *session) key() []byte {
 	if s.longKey {
 		n = sha256.Size
 	}
-	m := hmac.New(sha256.New, s.p.secret[:])
-	_ = binary.Write(m, binary.BigEndian, []uint64{uint64(s.id), uint64(s.since)})
-	return m.Sum(nil)[:n]
+	// All that is ever hashed with the secret is as long as this, so that nobody can make another
+	// session's key of his own by lengthening it.
+	b := append(make([]byte, 0, len(s.p.secret)+16), s.p.secret[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(s.id))
+	b = binary.BigEndian.AppendUint64(b, uint64(s.since))
+	sum := sha256.Sum256(b)
+	return sum[:n]
 }
 
 func (s *session) isOver() bool {
@@ -152,9 +168,14 @@ func (s *session) login(t *pgserver.Takeover) error {
 	s.retape()
 	s.mu.Unlock()
 	pid := uint32(0)
+	var told []byte
 	if s.replication() == "" {
-		if pid, err = s.early(); err == nil && pid == 0 {
-			err = s.welcome()
+		switch pid, err = s.early(); {
+		case err != nil:
+		case pid == 0:
+			told, err = s.welcome()
+		default:
+			told, err = statuses(s.reported)
 		}
 		if err != nil {
 			return refuse(err)
@@ -164,11 +185,7 @@ func (s *session) login(t *pgserver.Takeover) error {
 	if s.replication() != "" {
 		return s.openReplication(greeting)
 	}
-	for _, p := range s.reported.All() {
-		if greeting, err = wire.Append(greeting, &wire.ParameterStatus{Name: statusName(p.Name), Value: p.Value}); err != nil {
-			return err
-		}
-	}
+	greeting = append(slices.Grow(greeting, len(told)+greetingSize), told...)
 	if greeting, err = wire.Append(greeting, &wire.BackendKeyData{PID: s.id, Key: s.key()}); err != nil {
 		return err
 	}
@@ -177,6 +194,9 @@ func (s *session) login(t *pgserver.Takeover) error {
 	}
 	return s.toClient(greeting)
 }
+
+// greetingSize is how long BackendKeyData and ReadyForQuery are, at most.
+const greetingSize = wire.HeaderLen + 4 + sha256.Size + wire.HeaderLen + 1
 
 // early gives a client in session mode its connection at once, if there is one to spare, and
 // returns the server's process id: a client that has a server to itself can know it by the
@@ -205,20 +225,24 @@ func (s *session) early() (pid uint32, err error) {
 	return c.PID(), nil
 }
 
-// welcome finds out what a server reports for the client's startup parameters. A server that
-// refuses them refuses the client.
-func (s *session) welcome() error {
+// welcome finds out what a server reports for the client's startup parameters, and returns the
+// messages that tell it. A server that refuses them refuses the client.
+func (s *session) welcome() ([]byte, error) {
 	if t, ok := s.db.welcome.get(s.startup); ok {
 		s.startup, s.want, s.reported = t.params, t.params, t.reported
-		return nil
+		return t.statuses, nil
 	}
 	c, err := s.first()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c.Release()
-	s.db.welcome.put(s.startup, s.reported)
-	return nil
+	t := told{params: s.startup, reported: s.reported}
+	if t.statuses, err = statuses(s.reported); err != nil {
+		return nil, err
+	}
+	s.db.welcome.put(t)
+	return t.statuses, nil
 }
 
 // first returns a connection with the client's startup parameters.

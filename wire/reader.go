@@ -61,6 +61,14 @@ func (r *Reader) Reset(src io.Reader) error {
 // has been authenticated.
 func (r *Reader) SetMaxMessage(n int) { r.framing = newFraming(r.framing.from, n) }
 
+// Lend gives the reader memory for what it reads first, so that a short exchange takes none of its
+// own. It must come before the first read, and b is the reader's for as long as that is used.
+func (r *Reader) Lend(b []byte) {
+	if r.buf == nil {
+		r.buf = b
+	}
+}
+
 // Buffered returns the number of bytes that were received and not consumed.
 func (r *Reader) Buffered() int { return r.to - r.from }
 

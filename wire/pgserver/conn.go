@@ -30,10 +30,11 @@ type conn struct {
 	tlsState *tls.ConnectionState
 	leaf     *x509.Certificate
 
-	in  input
-	r   *wire.Reader
-	w   *wire.Writer
-	dec wire.FrontendDecoder
+	first [512]byte // what r reads first: nearly always all before a client is authenticated
+	in    input
+	r     *wire.Reader
+	w     *wire.Writer
+	dec   wire.FrontendDecoder
 
 	state     state
 	sess      *Session
@@ -59,6 +60,7 @@ func (s *Server) newConn(nc net.Conn) *conn {
 	c.host = hostOf(nc)
 	c.in = input{nc: nc, flush: c.flushIfPromised}
 	c.r = wire.NewReader(&c.in, wire.Frontend, 0)
+	c.r.Lend(c.first[:])
 	c.w = wire.NewWriter(timedWriter{c})
 	return c
 }

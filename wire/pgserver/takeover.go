@@ -121,6 +121,7 @@ func (c *conn) takeover(s *Session) error {
 		conn: c,
 	}
 	c.r, c.w = nil, nil // an idle session costs little
+	clear(c.first[:])   // there may be a password in it
 	return c.srv.Takeover(s.ctx, t)
 }
 
