@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/commands/ui"
 	"github.com/pgx-dev/pgx-dev/proxy/check"
+	"github.com/pgx-dev/pgx-dev/proxy/conf"
+	"github.com/pgx-dev/pgx-dev/proxy/fleet"
 )
 
 // proxyCheckCmd says what would fail.
@@ -35,8 +38,19 @@ func (c *proxyCheckCmd) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	if c.NoConnect {
+		report := refusals(&check.Report{Problems: check.Files(&p.Config)}, &p.Config)
 		if c.JSON {
-			return printJSON(env, map[string]any{"databases": len(p.Databases), "users": len(p.Config.Users), "warnings": warningTexts(p.Warnings)})
+			err := printJSON(env, map[string]any{
+				"databases": len(p.Databases), "users": len(p.Config.Users), "warnings": warningTexts(p.Warnings), "problems": report.Problems,
+			})
+			if err == nil && !report.OK() {
+				err = &ExitError{Code: ExitFailed, Err: errWouldFail}
+			}
+			return err
+		}
+		printProblems(env, report)
+		if !report.OK() {
+			return &ExitError{Code: ExitFailed, Err: errWouldFail}
 		}
 		env.UI.Note("the configuration is fine: %d servers, %d users", len(p.Databases), len(p.Config.Users))
 		return nil
@@ -44,7 +58,7 @@ func (c *proxyCheckCmd) Run(ctx context.Context, env *Env) error {
 	if len(p.Databases) == 0 {
 		return usageError("there is no server to ask: no [[proxy.databases]] in the config file; name a configuration by --pgdog or --pgbouncer, or a server by --database-url")
 	}
-	report := check.Run(ctx, &p.Config, check.Options{Timeout: c.Timeout})
+	report := refusals(check.Run(ctx, &p.Config, check.Options{Timeout: c.Timeout}), &p.Config)
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
@@ -63,6 +77,17 @@ func (c *proxyCheckCmd) Run(ctx context.Context, env *Env) error {
 		return &ExitError{Code: ExitFailed, Err: errWouldFail}
 	}
 	return nil
+}
+
+// refusals adds why the proxy would not start with a configuration whose files are fine.
+func refusals(r *check.Report, cfg *conf.Config) *check.Report {
+	if slices.ContainsFunc(r.Problems, func(p check.Problem) bool { return p.Fatal }) {
+		return r
+	}
+	if _, err := fleet.FromConfig(cfg); err != nil {
+		r.Problems = append(r.Problems, check.Problem{Fatal: true, Text: err.Error()})
+	}
+	return r
 }
 
 func warningTexts[T fmt.Stringer](all []T) []string {
@@ -99,6 +124,10 @@ func printCheck(env *Env, r *check.Report) {
 		t.Row(s.Database, fmt.Sprint(s.Shard), s.Address, role, version, latency, secure, fmt.Sprint(s.Pools), granted, fmt.Sprint(len(s.Logins)), status)
 	}
 	env.UI.Table(t)
+	printProblems(env, r)
+}
+
+func printProblems(env *Env, r *check.Report) {
 	line := func(where string, p check.Problem) {
 		word := env.UI.Caution("warning")
 		if p.Fatal {

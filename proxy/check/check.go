@@ -86,7 +86,7 @@ func (r *Report) OK() bool {
 func Run(ctx context.Context, c *conf.Config, o Options) *Report {
 	o.Timeout = cmp.Or(o.Timeout, c.General.ConnectTimeout, 5*time.Second)
 	o.Parallel = cmp.Or(o.Parallel, 8)
-	r := &Report{Problems: files(c), Servers: make([]Server, len(c.Databases))}
+	r := &Report{Problems: Files(c), Servers: make([]Server, len(c.Databases))}
 	security, problems := newTLS(c)
 	r.Problems = append(r.Problems, problems...)
 

@@ -15,8 +15,8 @@ import (
 // soon is how long before a certificate ends that is worth telling.
 const soon = 30 * 24 * time.Hour
 
-// files reads every file that the configuration names.
-func files(c *conf.Config) []Problem {
+// Files reads every file that the configuration names.
+func Files(c *conf.Config) []Problem {
 	out := []Problem{}
 	fatal := func(format string, args ...any) {
 		out = append(out, Problem{Fatal: true, Text: fmt.Sprintf(format, args...)})

@@ -13,7 +13,6 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/wire"
 	"github.com/pgx-dev/pgx-dev/wire/auth"
-	"github.com/pgx-dev/pgx-dev/wire/auth/hba"
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
 
@@ -30,6 +29,7 @@ type Auth struct {
 	Keys  *Keyring
 	Fleet *Fleet
 
+	book      rulebook
 	salt      []byte // of plain passwords, with the user's name
 	strangers pgserver.Authenticator
 }
@@ -139,7 +139,8 @@ func (a *Auth) admin(ctx context.Context, c *pgserver.AuthConn, cfg *conf.Config
 	if ok, _ := admin.Allowed(cfg, c.User()); !ok {
 		return a.strangers.Authenticate(ctx, c)
 	}
-	if c.User() == cfg.Admin.User {
+	listed := slices.Contains(cfg.PgBouncer.AdminUsers, c.User()) || slices.Contains(cfg.PgBouncer.StatsUsers, c.User())
+	if c.User() == cfg.Admin.User && (cfg.Admin.Password != "" || !listed) {
 		if cfg.Admin.Password == "" { // nobody knows it
 			return a.strangers.Authenticate(ctx, c)
 		}
@@ -298,15 +299,11 @@ func (a *Auth) hba(ctx context.Context, c *pgserver.AuthConn, cfg *conf.Config, 
 		}
 		return secrets[0], nil
 	})}
-	var err error
-	if rules.HBA, err = hba.Load(cfg.PgBouncer.AuthHBAFile); err != nil {
+	read, err := a.book.rules(cfg)
+	if err != nil {
 		return nil, err
 	}
-	if cfg.PgBouncer.AuthIdentFile != "" {
-		if rules.Ident, err = hba.LoadIdent(cfg.PgBouncer.AuthIdentFile); err != nil {
-			return nil, err
-		}
-	}
+	rules.HBA, rules.Ident = read.hba, read.ident
 	checked, err := pgserver.NewRules(rules)
 	if err != nil {
 		return nil, err

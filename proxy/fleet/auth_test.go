@@ -13,6 +13,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
+	"github.com/pgx-dev/pgx-dev/proxy/fleet"
 )
 
 // strict starts a server that lets in postgres alone without a password, and makes roles.
@@ -261,5 +262,74 @@ func TestHBA(t *testing.T) {
 		if got != want {
 			t.Errorf("%s with %q: %s, want %s", who[0], who[1], got, want)
 		}
+	}
+}
+
+// TestBadRules has rules that cannot be read refused with their configuration, and the last ones hold
+// if the file goes wrong while they do.
+func TestBadRules(t *testing.T) {
+	srv := start(t)
+	c := configOf(t, srv)
+	rules := filepath.Join(t.TempDir(), "hba.conf")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(rules, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.General.AuthType, c.PgBouncer.AuthHBAFile = conf.AuthHBA, rules
+	write("host all all all scram-sha-256\n")
+	var current atomic.Pointer[conf.Config]
+	current.Store(c)
+	_, addr := serve(t, &current)
+	in := func() {
+		t.Helper()
+		c, err := connect(t, addr, "app", "one", "db", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask(t, c, "SELECT 1::text")
+	}
+	in()
+	write("host all all all ldap\n")
+	if _, err := fleet.FromConfig(c); err == nil || !strings.Contains(err.Error(), rules+`:1: authentication method "ldap"`) {
+		t.Errorf("the rules are taken: %v", err)
+	}
+	in()
+	next := *c
+	current.Store(&next) // as SET does, which does not look at files
+	in()
+	write("host all all all reject\n")
+	next2 := *c
+	current.Store(&next2)
+	if _, err := connect(t, addr, "app", "one", "db", ""); err == nil {
+		t.Error("new rules do not hold")
+	}
+}
+
+// TestAdminByFile has one of admin_users who is called as the admin is by default, whose password nobody
+// has set.
+func TestAdminByFile(t *testing.T) {
+	srv := start(t)
+	c := configOf(t, srv)
+	c.Admin.User, c.Admin.Password = "app", ""
+	var current atomic.Pointer[conf.Config]
+	current.Store(c)
+	_, addr := serve(t, &current)
+	in := func() error {
+		c, err := connect(t, addr, "app", "one", c.Admin.Name, "")
+		if err == nil {
+			_ = c.Close(t.Context())
+		}
+		return err
+	}
+	if code(in()) != "28P01" {
+		t.Error("a user is an admin by name")
+	}
+	next := *c
+	next.PgBouncer.AdminUsers = []string{"app"}
+	current.Store(&next)
+	if err := in(); code(err) == "28P01" {
+		t.Error(err)
 	}
 }

@@ -44,6 +44,8 @@ func FromConfig(c *conf.Config, keys ...*Keyring) (Source, error) {
 	ids, err := IDsOf(&c.General)
 	errs := append(divisions(c), err, socket.Of(&c.TCP).Check())
 	errs = append(errs, rewrites(&c.Rewrite)...)
+	_, err = readRules(c)
+	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}

@@ -38,7 +38,8 @@ func LoadIdent(path string) (*Ident, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ParseIdent(fsys, name)
+	r := &reader{fsys: fsys, root: "/"}
+	return r.ident(r.read(name, nil, 0))
 }
 
 func (r *reader) ident(lines []line) (*Ident, error) {

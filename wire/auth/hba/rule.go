@@ -106,7 +106,8 @@ func Load(path string) (*Rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Parse(fsys, name)
+	l := &reader{fsys: fsys, root: "/"}
+	return l.rules(l.read(name, nil, 0))
 }
 
 func rooted(path string) (fs.FS, string, error) {

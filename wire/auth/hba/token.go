@@ -51,6 +51,7 @@ const (
 // A reader tokenises a file and what it includes.
 type reader struct {
 	fsys  fs.FS
+	root  string // of fsys, before names in errors
 	errs  []error
 	bytes int
 }
@@ -71,6 +72,9 @@ func (r *reader) read(name string, from *line, depth int) []line {
 	}
 	text, err := fs.ReadFile(r.fsys, name)
 	if err != nil {
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = &fs.PathError{Op: e.Op, Path: r.root + e.Path, Err: e.Err}
+		}
 		return fail(err)
 	}
 	return r.lines(name, string(text), depth)
@@ -87,7 +91,7 @@ func (r *reader) lines(name, text string, depth int) []line {
 	for len(text) > 0 {
 		var raw string
 		number++
-		l := line{file: name, number: number}
+		l := line{file: r.root + name, number: number}
 		raw, text, _ = strings.Cut(text, "\n")
 		// A backslash at the end continues the line.
 		for raw = strings.TrimSuffix(raw, "\r"); strings.HasSuffix(raw, "\\") && text != ""; number++ {
@@ -183,7 +187,7 @@ func resolve(file, name string) string {
 	if strings.HasPrefix(name, "/") {
 		return strings.TrimPrefix(path.Clean(name), "/") // an fs.FS has no leading slash
 	}
-	return path.Join(path.Dir(file), name)
+	return strings.TrimPrefix(path.Join(path.Dir(file), name), "/")
 }
 
 // splitFields splits one logical line: blanks separate fields, commas separate words, quotes
