@@ -34,10 +34,7 @@ type Options struct {
 	Set []string
 }
 
-// Load finds and reads the configuration. Its error joins every mistake that was found, as
-// [*Error] values, or wraps ErrNoFile. The Config is returned along with the error, with
-// Path set and whatever could be read, unless no file could be chosen.
-func Load(o Options) (*Config, error) {
+func (o *Options) setDefaults() (err error) {
 	if o.Environ == nil {
 		o.Environ = os.LookupEnv
 		for _, kv := range os.Environ() {
@@ -46,11 +43,19 @@ func Load(o Options) (*Config, error) {
 		}
 	}
 	if o.Dir == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			return nil, fmt.Errorf("find the working directory: %w; if it was removed, change to another", err)
+		if o.Dir, err = os.Getwd(); err != nil {
+			return fmt.Errorf("find the working directory: %w; if it was removed, change to another", err)
 		}
-		o.Dir = dir
+	}
+	return nil
+}
+
+// Load finds and reads the configuration. Its error joins every mistake that was found, as
+// [*Error] values, or wraps ErrNoFile. The Config is returned along with the error, with
+// Path set and whatever could be read, unless no file could be chosen.
+func Load(o Options) (*Config, error) {
+	if err := o.setDefaults(); err != nil {
+		return nil, err
 	}
 	path, project, err := find(o.Path, o.Dir, o.Environ)
 	if err != nil {

@@ -41,19 +41,8 @@ type Proxy struct {
 // LoadProxy reads the proxy's configuration. Its error joins every mistake, as [*Error]
 // values; the Proxy is then nil.
 func LoadProxy(o ProxyOptions) (*Proxy, error) {
-	if o.Environ == nil {
-		o.Environ = os.LookupEnv
-		for _, kv := range os.Environ() {
-			name, _, _ := strings.Cut(kv, "=")
-			o.Names = append(o.Names, name)
-		}
-	}
-	if o.Dir == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			return nil, fmt.Errorf("find the working directory: %w", err)
-		}
-		o.Dir = dir
+	if err := o.setDefaults(); err != nil {
+		return nil, err
 	}
 	l := &proxyLoader{options: o, Config: Config{environ: o.Environ, origins: map[string]Origin{}}, seen: map[string]func(string) Origin{}}
 	l.Proxy = conf.DefaultConfig()
