@@ -4,18 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
-	"github.com/jackc/pgx/v5/pgxpool"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/pgx-dev/pgx-dev/engines"
-	"github.com/pgx-dev/pgx-dev/engines/wasm"
 )
 
 func code(err error) string {
@@ -201,168 +197,6 @@ func TestStartupParameters(t *testing.T) {
 	wantOne(t, connect(t, srv), "postgres", "select current_database()::text")
 }
 
-// TestHolding checks each thing with which a client keeps the backend, and that the
-// others get their turn once it is gone.
-func TestHolding(t *testing.T) {
-	e := wasm.New(wasm.Config{Wait: 150 * time.Millisecond})
-	srv := temp(t, e, engines.Spec{})
-	t.Cleanup(func() {
-		_ = srv.Close(context.Background())
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	a, b := connect(t, srv), connect(t, srv)
-	exec(t, a, "create table t(v int)")
-	for _, tt := range []struct{ name, hold, release string }{
-		{"transaction", "begin; insert into t values (1)", "commit"},
-		{"failed transaction", "begin", "rollback"},
-		{"temporary table", "create temp table tt(v int)", "drop table tt"},
-		{"temporary table, hidden in a batch", "begin; create temp table tt(v int); commit; select 1", "discard temp"},
-		{"temporary function", "create function pg_temp.f() returns int language sql as 'select 1'", "drop function pg_temp.f()"},
-		{"advisory lock", "select pg_advisory_lock(7)", "select pg_advisory_unlock(7)"},
-		{"advisory lock, unlocked with all", "select pg_advisory_lock_shared(7, 8)", "select pg_advisory_unlock_all()"},
-		{"cursor with hold", "declare c cursor with hold for select 1", "close c"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			exec(t, a, tt.hold, pgx.QueryExecModeSimpleProtocol)
-			if tt.name == "failed transaction" {
-				wantCode(t, a, "22012", "select 1/0")
-			}
-			t0 := time.Now()
-			wantCode(t, b, "55P03", "select 1", pgx.QueryExecModeSimpleProtocol)
-			wantCode(t, b, "55P03", "select $1::int", 1)
-			if d := time.Since(t0); d < 300*time.Millisecond || d > time.Minute {
-				t.Errorf("two waits of 150 ms took %v", d)
-			}
-			done := make(chan error, 1)
-			go func() {
-				for { // a loaded machine may take longer than that to let a go on
-					if _, err := b.Exec(t.Context(), "select 2"); code(err) != "55P03" {
-						done <- err
-						return
-					}
-				}
-			}()
-			exec(t, a, tt.release, pgx.QueryExecModeSimpleProtocol)
-			if err := <-done; err != nil {
-				t.Errorf("after %s: %v", tt.release, err)
-			}
-			wantOne(t, b, "3", "select '3'")
-		})
-	}
-	wantOne(t, b, "1", "select count(*)::text from t")
-}
-
-// TestLostClient checks that nothing of a client that went away is left.
-func TestLostClient(t *testing.T) {
-	srv := temp(t, shared, engines.Spec{})
-	b := connect(t, srv)
-	exec(t, b, "create table t(v int)")
-	lose := func(sql string) {
-		t.Helper()
-		a, err := engines.Connect(t.Context(), srv, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range []string{"set search_path = nowhere", sql} {
-			if _, err := a.Exec(t.Context(), s, pgx.QueryExecModeSimpleProtocol); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := a.Prepare(t.Context(), "p", "select 1"); err != nil {
-			t.Fatal(err)
-		}
-		_ = a.PgConn().Conn().Close() // no Terminate
-	}
-	lose("begin; insert into public.t values (1)")
-	wantOne(t, b, "0", "select count(*)::text from t")
-	lose("create temp table tt(v int)")
-	wantOne(t, b, "0", "select count(*)::text from pg_class where relname = 'tt'")
-	lose("select pg_advisory_lock(1)")
-	wantOne(t, b, "0", "select count(*)::text from pg_locks where locktype = 'advisory'")
-	lose("declare c cursor with hold for select 1")
-	wantOne(t, b, "0", "select count(*)::text from pg_cursors where name = 'c'")
-	lose("listen ch")
-	wantOne(t, b, "0", "select count(*)::text from pg_listening_channels()")
-	wantOne(t, b, "0", "select count(*)::text from pg_prepared_statements where name = 'p'")
-
-	// In the middle of COPY, and of a statement.
-	a, err := engines.Connect(t.Context(), srv, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	fe := a.PgConn().Frontend()
-	fe.Send(&pgproto3.Query{String: "copy t from stdin"})
-	if err := fe.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fe.Receive(); err != nil {
-		t.Fatal(err)
-	}
-	_ = a.PgConn().Conn().Close()
-	wantOne(t, b, "0", "select count(*)::text from t")
-	a, err = engines.Connect(t.Context(), srv, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	fe = a.PgConn().Frontend()
-	fe.Send(&pgproto3.Query{String: "insert into t select 1 from pg_sleep(1000)"})
-	if err := fe.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	time.AfterFunc(50*time.Millisecond, func() { _ = a.PgConn().Conn().Close() })
-	wantOne(t, b, "0", "select count(*)::text from t")
-}
-
-// TestManyClients lets a pool work with transactions next to sessions of their own.
-func TestManyClients(t *testing.T) {
-	srv := temp(t, shared, engines.Spec{})
-	c := connect(t, srv)
-	exec(t, c, "create table acc(id int primary key, n int); insert into acc select g, 0 from generate_series(0,3) g")
-	base, err := engines.ConnConfig(srv, "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := pgxpool.ParseConfig("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.ConnConfig, cfg.MaxConns = base, 8
-	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pool.Close()
-	var g errgroup.Group
-	const workers, rounds = 8, 25
-	for w := range workers {
-		g.Go(func() error {
-			for i := range rounds {
-				err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-					var n int
-					if err := tx.QueryRow(t.Context(), "select n from acc where id = $1 for update", i%4).Scan(&n); err != nil {
-						return err
-					}
-					_, err := tx.Exec(t.Context(), "update acc set n = $1 where id = $2", n+1, i%4)
-					return err
-				})
-				if err != nil {
-					return fmt.Errorf("worker %d: %w", w, err)
-				}
-				if _, err := pool.Exec(t.Context(), fmt.Sprintf("set application_name = 'w%d'", w)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	wantOne(t, c, fmt.Sprint(workers*rounds), "select sum(n)::text from acc")
-}
-
 func TestNotifyAcrossClients(t *testing.T) {
 	srv := temp(t, shared, engines.Spec{})
 	a, b, c := connect(t, srv), connect(t, srv), connect(t, srv)
@@ -449,103 +283,6 @@ func repeat(s string, n int) string {
 	return out
 }
 
-// TestTimeouts checks that PostgreSQL's own timers fire, with its own messages, and that
-// those which end a session end only that.
-func TestTimeouts(t *testing.T) {
-	srv := temp(t, shared, engines.Spec{Params: map[string]string{"max_prepared_transactions": "2"}})
-	other := connect(t, srv)
-	exec(t, other, "create table t(v int)")
-	want := func(err error, sqlstate, message string) {
-		t.Helper()
-		var pe *pgconn.PgError
-		if !errors.As(err, &pe) || pe.Code != sqlstate || pe.Message != message {
-			t.Errorf("%v, want %s %s", err, sqlstate, message)
-		}
-	}
-	c := connect(t, srv)
-	exec(t, c, "set statement_timeout = '80ms'")
-	for _, sql := range []string{"select count(*) from generate_series(1, 2000000000)", "select pg_sleep(100)", "do $$ begin loop end loop; end $$"} {
-		_, err := c.Exec(t.Context(), sql)
-		want(err, "57014", "canceling statement due to statement timeout")
-		wantOne(t, c, "on", "select 'on'")
-	}
-	exec(t, c, "set statement_timeout = 0; set lock_timeout = '80ms'", pgx.QueryExecModeSimpleProtocol)
-	exec(t, c, "begin; lock table t; prepare transaction 'p'", pgx.QueryExecModeSimpleProtocol)
-	_, err := c.Exec(t.Context(), "select * from t")
-	want(err, "55P03", "canceling statement due to lock timeout")
-	exec(t, c, "rollback prepared 'p'")
-
-	for _, tt := range []struct{ set, then, sqlstate, message string }{
-		{"set idle_in_transaction_session_timeout = '80ms'", "begin; insert into t values (1)", "25P03", "terminating connection due to idle-in-transaction timeout"},
-		{"set idle_session_timeout = '80ms'", "", "57P05", "terminating connection due to idle-session timeout"},
-		{"set transaction_timeout = '80ms'", "begin; insert into t values (1)", "25P04", "terminating connection due to transaction timeout"},
-		{"set transaction_timeout = '80ms'", "begin; select pg_sleep(100)", "25P04", "terminating connection due to transaction timeout"},
-	} {
-		c, err := engines.Connect(t.Context(), srv, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		exec(t, c, tt.set)
-		_, err = c.Exec(t.Context(), tt.then, pgx.QueryExecModeSimpleProtocol)
-		if err == nil {
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-			_, err = c.PgConn().ReceiveMessage(ctx)
-			cancel()
-		}
-		want(err, tt.sqlstate, tt.message)
-		wantOne(t, other, "0", "select count(*)::text from t")
-	}
-	// The backend is nobody that signals could be sent to.
-	wantOne(t, other, "false", "select pg_terminate_backend(pg_backend_pid())::text")
-	wantOne(t, other, "alive", "select 'alive'")
-}
-
-// TestCancel cancels by CancelRequest and by context, while others hold the backend too.
-func TestCancel(t *testing.T) {
-	srv := temp(t, shared, engines.Spec{})
-	a, b := connect(t, srv), connect(t, srv)
-	for _, sql := range []string{"select count(*) from generate_series(1, 2000000000)", "select pg_sleep(1000)", "do $$ begin loop end loop; end $$"} {
-		var wg sync.WaitGroup
-		wg.Go(func() { wantCode(t, a, "57014", sql) })
-		cancelUntil(t, &wg, a)
-		wantOne(t, a, "on", "select 'on'")
-	}
-	exec(t, a, "begin")
-	var wg sync.WaitGroup
-	wg.Go(func() { wantCode(t, b, "57014", "select 1") }) // b waits for a
-	cancelUntil(t, &wg, b)
-	exec(t, a, "commit")
-	wantOne(t, b, "on", "select 'on'")
-
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if _, err := a.Exec(ctx, "select pg_sleep(1000)"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a context that ends: %v", err)
-	}
-	wantOne(t, b, "on", "select 'on'")
-}
-
-// cancelUntil sends cancel requests until what they are for has ended: the first may come
-// before it has begun.
-func cancelUntil(t *testing.T, wg *sync.WaitGroup, c *pgx.Conn) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		wg.Wait()
-		close(done)
-	}()
-	for {
-		select {
-		case <-done:
-			return
-		case <-time.After(30 * time.Millisecond):
-			if err := c.PgConn().CancelRequest(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-}
-
 // TestNothingGrows lets many sessions come and go, and errors happen, and looks at the
 // guest's memory.
 func TestNothingGrows(t *testing.T) {
@@ -584,51 +321,5 @@ func TestNothingGrows(t *testing.T) {
 	}
 	if after := size(); after > before+200<<10 {
 		t.Errorf("200 sessions left %d kB in the guest", (after-before)>>10)
-	}
-}
-
-// TestHostLimits checks the host's own limits, and the TCP listener of a Spec.
-func TestHostLimits(t *testing.T) {
-	e := wasm.New(wasm.Config{IdleInTransaction: 80 * time.Millisecond, MaxConns: 2})
-	srv := temp(t, e, engines.Spec{TCP: "127.0.0.1:0"})
-	t.Cleanup(func() {
-		_ = srv.Close(context.Background())
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, err := pgx.Connect(t.Context(), srv.Info().URL("")); code(err) != "28P01" && err == nil {
-		t.Error("TCP let somebody in without a password")
-	}
-	first := connect(t, srv)
-	exec(t, first, "alter role postgres password 'secret'")
-	_ = first.Close(t.Context())
-	cfg, err := pgx.ParseConfig(srv.Info().URL(""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, password := range []string{"", "wrong"} {
-		cfg.Password = password
-		if _, err := pgx.ConnectConfig(t.Context(), cfg); code(err) != "28P01" {
-			t.Errorf("TCP with password %q: %v, want 28P01", password, err)
-		}
-	}
-	cfg.Password = "secret"
-	other, err := pgx.ConnectConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	exec(t, other, "create table t(v int)")
-	c := connect(t, srv)
-	if _, err := engines.Connect(t.Context(), srv, ""); code(err) != "53300" {
-		t.Errorf("a third client of two: %v", err)
-	}
-	exec(t, c, "begin; insert into t values (1)", pgx.QueryExecModeSimpleProtocol)
-	wantOne(t, other, "0", "select count(*)::text from t") // waits until c is ended
-	if _, err := c.Exec(t.Context(), "select 1"); code(err) != "25P03" {
-		t.Errorf("idle in transaction: %v, want 25P03", err)
-	}
-	if err := other.Close(t.Context()); err != nil {
-		t.Error(err)
 	}
 }
