@@ -11,6 +11,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/check"
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/fleet"
+	"github.com/pgx-dev/pgx-dev/proxy/plugin"
 )
 
 // proxyCheckCmd says what would fail.
@@ -38,7 +39,7 @@ func (c *proxyCheckCmd) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	if c.NoConnect {
-		report := refusals(&check.Report{Problems: check.Files(&p.Config)}, &p.Config)
+		report := refusals(ctx, &check.Report{Problems: check.Files(&p.Config)}, &p.Config)
 		if c.JSON {
 			err := printJSON(env, map[string]any{
 				"databases": len(p.Databases), "users": len(p.Config.Users), "warnings": warningTexts(p.Warnings), "problems": report.Problems,
@@ -58,7 +59,7 @@ func (c *proxyCheckCmd) Run(ctx context.Context, env *Env) error {
 	if len(p.Databases) == 0 {
 		return usageError("there is no server to ask: no [[proxy.databases]] in the config file; name a configuration by --pgdog or --pgbouncer, or a server by --database-url")
 	}
-	report := refusals(check.Run(ctx, &p.Config, check.Options{Timeout: c.Timeout}), &p.Config)
+	report := refusals(ctx, check.Run(ctx, &p.Config, check.Options{Timeout: c.Timeout}), &p.Config)
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
@@ -80,11 +81,18 @@ func (c *proxyCheckCmd) Run(ctx context.Context, env *Env) error {
 }
 
 // refusals adds why the proxy would not start with a configuration whose files are fine.
-func refusals(r *check.Report, cfg *conf.Config) *check.Report {
+func refusals(ctx context.Context, r *check.Report, cfg *conf.Config) *check.Report {
 	if slices.ContainsFunc(r.Problems, func(p check.Problem) bool { return p.Fatal }) {
 		return r
 	}
-	if _, err := fleet.FromConfig(cfg); err != nil {
+	_, err := fleet.FromConfig(cfg)
+	if err == nil {
+		var plugins plugin.Chain
+		if plugins, err = plugin.FromConfig(ctx, cfg, nil); err == nil {
+			err = plugins.Close()
+		}
+	}
+	if err != nil {
 		r.Problems = append(r.Problems, check.Problem{Fatal: true, Text: err.Error()})
 	}
 	return r

@@ -1,6 +1,12 @@
 package console
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/pgx-dev/pgx-dev/proxy/balance"
+	"github.com/pgx-dev/pgx-dev/proxy/conf"
+	"github.com/pgx-dev/pgx-dev/proxy/fleet"
+)
 
 func TestNamed(t *testing.T) {
 	tests := []struct {
@@ -29,5 +35,26 @@ func TestNamed(t *testing.T) {
 	}
 	if host, port := hostPort("/tmp/pg/.s.PGSQL.5433"); host != "/tmp/pg" || port != 5433 {
 		t.Error(host, port)
+	}
+}
+
+// TestRole has who was the primary, and is down since another one is, not shown as one of two.
+func TestRole(t *testing.T) {
+	tests := []struct {
+		conf, seen conf.Role
+		primary    bool
+		want       string
+	}{
+		{conf.Auto, conf.Primary, true, "primary"},
+		{conf.Auto, conf.Primary, false, "auto"},
+		{conf.Auto, conf.Replica, false, "replica"},
+		{conf.Auto, conf.Auto, false, "auto"},
+		{conf.Primary, conf.Primary, true, "primary"},
+	}
+	for _, tt := range tests {
+		l := &fleet.Listed{Server: fleet.Server{ConfRole: tt.conf}, State: &balance.State{Role: tt.seen, Primary: tt.primary}}
+		if got := role(l); got != tt.want {
+			t.Errorf("%+v: %s", tt, got)
+		}
 	}
 }

@@ -101,6 +101,9 @@ func (c *Console) Snapshot(parts admin.Part) *admin.Snapshot {
 
 // role is what a pool's server is now.
 func role(l *fleet.Listed) string {
+	if l.State != nil && l.State.Role == conf.Primary && !l.State.Primary && l.Server.ConfRole == conf.Auto {
+		return string(conf.Auto) // another one has taken its place, and it has not been seen since
+	}
 	if l.State != nil && l.State.Role != conf.Auto {
 		return string(l.State.Role)
 	}
