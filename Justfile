@@ -57,11 +57,12 @@ fuzz-all time='60s' under='./...':
 
 # "proxy" takes 40 minutes, of which "proxyidle" (memory) is eight. Its rows can be run by themselves:
 # "proxy/extended" is a mode (six minutes; simple, extended, prepared, simple-tls, extended-tls),
-# 'proxy/simple$/=200$' one row (a minute), proxyidle/plain the memory of clients without TLS.
+# 'proxy/simple$/=200$' one row (a minute), proxyidle/plain the memory of clients without TLS. With
+# PGX_DEV_BENCH_TARGETS=pgbouncer,newest,proxy it leaves out all but those, and takes half the time.
 
 # Run the benchmarks with a word in their name: up, wire, embed (just bench up 10).
 bench what count='1':
-    {{ if what == "wire" { "cd wire/pgserver/bench && go build -o ../../../dist/wire-bench . && ../../../dist/wire-bench" } else { "go test ./... -run '^$' -bench '(?i)" + what + "' -benchmem -count " + count + " -timeout 90m" } }}
+    {{ if what == "wire" { "cd wire/pgserver/bench && go build -o ../../../dist/wire-bench . && ../../../dist/wire-bench" } else { "CGO_ENABLED=0 go test ./... -run '^$' -bench '(?i)" + what + "' -benchmem -count " + count + " -timeout 90m" } }}
 
 # Fetch the newest PgBouncer that Debian has, for "just bench proxy" to compare with, too.
 pgbouncer:
