@@ -247,8 +247,8 @@ func (h *Hub) run() {
 		err = h.read(conn)
 		stop()
 		conn.Close()
-		lost = true
 		h.mu.Lock()
+		lost = h.conn != nil // else nobody listened any more, and nothing was missed
 		h.conn, h.flush.stuck = nil, false
 		for _, done := range h.pending {
 			done(err)
@@ -262,7 +262,9 @@ func (h *Hub) run() {
 			return
 		}
 		h.mu.Unlock()
-		h.cfg.Log.Warn("the connection for LISTEN was lost", "error", err)
+		if lost {
+			h.cfg.Log.Warn("the connection for LISTEN was lost", "error", err)
+		}
 	}
 }
 
