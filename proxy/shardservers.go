@@ -103,6 +103,9 @@ func (c *shardConn) Buffered() int { return c.d.Buffered() }
 // Cancel implements scatter.Conn.
 func (c *shardConn) Cancel(ctx context.Context) error { return c.c.Cancel(ctx) }
 
+// PID is the number of the server's process.
+func (c *shardConn) PID() uint32 { return c.c.PID() }
+
 // Hold implements scatter.Conn.
 func (c *shardConn) Hold() (release func()) {
 	c.c.Hold()

@@ -12,7 +12,7 @@
 // by one and writes the answers to a [wire.Writer]. It takes server connections through
 // [Servers] when a statement needs them, begins transactions on them when they join the
 // client's, and gives them back when neither a transaction nor a portal needs them. It starts
-// no goroutine: while one shard's rows are read, the others work until their sockets are
+// no goroutine of its own: while one shard's rows are read, the others work until their sockets are
 // full, so that a slow client holds back every shard.
 //
 // # Transactions
@@ -22,6 +22,9 @@
 // fails the transaction on all. COMMIT of a transaction that wrote on several shards is a
 // two-phase commit, by the [Committer] in the configuration; without one, shards commit one
 // after the other, and an error names those that had committed when it happened.
+//
+// Sessions that wait for each other on several shards are found by an executor that is told who
+// waits for whom ([Config.Waits]): one of them fails with 40P01.
 //
 // Snapshots of different shards are taken one by one: a transaction that is committed
 // meanwhile on two shards may be seen on one of them only.

@@ -63,6 +63,12 @@ type Config struct {
 	Listeners []*pubsub.Hub
 	// Notifications is how many wait for a client at most. Default: [pubsub.DefaultSize].
 	Notifications int
+	// Waits asks a shard's primary for what [WaitsSQL] says; any goroutine may call it. Nil: nobody
+	// finds out about sessions that wait for each other on several shards.
+	Waits func(ctx context.Context, shard int) ([]Wait, error)
+	// DeadlockTimeout is how long a session waits before it is looked whether it does so for
+	// itself. Default: one second.
+	DeadlockTimeout time.Duration
 	// Claims is shared by the databases whose connections are limited together. Nil: no
 	// other database's are.
 	Claims *claim.Bank
@@ -86,6 +92,8 @@ type Executor struct {
 	bounds   []atomic.Pointer[boundary]
 	patience atomic.Int64
 
+	deadlocks deadlocks
+
 	mu    sync.Mutex
 	types map[typeKey]string
 }
@@ -103,10 +111,15 @@ func New(cfg Config) *Executor {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Executor{
+	if cfg.DeadlockTimeout <= 0 {
+		cfg.DeadlockTimeout = defaultDeadlockTimeout
+	}
+	e := &Executor{
 		cfg: cfg, types: map[typeKey]string{}, lookups: newLookups(cfg.Layout, cfg.Lookups),
 		claims: claim.New(cfg.Layout.Shards, cfg.Claims), bounds: make([]atomic.Pointer[boundary], 2*cfg.Layout.Shards),
 	}
+	e.deadlocks = deadlocks{ex: e, after: cfg.DeadlockTimeout, spread: map[*Session]*spell{}}
+	return e
 }
 
 // Servers are what lends connections.

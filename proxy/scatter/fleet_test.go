@@ -141,6 +141,19 @@ func newFleetOver(t testing.TB, srv engines.Server, pool *servers, config func(*
 		return err
 	}
 	xc.Fork = func(s *schema.Snapshot) *route.Router { return route.New(route.Config{Layout: layout, Schema: s}) }
+	xc.Waits = func(ctx context.Context, shard int) (out []scatter.Wait, err error) {
+		c, err := pool.shards[shard].connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		err = catalog{c}.Query(ctx, scatter.WaitsSQL, func(row [][]byte) error {
+			w, err := scatter.ReadWait(row)
+			out = append(out, w)
+			return err
+		})
+		return out, err
+	}
 	c, err := pool.shards[0].connect(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -69,9 +69,7 @@ func (s *Session) acquireFor(ctx context.Context, shard int, role route.Role, al
 		l = &link{s: s, conn: conn, shard: shard, role: role, settings: settings, claimed: !alone, oids: s.ex.oidsOf(shard)}
 		s.ex.learn(l)
 		s.links[shard] = l
-		s.mu.Lock()
-		s.active[conn] = struct{}{}
-		s.mu.Unlock()
+		s.hold(l)
 	}
 	if !l.busy() {
 		l.oids = s.ex.oidsOf(shard) // DDL may have been done since
@@ -99,15 +97,38 @@ func acquireError(shard int, err error) error {
 func (s *Session) release(l *link) {
 	s.noteWrite(l)
 	s.links[l.shard] = nil
-	s.mu.Lock()
-	delete(s.active, l.conn)
-	s.mu.Unlock()
+	s.drop(l)
 	defer s.unclaim(l)
 	if l.dead || l.busy() || l.unsynced || l.inTx || len(l.buf) > 0 {
 		s.ex.cfg.Servers.Discard(l.conn)
 		return
 	}
 	s.ex.cfg.Servers.Release(l.conn, l.settings)
+}
+
+// hold takes down that the session has a connection, drop that it has it no more.
+func (s *Session) hold(l *link) {
+	shard := l.shard
+	if l.role != route.Primary {
+		shard = -1 // of another server, perhaps
+	}
+	s.mu.Lock()
+	s.active[l.conn] = shard
+	n := len(s.active)
+	s.mu.Unlock()
+	if n == 2 {
+		s.ex.deadlocks.enter(s)
+	}
+}
+
+func (s *Session) drop(l *link) {
+	s.mu.Lock()
+	delete(s.active, l.conn)
+	n := len(s.active)
+	s.mu.Unlock()
+	if n == 1 {
+		s.ex.deadlocks.leave(s)
+	}
 }
 
 // busy reports that answers are still to come.
@@ -208,7 +229,14 @@ func (l *link) receive() (wire.Type, []byte, error) {
 				return 0, nil, err
 			}
 		}
+		waits := l.conn.Buffered() < wire.HeaderLen
+		if waits {
+			l.s.beats.Add(1)
+		}
 		typ, body, err := l.conn.Receive()
+		if waits {
+			l.s.beats.Add(1)
+		}
 		if err != nil {
 			return 0, nil, l.lost(err)
 		}
@@ -272,6 +300,9 @@ func (l *link) errorOf(body []byte) error {
 		return l.lost(err)
 	}
 	e := m.Error
+	if d := l.s.deadlocked(&e); d != nil {
+		return d
+	}
 	if e.Severity == wire.SeverityFatal || e.Severity == wire.SeverityPanic {
 		l.dead = true
 		e.Severity, e.LocalSeverity = wire.SeverityError, ""

@@ -95,6 +95,8 @@ func (c *conn) Receive() (wire.Type, []byte, error) {
 	return f.Type, f.Body, err
 }
 
+func (c *conn) PID() uint32 { return c.pid }
+
 func (c *conn) Buffered() int { return c.r.Buffered() }
 
 func (c *conn) Statements() *scatter.Statements { return &c.known }

@@ -55,8 +55,12 @@ type Session struct {
 	routed   []string // what an EXPLAIN is to say
 	scratch  []byte
 
+	// beats is odd while a server is waited for; victim is why the session was chosen to fail.
+	beats  atomic.Uint64
+	victim atomic.Pointer[string]
+
 	mu     sync.Mutex
-	active map[Conn]struct{}
+	active map[Conn]int // the shards on whose primaries they are, -1 for others
 }
 
 // Options are what a session starts with.
@@ -82,7 +86,7 @@ func (e *Executor) NewSession(out *wire.Writer, o Options) *Session {
 
 		statements: map[string]*statement{}, portals: map[string]*portal{},
 		prepared: map[string]*statement{}, cursors: map[string]*cursor{}, reported: map[string]string{},
-		active: map[Conn]struct{}{}, listening: map[string]int{},
+		active: map[Conn]int{}, listening: map[string]int{},
 		found: sessionLookups{shared: e.lookups, own: map[lookupKey][]byte{}},
 	}
 	maps.Copy(s.reported, o.Reported)
@@ -284,6 +288,7 @@ func (s *Session) notice(severity wire.Severity, code wire.Code, message string)
 // ready ends a request of the client: connections that are not needed are given back.
 func (s *Session) ready() error {
 	s.settleLookups()
+	s.unlock()
 	if err := s.tell(); err != nil {
 		return err
 	}

@@ -16,6 +16,8 @@ type transaction struct {
 	block    bool // the client has said BEGIN
 	implicit bool // we have, for one statement, pipeline or string of statements
 	failed   bool
+	// deadlocked says that it has failed to end a deadlock.
+	deadlocked bool
 	begin    string    // how it begins
 	settings *Settings // at its beginning
 	state    route.Session

@@ -137,6 +137,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 		Router: c.Router, Layout: layout, Servers: servers, Memory: cfg.Memory,
 		RefuseSplit: cfg.RefuseSplit, RefuseMove: cfg.RefuseMove, SingleInTurn: cfg.SingleInTurn, Log: cfg.Logger,
 		OmniSticky: cfg.OmniSticky, Explain: cfg.Explain, Claims: cfg.Claims, Behind: cfg.Behind, Lookups: cfg.Lookups, LookupTimeout: cfg.LookupTimeout,
+		Waits: c.waits,
 		Fork: func(s *schema.Snapshot) *route.Router {
 			own := cfg.Route
 			own.Schema, own.Plans = s, 100
