@@ -18,9 +18,9 @@ type transaction struct {
 	failed   bool
 	// deadlocked says that it has failed to end a deadlock.
 	deadlocked bool
-	begin    string    // how it begins
-	settings *Settings // at its beginning
-	state    route.Session
+	begin      string    // how it begins
+	settings   *Settings // at its beginning
+	state      route.Session
 	// replay is what a shard that joins has missed, in order.
 	replay []replayed
 	// deferred is what takes effect at COMMIT.
