@@ -37,7 +37,7 @@ func ReadWait(row [][]byte) (w Wait, err error) {
 		return uint32(max(n, 0))
 	}
 	w.PID = number(string(row[0]))
-	for _, s := range strings.Fields(string(row[1])) {
+	for s := range strings.FieldsSeq(string(row[1])) {
 		w.For = append(w.For, number(s))
 	}
 	return w, err

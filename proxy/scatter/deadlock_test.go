@@ -40,7 +40,11 @@ func waiting(ctx context.Context, t *testing.T, c *pgx.Conn, n int) {
 		if got == n {
 			return
 		}
-		time.Sleep(time.Millisecond)
+		select {
+		case <-ctx.Done():
+			t.Fatal(ctx.Err())
+		case <-time.After(time.Millisecond):
+		}
 	}
 }
 
