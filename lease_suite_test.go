@@ -142,7 +142,7 @@ func (s *suite) disturbed(kills int, argv ...string) (out string, err error) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	for stuck := time.Now().Add(2 * time.Minute); ; {
+	for stuck := time.Now().Add(5 * time.Minute); ; {
 		select {
 		case err := <-done:
 			return b.String(), err

@@ -205,6 +205,12 @@ func TestStreamEnds(t *testing.T) {
 	// A shutdown ends the stream in order.
 	c = connect(t, s, Physical)
 	stream = start(c)
+	// Until the walsender is in its loop, which it says by sending something, it takes a shutdown
+	// as any backend does (HandleWalSndInitStopping in replication/walsender.c).
+	s.Exec(t, "postgres", "create table t ()")
+	if _, err := stream.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	go s.Stop()
 	if err := untilError(stream); err != io.EOF {
 		t.Errorf("shutdown: %v", err)
