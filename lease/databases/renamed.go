@@ -12,6 +12,13 @@ import (
 // where the lease does. Only a lease server that was killed leaves it, since nothing but the
 // name tells others what that had made.
 
+// A lent is a database by what its holder cannot change. On another server, as there is after one
+// was lost, the same oid is another's.
+type lent struct {
+	on  *life
+	oid uint32
+}
+
 // noteOID remembers which database has a name.
 func (s *Source) noteOID(ctx context.Context, l *life, name string) error {
 	var oid uint32
@@ -23,7 +30,7 @@ func (s *Source) noteOID(ctx context.Context, l *life, name string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.oids[name] = oid
+	s.lent[name] = lent{l, oid}
 	return nil
 }
 
@@ -31,13 +38,13 @@ func (s *Source) noteOID(ctx context.Context, l *life, name string) error {
 // another name.
 func (s *Source) renamed(ctx context.Context, l *life, name string) (now string, err error) {
 	s.mu.Lock()
-	oid := s.oids[name]
+	it := s.lent[name]
 	s.mu.Unlock()
-	if oid == 0 {
+	if it.on != l {
 		return "", nil
 	}
 	err = l.admin(ctx, func(c *pgx.Conn) error {
-		return c.QueryRow(ctx, "SELECT datname FROM pg_database WHERE oid = $1 AND datname <> $2", oid, name).Scan(&now)
+		return c.QueryRow(ctx, "SELECT datname FROM pg_database WHERE oid = $1 AND datname <> $2", it.oid, name).Scan(&now)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -253,6 +254,45 @@ func TestRenamed(t *testing.T) {
 			}
 			run(t, a, "DROP DATABASE elsewhere")
 		})
+	}
+}
+
+// TestAnotherServer ends a lease of a server that was lost. What has its oid on the next one is
+// somebody else's.
+func TestAnotherServer(t *testing.T) {
+	first, second := startServer(t, engines.Spec{Fast: true}), startServer(t, engines.Spec{Fast: true})
+	for _, srv := range []engines.Server{first, second} {
+		t.Cleanup(func() { _ = srv.Close(context.Background()) })
+	}
+	dir := migrations(t, map[string]string{"1.sql": schema})
+	var opened atomic.Int32
+	gone := make(chan struct{}, 1)
+	s := newSource(t, config(t, dir, func(p *lease.PoolConfig) { p.Migrations = []string{"1.sql"} }), func(ctx context.Context) (Host, error) {
+		if opened.Add(1) == 1 {
+			return opener(first)(ctx)
+		}
+		return opener(second)(ctx)
+	})
+	s.Notify(func() { gone <- struct{}{} })
+	old := create(t, s)
+	a := admin(t, first)
+	oid := query[uint32](t, a, "SELECT oid FROM pg_database WHERE datname = '"+old.Name+"'")
+	run(t, a, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'")
+	select {
+	case <-gone:
+	case <-time.After(2 * time.Minute):
+		t.Fatal("nobody noticed that the server was lost")
+	}
+	a = admin(t, second)
+	run(t, a, fmt.Sprintf("CREATE DATABASE bystander OID %d", oid))
+	if it := create(t, s); it.Name == old.Name {
+		t.Fatalf("%s is lent twice", it.Name)
+	}
+	if err := s.Destroy(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	if !query[bool](t, a, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'bystander')") {
+		t.Error("another server's database is dropped for its oid")
 	}
 }
 

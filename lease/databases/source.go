@@ -56,7 +56,7 @@ type Source struct {
 	mu     sync.Mutex
 	life   *life // nil until it is needed
 	known  map[string]bool
-	oids   map[string]uint32 // by the names of databases
+	lent   map[string]lent   // by the names of databases
 	states map[string]*state // what a database is like, if it is not as the template
 	notify func()
 }
@@ -82,7 +82,7 @@ func New(cfg Config, open Opener) *Source {
 	return &Source{
 		cfg: cfg, open: open, log: log.With("pool", cfg.Pool.Name), digest: recipe.NewDigest(cfg.Pool, cfg.Dir),
 		tag: hex.EncodeToString(b[:]), opening: make(chan struct{}, 1),
-		known: map[string]bool{}, oids: map[string]uint32{}, states: map[string]*state{}, notify: func() {},
+		known: map[string]bool{}, lent: map[string]lent{}, states: map[string]*state{}, notify: func() {},
 	}
 }
 
@@ -266,7 +266,7 @@ func (s *Source) forget(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.known, name)
-	delete(s.oids, name)
+	delete(s.lent, name)
 	delete(s.states, name)
 }
 
@@ -334,8 +334,8 @@ func (s *Source) move(from, to string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.known, from)
-	s.oids[to] = s.oids[from]
-	delete(s.oids, from)
+	s.lent[to] = s.lent[from]
+	delete(s.lent, from)
 	if st := s.states[from]; st != nil {
 		s.states[to] = st
 		delete(s.states, from)
