@@ -76,9 +76,19 @@ func (s *session) clientBytes(b []byte, now time.Time) (consumed int, err error)
 	if s.lc != nil && s.server == nil && s.stalled == flowing && s.lc.Pending() > 0 {
 		s.stalled = forClient
 	}
-	s.scanning = false
+	if s.scanning = false; err == nil {
+		s.retire()
+	}
 	s.calm()
 	return consumed, err
+}
+
+// retire ends a session without a server connection, which would be given back otherwise, while the
+// proxy shuts down: unless it is in the middle of something, which its client has the end of first.
+func (s *session) retire() {
+	if s.p.closing.Load() && s.server == nil && s.shards() == nil && !s.over && s.endable() {
+		s.p.background(func() { s.kill(errShutdown) })
+	}
 }
 
 // check refuses what is no message of a client, or too long.

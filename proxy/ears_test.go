@@ -269,8 +269,18 @@ func testNotifiedInOrder(t *testing.T) {
 	}
 	for n := range int64(30) {
 		who := []*pgx.Conn{sender, direct, all[1]}[n%3]
+		start := time.Now()
+		// A machine that is slower than that has it come late, as the help says.
+		slow := func(i int) bool {
+			for time.Since(start) >= time.Second && time.Since(start) < time.Minute && told[i].Load() != n+1 {
+				if _, err := all[i].Exec(t.Context(), "SELECT 1"); err != nil {
+					return false
+				}
+			}
+			return told[i].Load() == n+1
+		}
 		run(t, who, "NOTIFY sequence1")
-		if got := told[1].Load(); who == all[1] && got != n+1 {
+		if got := told[1].Load(); who == all[1] && got != n+1 && !slow(1) {
 			t.Fatalf("of %d notifications the one who sent the last was told %d", n+1, got)
 		}
 		var wg sync.WaitGroup
@@ -283,7 +293,7 @@ func testNotifiedInOrder(t *testing.T) {
 				} else if _, err := c.Exec(t.Context(), "SELECT $1::int", pgx.QueryExecModeExec, 1); err != nil {
 					t.Error(err)
 				}
-				if got := told[i].Load(); got != n+1 {
+				if got := told[i].Load(); got != n+1 && !slow(i) {
 					t.Errorf("client %d was told %d of %d notifications", i, got, n+1)
 				}
 			})

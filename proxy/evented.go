@@ -203,6 +203,7 @@ func (s *session) resume() {
 	s.mu.Lock()
 	stalled := s.busy != nil && s.stalled != flowing
 	if !stalled {
+		s.retire()
 		s.calm()
 	}
 	sharded := s.shards() != nil

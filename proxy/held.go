@@ -104,9 +104,6 @@ func (s *session) hold(c *effect.Control, sql string) (tag string, err error) {
 // letGo ends a transaction that no server has heard of.
 func (s *session) letGo() {
 	s.held, s.heldPortal = nil, nil
-	if s.p.closing.Load() {
-		s.p.background(func() { s.kill(errShutdown) })
-	}
 	if s.ears != nil {
 		s.rung() // for what came meanwhile
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/proxy"
@@ -394,6 +396,89 @@ func testAggressiveTimeouts(t *testing.T) {
 	_, err := c.Exec(t.Context(), "")
 	if code(err) != "25P03" {
 		t.Fatal(err)
+	}
+}
+
+// TestShutdownWithoutServer has the proxy end while clients are in the middle of what no server knows
+// of: they are answered, and then told.
+func TestShutdownWithoutServer(t *testing.T) { transports(t, testShutdownWithoutServer) }
+
+func testShutdownWithoutServer(t *testing.T) {
+	tests := []struct {
+		name        string
+		begin, rest []pgproto3.FrontendMessage
+		before      int // answers to begin
+		want        []string
+	}{
+		{
+			name: "a transaction", before: 2, begin: []pgproto3.FrontendMessage{&pgproto3.Query{String: "BEGIN"}}, rest: []pgproto3.FrontendMessage{&pgproto3.Query{String: "COMMIT"}},
+			want: []string{"BEGIN", "T", "COMMIT", "I", "57P01"},
+		},
+		{
+			name: "a series", before: 1, begin: []pgproto3.FrontendMessage{&pgproto3.Parse{Query: "BEGIN"}, &pgproto3.Flush{}}, rest: []pgproto3.FrontendMessage{&pgproto3.Sync{}},
+			want: []string{"*pgproto3.ParseComplete", "I", "57P01"},
+		},
+		{
+			name: "a series that begins and ends one", before: 3, begin: []pgproto3.FrontendMessage{&pgproto3.Parse{Query: "BEGIN"}, &pgproto3.Bind{}, &pgproto3.Execute{}, &pgproto3.Flush{}},
+			rest: []pgproto3.FrontendMessage{&pgproto3.Parse{Query: "COMMIT"}, &pgproto3.Bind{}, &pgproto3.Execute{}, &pgproto3.Sync{}},
+			want: []string{
+				"*pgproto3.ParseComplete", "*pgproto3.BindComplete", "BEGIN",
+				"*pgproto3.ParseComplete", "*pgproto3.BindComplete", "COMMIT", "I", "57P01",
+			},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newAggressive(t, proxy.Transaction, nil)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			conn := b.connect("").PgConn()
+			_ = conn.Conn().SetDeadline(time.Now().Add(time.Minute))
+			front := conn.Frontend()
+			var got []string
+			talk := func(messages []pgproto3.FrontendMessage, want []string) {
+				t.Helper()
+				for _, m := range messages {
+					front.Send(m)
+				}
+				if err := front.Flush(); err != nil {
+					t.Fatal(err)
+				}
+				for range want {
+					m, err := front.Receive()
+					if err != nil {
+						t.Fatalf("%v, then %v", got, err)
+					}
+					switch m := m.(type) {
+					case *pgproto3.CommandComplete:
+						got = append(got, string(m.CommandTag))
+					case *pgproto3.ReadyForQuery:
+						got = append(got, string(m.TxStatus))
+					case *pgproto3.ErrorResponse:
+						got = append(got, m.Code)
+					default:
+						got = append(got, fmt.Sprintf("%T", m))
+					}
+				}
+			}
+			talk(tt.begin, tt.want[:tt.before])
+			ended := make(chan error, 1)
+			go func() { ended <- b.px.Shutdown(ctx) }()
+			eventually(t, "nobody else is let in", func() bool {
+				c, err := pgconn.Connect(ctx, fmt.Sprintf("postgres://postgres@%s/postgres?sslmode=disable", b.addr))
+				if err == nil {
+					_ = c.Close(ctx)
+				}
+				return err != nil
+			})
+			talk(tt.rest, tt.want[tt.before:])
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("%v, want %v", got, tt.want)
+			}
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
