@@ -42,12 +42,12 @@ func Files(c *conf.Config) []Problem {
 			fatal("tls_client_ca_certificate: %s holds no certificate", g.TLSClientCACertificate)
 		}
 	}
-	if p.AuthHBAFile != "" {
+	if c.HasRules() {
 		if _, err := hba.Load(p.AuthHBAFile); err != nil {
 			fatal("auth_hba_file: %v", err)
 		}
 	}
-	if p.AuthIdentFile != "" {
+	if p.AuthIdentFile != "" && c.HasRules() {
 		if _, err := hba.LoadIdent(p.AuthIdentFile); err != nil {
 			fatal("auth_ident_file: %v", err)
 		}

@@ -218,6 +218,12 @@ func (c *Config) AuthTypeOf(u *User) AuthType {
 	return AuthSCRAM
 }
 
+// HasRules reports whether somebody logs in by the rules of a pg_hba.conf. Else none is read.
+func (c *Config) HasRules() bool {
+	return c.PgBouncer.AuthHBAFile != "" &&
+		(c.AuthTypeOf(nil) == AuthHBA || slices.ContainsFunc(c.Users, func(u User) bool { return u.AuthType == AuthHBA }))
+}
+
 // validateReferences checks the small arrays.
 func (c *Config) validateReferences(m *mistakes) {
 	for i := range c.Mirroring {

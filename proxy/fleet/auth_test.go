@@ -295,6 +295,11 @@ func TestBadRules(t *testing.T) {
 	if _, err := fleet.FromConfig(c); err == nil || !strings.Contains(err.Error(), rules+`:1: authentication method "ldap"`) {
 		t.Errorf("the rules are taken: %v", err)
 	}
+	unused := *c
+	unused.General.AuthType = conf.AuthSCRAM
+	if _, err := fleet.FromConfig(&unused); err != nil {
+		t.Errorf("rules by which nobody logs in are read: %v", err)
+	}
 	in()
 	next := *c
 	current.Store(&next) // as SET does, which does not look at files

@@ -21,7 +21,7 @@ type rules struct {
 
 // readRules reads what a configuration has of them; nil where nobody logs in by them.
 func readRules(c *conf.Config) (*rules, error) {
-	if c.PgBouncer.AuthHBAFile == "" {
+	if !c.HasRules() {
 		return nil, nil
 	}
 	r := &rules{}
