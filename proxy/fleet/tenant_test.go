@@ -84,7 +84,14 @@ func TestTenants(t *testing.T) {
 		"COPY (SELECT * FROM orders) TO STDOUT":                                                false,
 		"SELECT 1; SELECT * FROM orders; SELECT 2":                                             false,
 		"/* WHERE tenant_id = 1 */ SELECT * FROM orders -- tenant_id = 1":                      false,
-		"SET work_mem = '5MB'":                                                                 true,
+		"TRUNCATE orders": false,
+		"TRUNCATE TABLE ONLY countries, public.orders RESTART IDENTITY": false,
+		"TRUNCATE orders *":                                                      false,
+		"TRUNCATE countries CASCADE":                                             false,
+		"TRUNCATE countries RESTART IDENTITY RESTRICT":                           true,
+		"CREATE TABLE all_orders AS SELECT * FROM orders":                        false,
+		"CREATE TABLE my_orders AS SELECT * FROM orders WHERE tenant_id = " + id: true,
+		"SET work_mem = '5MB'":                                                   true,
 	} {
 		_, err := conn.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol)
 		refused := code(err) == "42501" && strings.Contains(err.Error(), "which tenant") || err != nil && code(err) == "0A000"

@@ -45,6 +45,36 @@ func (p *Plan) Unbound() (unbound, unknown []string) {
 	return append(unbound, p.views...), p.unknown
 }
 
+// emptied notes of which tables with keys TRUNCATE removes all rows. With CASCADE these may be those
+// of any table.
+func (pb *builder) emptied(st *statement, p *Plan) {
+	end := len(st.toks)
+	if end > 2 && (st.is(end-1, "cascade") || st.is(end-1, "restrict")) {
+		if end--; st.is(end, "cascade") {
+			p.views = append(p.views, "what refers to it")
+		}
+	}
+	if end > 3 && st.is(end-1, "identity") && (st.is(end-2, "restart") || st.is(end-2, "continue")) {
+		end -= 2
+	}
+	for i := 1; i < end; i++ {
+		if st.is(i, "table") || st.is(i, "only") || st.is(i, ",") || st.is(i, "*") {
+			continue
+		}
+		schemaName, name := "", st.toks[i].Ident(st.sql)
+		for ; i+2 < end && st.is(i+1, "."); i += 2 {
+			schemaName, name = name, st.toks[i+2].Ident(st.sql)
+		}
+		t := pb.snap.Table(schemaName, name, pb.path)
+		switch {
+		case t == nil:
+			p.unknown = append(p.unknown, strings.Clone(name))
+		case pb.layout.Find(t.Schema, t.Name, t.Names()).Key != nil:
+			p.views = append(p.views, strings.Clone(name))
+		}
+	}
+}
+
 // binds says that a condition leaves only keys that it names.
 func (c *cond) binds() bool {
 	switch c.op {

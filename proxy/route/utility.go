@@ -247,6 +247,9 @@ func (pb *builder) ddl(st *statement, first string) (*Plan, error) {
 	case "vacuum", "analyze", "lock", "checkpoint", "load", "do", "truncate", "cluster", "reindex":
 		p.Class, p.ReloadSchema = Utility, first == "do"
 		p.why = "it concerns every shard"
+		if first == "truncate" {
+			pb.emptied(st, p)
+		}
 		if first == "do" {
 			p.fixed = pb.doBlock(st)
 			for i, t := range st.toks { // another body is another plan
@@ -311,6 +314,8 @@ func (pb *builder) createAs(st *statement, p *Plan) error {
 			if err != nil {
 				return err
 			}
+			unbound, unknown := inner.Unbound()
+			p.views, p.unknown = append(p.views, unbound...), append(p.unknown, unknown...)
 			if inner.real > 0 && pb.layout.Shards > 1 {
 				p.fixed = refuse("a table made of a query on sharded tables would have other rows on every shard",
 					"create the table, list it among the sharded tables, and use INSERT … SELECT")
