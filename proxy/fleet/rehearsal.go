@@ -210,9 +210,15 @@ func (r *rehearsal) look(o overheard) {
 	}
 }
 
-// note counts a decision.
+// note counts a decision. A refusal is logged before it shows in the figures.
 func (r *rehearsal) note(text string, d *route.Decision, err error) {
 	r.mu.Lock()
+	if err != nil && (r.found[text] == nil || r.found[text].Refused == 0) {
+		r.mu.Unlock()
+		r.log.Warn("dry_run: several shards could not answer a query", "query", text, "error", err)
+		r.mu.Lock()
+	}
+	defer r.mu.Unlock()
 	p := r.found[text]
 	if p == nil {
 		if len(r.found) >= r.most {
@@ -224,7 +230,6 @@ func (r *rehearsal) note(text string, d *route.Decision, err error) {
 		p = &QueryPlan{PlanInfo: route.PlanInfo{Query: text}}
 		r.found[text] = p
 	}
-	first := p.Refused == 0
 	p.Hits++
 	switch {
 	case err != nil:
@@ -235,10 +240,6 @@ func (r *rehearsal) note(text string, d *route.Decision, err error) {
 	default:
 		p.Cross++
 		r.stats.Cross++
-	}
-	r.mu.Unlock()
-	if err != nil && first {
-		r.log.Warn("dry_run: several shards could not answer a query", "query", text, "error", err)
 	}
 }
 
