@@ -15,20 +15,28 @@ import (
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
+// archivePatience is how long a server that archives nothing is waited for. The archiver looks
+// every minute even if nobody wakes it (PGARCH_AUTOWAKE_INTERVAL), and copies a segment in a
+// moment.
+const archivePatience = 3 * time.Minute
+
 // awaitArchive has the server begin a new segment and returns when the one before is in
 // the archive: a backup whose log does not arrive is none. It returns an error as soon as
-// the server reports that its archive_command failed.
-func awaitArchive(ctx context.Context, srv engines.Server, wal string) error {
+// the server reports that its archive_command failed, and when nothing has been archived for
+// patience.
+func awaitArchive(ctx context.Context, srv engines.Server, wal string, patience time.Duration) error {
 	conn, err := engines.Connect(ctx, srv, "")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	failures := func() (n int64, last string, err error) {
-		err = conn.QueryRow(ctx, "SELECT failed_count, coalesce(last_failed_wal, '') FROM pg_stat_archiver").Scan(&n, &last)
-		return n, last, err
+	type figures struct{ failed, archived int64 }
+	var last string
+	look := func() (f figures, err error) {
+		err = conn.QueryRow(ctx, "SELECT failed_count, archived_count, coalesce(last_failed_wal, '') FROM pg_stat_archiver").Scan(&f.failed, &f.archived, &last)
+		return f, err
 	}
-	before, _, err := failures()
+	before, err := look()
 	if err != nil {
 		return fmt.Errorf("look at the archiver: %w", err)
 	}
@@ -38,16 +46,22 @@ func awaitArchive(ctx context.Context, srv engines.Server, wal string) error {
 	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	count, since := before.archived, time.Now()
 	for {
 		if done, err := archived(srv.Info(), wal, segment); done || err != nil {
 			return err
 		}
-		n, last, err := failures()
+		now, err := look()
 		switch {
 		case err != nil:
 			return fmt.Errorf("look at the archiver: %w", err)
-		case n > before:
+		case now.failed > before.failed:
 			return fmt.Errorf("the server could not archive segment %s; the end of its log, %s, says why", last, srv.Info().LogFile)
+		case now.archived != count:
+			count, since = now.archived, time.Now()
+		case time.Since(since) > patience:
+			return fmt.Errorf("the server has archived nothing for %v, and segment %s (%s) is to be archived; does its archive_command hang? Its log is %s",
+				patience, segment, statusOf(srv.Info(), segment), srv.Info().LogFile)
 		}
 		select {
 		case <-tick.C:
@@ -59,15 +73,30 @@ func awaitArchive(ctx context.Context, srv engines.Server, wal string) error {
 	}
 }
 
-// archived reports whether a segment that is ended is in the archive and the server knows
-// it: a file of its name alone might be another cluster's.
-func archived(info engines.Info, wal, segment string) (bool, error) {
+// statusDir is where the server notes what is to be archived and what has been.
+func statusDir(info engines.Info) string {
 	own := "pg_wal"
 	if info.VersionNum < 100000 {
 		own = "pg_xlog"
 	}
+	return filepath.Join(info.Dir, own, "archive_status")
+}
+
+// statusOf says what the server has noted of a segment.
+func statusOf(info engines.Info, segment string) string {
+	for _, status := range []string{"ready", "done"} {
+		if _, err := os.Stat(filepath.Join(statusDir(info), segment+"."+status)); err == nil {
+			return status
+		}
+	}
+	return "of which the server says nothing"
+}
+
+// archived reports whether a segment that is ended is in the archive and the server knows
+// it: a file of its name alone might be another cluster's.
+func archived(info engines.Info, wal, segment string) (bool, error) {
 	// There from the end of the segment until it is archived (XLogArchiveNotify).
-	switch _, err := os.Stat(filepath.Join(info.Dir, own, "archive_status", segment+".ready")); {
+	switch _, err := os.Stat(filepath.Join(statusDir(info), segment+".ready")); {
 	case err == nil:
 		return false, nil
 	case !errors.Is(err, fs.ErrNotExist):

@@ -37,7 +37,7 @@ func TestSwitchWAL(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		for range 2 {
-			if err := awaitArchive(ctx, srv, walDir(into)); err != nil {
+			if err := awaitArchive(ctx, srv, walDir(into), archivePatience); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -65,7 +65,30 @@ func TestAwaitArchiveFails(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := awaitArchive(ctx, srv, into); err == nil || !strings.Contains(err.Error(), srv.Info().LogFile) {
+	if err := awaitArchive(ctx, srv, into, archivePatience); err == nil || !strings.Contains(err.Error(), srv.Info().LogFile) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestAwaitArchiveHangs has the archive_command hang, which is told after a while.
+func TestAwaitArchiveHangs(t *testing.T) {
+	rts, err := installed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	into, hangs := t.TempDir(), filepath.Join(t.TempDir(), "hangs")
+	if err := os.WriteFile(hangs, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	srv := start(t, engineOf(rts[0]), engines.Spec{Dir: filepath.Join(t.TempDir(), "main"), Params: map[string]string{
+		"archive_mode": "on", "archive_command": "while test -e " + hangs + "; do sleep 0.05; done",
+	}})
+	defer func() { _ = os.Remove(hangs) }() // a server that ends waits for it
+	segment := exec(t, srv, "CREATE TABLE t AS SELECT 1 AS i", "SELECT pg_walfile_name(pg_current_wal_insert_lsn())")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err = awaitArchive(ctx, srv, into, 500*time.Millisecond)
+	if err == nil || !strings.Contains(err.Error(), segment+" (ready)") || !strings.Contains(err.Error(), "archived nothing for 500ms") {
 		t.Errorf("got %v", err)
 	}
 }

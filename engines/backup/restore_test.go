@@ -46,7 +46,7 @@ func TestBackup(t *testing.T) {
 		exec(t, srv, "SELECT pg_create_restore_point('two')")
 		write(6)
 		take(3)
-		if err := awaitArchive(t.Context(), srv, walDir(into)); err != nil {
+		if err := awaitArchive(t.Context(), srv, walDir(into), archivePatience); err != nil {
 			t.Fatal(err)
 		}
 

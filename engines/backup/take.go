@@ -47,7 +47,7 @@ func Take(ctx context.Context, srv engines.Server, into string, progress func(Pr
 	}
 	b.End, b.Timeline = time.Now(), result.Timeline
 	b.StartLSN, b.EndLSN = result.Start.String(), result.End.String()
-	if err := awaitArchive(ctx, srv, walDir(into)); err != nil {
+	if err := awaitArchive(ctx, srv, walDir(into), archivePatience); err != nil {
 		return b, fmt.Errorf("back up: %w", err)
 	}
 	if b.FirstWAL, err = firstWAL(tmp); err != nil {
