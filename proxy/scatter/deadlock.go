@@ -46,8 +46,9 @@ func ReadWait(row [][]byte) (w Wait, err error) {
 // defaultDeadlockTimeout is PostgreSQL's deadlock_timeout.
 const defaultDeadlockTimeout = time.Second
 
-// lookTimeout bounds a look at the shards' waits.
-const lookTimeout = 10 * time.Second
+// defaultLookTimeout is how long a shard may take to say who waits: one that does not answer keeps
+// those that wait on the others no longer.
+const defaultLookTimeout = 5 * time.Second
 
 // deadlocks finds sessions that wait for each other on several shards, none of whose servers can
 // know: each sees a process that waits for another, which does nothing. One of them is made to fail,
@@ -70,6 +71,13 @@ type spell struct {
 	began uint64 // which of all spells
 	beat  uint64
 	ticks uint
+}
+
+// A doom is that a session was chosen to fail.
+type doom struct {
+	detail string
+	sent   chan struct{} // closed once the request to cancel has been delivered, or will not be sent
+	told   bool          // to the client, which only the session knows
 }
 
 // A place is a server process.
@@ -113,7 +121,6 @@ func (d *deadlocks) leave(s *Session) {
 	d.mu.Lock()
 	delete(d.spread, s)
 	d.mu.Unlock()
-	s.victim.Store(nil)
 }
 
 // tick looks at who has been waiting since the last one: after one, two, four and so on, for a
@@ -135,9 +142,7 @@ func (d *deadlocks) tick() {
 	}
 	d.mu.Unlock()
 	if len(stuck) > 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
-		d.look(ctx, stuck)
-		cancel()
+		d.look(stuck)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -146,66 +151,117 @@ func (d *deadlocks) tick() {
 	}
 }
 
-// look ends a circle that goes through one of the sessions. What the shards say is not of one
-// moment: only what they say twice counts.
-func (d *deadlocks) look(ctx context.Context, stuck []*Session) {
-	first, _ := d.edges(ctx)
+// look ends the circles that go through the sessions. What the shards say is not of one moment: only
+// what they say twice counts, and only of sessions that have been waiting all the while.
+func (d *deadlocks) look(stuck []*Session) {
+	first, _ := d.edges()
 	if len(circle(first, stuck)) == 0 {
 		return
 	}
-	second, conns := d.edges(ctx)
-	list := circle(slices.DeleteFunc(second, func(e edge) bool { return !slices.Contains(first, e) }), stuck)
-	if len(list) == 0 {
-		return
+	second, conns := d.edges()
+	before := make(map[edge]bool, len(first))
+	for _, e := range first {
+		before[e] = true
 	}
-	// The session that came last to several shards has the least to lose.
-	var victim *Session
-	var latest uint64
+	both := slices.DeleteFunc(second, func(e edge) bool { return !before[e] || !d.still(e.from.s) })
+	for {
+		list := circle(both, stuck)
+		if len(list) == 0 {
+			return
+		}
+		victim := d.choose(list)
+		if victim == nil {
+			return
+		}
+		d.end(victim, list, conns)
+		both = slices.DeleteFunc(both, func(e edge) bool { return e.from.s == victim })
+	}
+}
+
+// still reports that a session, if it is one, does what it did at the last tick.
+func (d *deadlocks) still(s *Session) bool {
+	if s == nil {
+		return true
+	}
 	d.mu.Lock()
+	defer d.mu.Unlock()
+	sp := d.spread[s]
+	return sp != nil && sp.beat == s.beats.Load()
+}
+
+// choose returns the session of a circle that came last to several shards: it has the least to lose.
+func (d *deadlocks) choose(list []edge) (victim *Session) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var latest uint64
 	for _, e := range list {
-		if sp := d.spread[e.from.s]; sp != nil && sp.began > latest && sp.beat == e.from.s.beats.Load() {
+		if sp := d.spread[e.from.s]; sp != nil && sp.began > latest && sp.beat&1 == 1 {
 			victim, latest = e.from.s, sp.began
 		}
 	}
-	d.mu.Unlock()
-	if victim == nil {
-		return
-	}
+	return victim
+}
+
+// end cancels what a session waits for in a circle, unless that has ended meanwhile: a session that
+// is doomed sends nothing until the request has been delivered, which meets nothing else then.
+func (d *deadlocks) end(victim *Session, list []edge, conns map[place]Conn) {
 	var detail []string
+	var c Conn
 	for _, e := range list {
 		detail = append(detail, fmt.Sprintf("Process %d of shard %d waits for process %d.", e.at.pid, e.at.shard, e.by))
+		if e.from.s == victim {
+			c = conns[e.at] // the only one: nobody is in a circle twice
+		}
 	}
-	text := strings.Join(detail, "\n")
-	d.ex.cfg.Log.Info("deadlock over several shards", "detail", text)
-	victim.victim.Store(&text)
-	for _, e := range list {
-		if e.from.s != victim {
-			continue
-		}
-		victim.mu.Lock()
-		c := conns[e.at]
-		_, held := victim.active[c]
-		var release func()
-		if held {
-			release = c.Hold()
-		}
+	doom := &doom{detail: strings.Join(detail, "\n"), sent: make(chan struct{})}
+	defer close(doom.sent)
+	victim.mu.Lock()
+	_, held := victim.active[c]
+	if !held {
 		victim.mu.Unlock()
-		if !held {
-			continue
-		}
-		if err := c.Cancel(ctx); err != nil {
-			d.ex.cfg.Log.Warn("the end of a deadlock", "shard", e.at.shard, "error", err)
-		}
-		release()
+		return
+	}
+	release := c.Hold()
+	victim.mu.Unlock()
+	defer release()
+	if !victim.victim.CompareAndSwap(victim.victim.Load(), doom) {
+		return // it goes on
+	}
+	if !d.still(victim) {
+		victim.victim.CompareAndSwap(doom, nil)
+		return
+	}
+	d.ex.cfg.Log.Info("deadlock over several shards", "detail", doom.detail)
+	ctx, cancel := context.WithTimeout(context.Background(), d.ex.cfg.LookTimeout)
+	defer cancel()
+	if err := c.Cancel(ctx); err != nil {
+		d.ex.cfg.Log.Warn("the end of a deadlock", "detail", doom.detail, "error", err)
+	}
+}
+
+// awaitDoom waits, if the session is doomed, until nothing is under way any more that would cancel
+// what it sends next.
+func (s *Session) awaitDoom() {
+	if d := s.victim.Load(); d != nil {
+		<-d.sent
+	}
+}
+
+// spare ends a session's doom, if there is one, with all that it could have met.
+func (s *Session) spare() {
+	if d := s.victim.Load(); d != nil {
+		<-d.sent
+		s.victim.CompareAndSwap(d, nil)
 	}
 }
 
 // A process knows its number.
 type process interface{ PID() uint32 }
 
-// edges asks all shards who waits for whom.
-func (d *deadlocks) edges(ctx context.Context) ([]edge, map[place]Conn) {
+// edges asks the shards on which a session is that is watched who waits for whom.
+func (d *deadlocks) edges() ([]edge, map[place]Conn) {
 	owner, conns := map[place]*Session{}, map[place]Conn{}
+	waits, used := make([][]Wait, d.ex.cfg.Layout.Shards), make([]bool, d.ex.cfg.Layout.Shards)
 	d.mu.Lock()
 	sessions := make([]*Session, 0, len(d.spread))
 	for s := range d.spread {
@@ -215,7 +271,8 @@ func (d *deadlocks) edges(ctx context.Context) ([]edge, map[place]Conn) {
 	for _, s := range sessions {
 		s.mu.Lock()
 		for c, shard := range s.active {
-			if p, ok := c.(process); ok && p.PID() != 0 {
+			if p, ok := c.(process); ok && p.PID() != 0 && shard >= 0 {
+				used[shard] = true
 				at := place{shard, p.PID()}
 				owner[at], conns[at] = s, c
 			}
@@ -228,9 +285,13 @@ func (d *deadlocks) edges(ctx context.Context) ([]edge, map[place]Conn) {
 		}
 		return waiter{place: at}
 	}
-	waits := make([][]Wait, d.ex.cfg.Layout.Shards)
+	ctx, cancel := context.WithTimeout(context.Background(), d.ex.cfg.LookTimeout)
+	defer cancel()
 	var wg sync.WaitGroup
 	for shard := range waits {
+		if !used[shard] {
+			continue
+		}
 		wg.Go(func() {
 			var err error
 			if waits[shard], err = d.ex.cfg.Waits(ctx, shard); err != nil {
@@ -300,14 +361,14 @@ func (s *Session) deadlocked(e *wire.Error) *wire.Error {
 	if e.Code != wire.CodeQueryCanceled {
 		return nil
 	}
-	detail := s.victim.Swap(nil)
-	if detail == nil {
+	d := s.victim.Load()
+	if d == nil || d.told {
 		return nil
 	}
-	s.tx.deadlocked = true
+	d.told, s.tx.deadlocked = true, true
 	return &wire.Error{
 		Severity: wire.SeverityError, Code: wire.CodeDeadlockDetected, Message: "deadlock detected",
-		Detail: *detail, Hint: "Sessions wait for each other on several shards. Send the transaction again; take locks in the same order everywhere.",
+		Detail: d.detail, Hint: "Sessions wait for each other on several shards. Send the transaction again; take locks in the same order everywhere.",
 	}
 }
 

@@ -215,3 +215,100 @@ func TestDeadlocksAmongMany(t *testing.T) {
 		t.Errorf("%d changes of %d transactions", got, done)
 	}
 }
+
+// TestDeadlockOver has a deadlock end by itself just before its victim is cancelled: what that sends
+// next is not, and what a timeout cancels later is no deadlock.
+func TestDeadlockOver(t *testing.T) {
+	f, ids := lockFleet(t, 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	a, b, watch := f.connect(), f.connect(), f.direct(1)
+	var once sync.Once
+	hook := func() {
+		once.Do(func() {
+			// The other one is cancelled instead.
+			if _, err := watch.Exec(ctx, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"); err != nil {
+				t.Error(err)
+			}
+			for range 100 { // the victim's session sends nothing until the request has gone
+				var runs bool
+				if err := watch.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active')").Scan(&runs); err != nil {
+					t.Error(err)
+				}
+				if runs {
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		})
+	}
+	f.pool.cancelling.Store(&hook)
+	mustExec(t, a, "BEGIN")
+	mustExec(t, a, "UPDATE users SET email = 'a' WHERE id = $1", ids[0])
+	mustExec(t, a, "UPDATE users SET email = 'a' WHERE id = $1", ids[2])
+	mustExec(t, b, "BEGIN")
+	mustExec(t, b, "UPDATE users SET email = 'b' WHERE id = $1", ids[1])
+	done := make(chan error, 1)
+	go func() {
+		_, err := a.Exec(ctx, "UPDATE users SET email = 'a' WHERE id = $1", ids[1])
+		if _, e := a.Exec(ctx, "ROLLBACK"); e != nil {
+			err = e
+		}
+		done <- err
+	}()
+	waiting(ctx, t, f.direct(0), 1)
+	if _, err := b.Exec(ctx, "UPDATE users SET email = 'b' WHERE id = $1", ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; codeOf(err) != "57014" {
+		t.Fatalf("the other one: %v", err)
+	}
+	if _, err := b.Exec(ctx, fmt.Sprintf("SELECT pg_sleep(2) FROM users WHERE id = %d", ids[0])); err != nil {
+		t.Errorf("an innocent statement: %v", err)
+	}
+	mustExec(t, b, "SET LOCAL statement_timeout = '10ms'")
+	if _, err := b.Exec(ctx, fmt.Sprintf("SELECT pg_sleep(60) FROM users WHERE id = %d", ids[0])); codeOf(err) != "57014" {
+		t.Errorf("a timeout: %v", err)
+	}
+	mustExec(t, b, "ROLLBACK")
+}
+
+// TestDeadlockBesideFrozenShard has a shard that does not answer who waits: deadlocks over the others
+// are ended.
+func TestDeadlockBesideFrozenShard(t *testing.T) {
+	f := newFleet(t, startServer(t), "dl", 3, func(_ *sharding.Config, c *scatter.Config) {
+		c.DeadlockTimeout, c.LookTimeout = 50*time.Millisecond, 2*time.Second
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	a, b := f.connect(), f.connect()
+	mustExec(t, a, "CREATE TABLE users (id bigint PRIMARY KEY, email text); INSERT INTO users SELECT g, 'e' FROM generate_series(1, 30) g")
+	var ids [3]int
+	for shard := range ids {
+		ids[shard] = one[int](t, f.direct(shard), "SELECT min(id) FROM users")
+	}
+	frozen := func(ctx context.Context, shard int) error {
+		if shard != 2 {
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	f.pool.asking.Store(&frozen)
+	for _, c := range []*pgx.Conn{a, b} {
+		mustExec(t, c, "BEGIN")
+		mustExec(t, c, "SELECT FROM users WHERE id = $1", ids[2])
+	}
+	mustExec(t, a, "UPDATE users SET email = 'a' WHERE id = $1", ids[0])
+	mustExec(t, b, "UPDATE users SET email = 'b' WHERE id = $1", ids[1])
+	done := make(chan error, 1)
+	go func() {
+		_, err := a.Exec(ctx, "UPDATE users SET email = 'a' WHERE id = $1", ids[1])
+		done <- err
+	}()
+	_, err := b.Exec(ctx, "UPDATE users SET email = 'b' WHERE id = $1", ids[0])
+	other := <-done
+	if (codeOf(err) == "40P01") == (codeOf(other) == "40P01") || err != nil && other != nil {
+		t.Errorf("%v; %v", err, other)
+	}
+}

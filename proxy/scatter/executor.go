@@ -69,6 +69,9 @@ type Config struct {
 	// DeadlockTimeout is how long a session waits before it is looked whether it does so for
 	// itself. Default: one second.
 	DeadlockTimeout time.Duration
+	// LookTimeout is how long a shard may take to answer Waits, or a request to cancel what a
+	// deadlock is ended by. Default: 5 seconds.
+	LookTimeout time.Duration
 	// Claims is shared by the databases whose connections are limited together. Nil: no
 	// other database's are.
 	Claims *claim.Bank
@@ -113,6 +116,9 @@ func New(cfg Config) *Executor {
 	}
 	if cfg.DeadlockTimeout <= 0 {
 		cfg.DeadlockTimeout = defaultDeadlockTimeout
+	}
+	if cfg.LookTimeout <= 0 {
+		cfg.LookTimeout = defaultLookTimeout
 	}
 	e := &Executor{
 		cfg: cfg, types: map[typeKey]string{}, lookups: newLookups(cfg.Layout, cfg.Lookups),

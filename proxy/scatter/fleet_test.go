@@ -142,6 +142,11 @@ func newFleetOver(t testing.TB, srv engines.Server, pool *servers, config func(*
 	}
 	xc.Fork = func(s *schema.Snapshot) *route.Router { return route.New(route.Config{Layout: layout, Schema: s}) }
 	xc.Waits = func(ctx context.Context, shard int) (out []scatter.Wait, err error) {
+		if f := pool.asking.Load(); f != nil {
+			if err := (*f)(ctx, shard); err != nil {
+				return nil, err
+			}
+		}
 		c, err := pool.shards[shard].connect(ctx)
 		if err != nil {
 			return nil, err

@@ -183,6 +183,7 @@ func (l *link) push() error {
 	if len(l.buf) == 0 {
 		return nil
 	}
+	l.s.awaitDoom()
 	err := l.conn.Send(l.buf)
 	l.buf = l.buf[:0]
 	if cap(l.buf) > 1<<17 {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/proxy/scatter"
@@ -102,6 +103,11 @@ func (c *conn) Buffered() int { return c.r.Buffered() }
 func (c *conn) Statements() *scatter.Statements { return &c.known }
 
 func (c *conn) Cancel(ctx context.Context) error {
+	if c.pool != nil {
+		if f := c.pool.cancelling.Load(); f != nil {
+			(*f)()
+		}
+	}
 	nc, err := c.srv.dial(ctx)
 	if err != nil {
 		return err
@@ -147,6 +153,10 @@ func (c *conn) run(sql string) error {
 
 // servers is a plain pool.
 type servers struct {
+	// cancelling is called before a request to cancel is sent, asking before a shard is asked who waits.
+	cancelling atomic.Pointer[func()]
+	asking     atomic.Pointer[func(ctx context.Context, shard int) error]
+
 	shards []*server
 
 	mu   sync.Mutex

@@ -57,7 +57,7 @@ type Session struct {
 
 	// beats is odd while a server is waited for; victim is why the session was chosen to fail.
 	beats  atomic.Uint64
-	victim atomic.Pointer[string]
+	victim atomic.Pointer[doom]
 
 	mu     sync.Mutex
 	active map[Conn]int // the shards on whose primaries they are, -1 for others
@@ -289,6 +289,7 @@ func (s *Session) notice(severity wire.Severity, code wire.Code, message string)
 func (s *Session) ready() error {
 	s.settleLookups()
 	s.unlock()
+	s.spare()
 	if err := s.tell(); err != nil {
 		return err
 	}
