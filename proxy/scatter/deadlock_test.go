@@ -238,7 +238,11 @@ func TestDeadlockOver(t *testing.T) {
 				if runs {
 					return
 				}
-				time.Sleep(10 * time.Millisecond)
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(10 * time.Millisecond):
+				}
 			}
 		})
 	}
