@@ -2,8 +2,13 @@ package scatter_test
 
 import (
 	"context"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgx-dev/pgx-dev/engines"
 )
 
 // TestShardKilledWorking kills a shard's server in the middle of its rows, so that its
@@ -26,7 +31,7 @@ func TestShardKilledWorking(t *testing.T) {
 		n := 0
 		next := func() {
 			if n++; n == 10 {
-				c.kill(1)
+				c.killAll(1)
 			}
 		}
 		var err error
@@ -45,6 +50,30 @@ func TestShardKilledWorking(t *testing.T) {
 		c.restart(1)
 		f.pool.forget(1)
 	}
+}
+
+// killAll is kill, of the processes that serve clients, too: they notice their postmaster's death only
+// when they wait, which those whose client is fast do not.
+func (c *cluster) killAll(shard int) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.Context()), time.Minute)
+	defer cancel()
+	conn, err := engines.Connect(ctx, c.server(shard), "")
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	defer conn.Close(ctx)
+	rows, _ := conn.Query(ctx, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()")
+	pids, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil || len(pids) == 0 {
+		c.t.Errorf("%d server processes, and %v", len(pids), err)
+	}
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			c.t.Error(err)
+		}
+	}
+	c.kill(shard)
 }
 
 // counter is a writer that counts what it is given.
