@@ -14,11 +14,17 @@ import (
 
 // ensure makes sure that the server has a statement, and reports whether that took a message.
 func (s *session) ensure(st *statement) bool {
-	if has, _ := s.server.Statements.Use(st.id, st.version.Load()); has {
+	if s.there(st) {
 		return false
 	}
 	s.make(st, request{drop: true})
 	return true
+}
+
+// there says that the server will have a statement when it comes to what is sent now.
+func (s *session) there(st *statement) bool {
+	has, _ := s.server.Statements.Use(st.id, st.version.Load())
+	return has && !s.queue.doubtful(st.id)
 }
 
 // ensureUnnamed makes sure that the server's unnamed statement is the client's.

@@ -83,7 +83,7 @@ func (s *session) parse(m, body, after []byte) error {
 	}
 	s.names[string(name)] = st
 	r := request{kind: askedParse, name: string(name), stmt: st}
-	if has, _ := s.server.Statements.Use(st.id, st.version.Load()); has {
+	if s.there(st) {
 		// Closing what is not there has the same answer but for a letter, in the same place.
 		r.swap = true
 		s.ask(r)
@@ -175,12 +175,13 @@ func (s *session) classify(sql string) (effect.Text, roleHint) {
 	return t, s.hint(sql, &t)
 }
 
-// make has the server prepare a statement; r is whose answer that is.
+// make has the server prepare a statement that is not there, or may not be; r is whose answer that is.
 func (s *session) make(st *statement, r request) {
 	c := s.server
 	version := st.version.Load()
-	if _, stale := c.Statements.Use(st.id, version); stale {
+	if has, stale := c.Statements.Use(st.id, version); has || stale {
 		s.drop(st.id, st.name)
+		r.again = true
 	} else if c.Statements.Len() >= c.Pool().Config().Statements {
 		if id, ok := c.Statements.Oldest(); ok {
 			s.drop(id, serverName(id))

@@ -47,18 +47,48 @@ type request struct {
 	values         *[]effectArgs // of parameters that effects refer to
 	at             int           // statements of the query that are complete
 	explains       bool          // its answer is to say where it ran
+	again          bool          // there was a Close of stmt before, so that the server may have it even if this is skipped
 	refused        *wire.Error   // what the client is told for the error that the server makes of it
 }
 
 // A queue is a list of requests, first in, first out.
 type queue struct {
-	items []request
-	head  int
+	items  []request
+	head   int
+	series uint64            // how many have ended
+	sent   map[uint64]sentIn // the statements that requests here send
+}
+
+// A sentIn says how many requests send a statement, and in which series the last one does.
+type sentIn struct {
+	requests int
+	series   uint64
 }
 
 func (q *queue) len() int { return len(q.items) - q.head }
 
-func (q *queue) push(r request) { q.items = append(q.items, r) }
+func (q *queue) push(r request) {
+	q.items = append(q.items, r)
+	switch {
+	case r.kind == askedSync:
+		q.series++
+	case r.added:
+		if q.sent == nil {
+			q.sent = map[uint64]sentIn{}
+		}
+		q.sent[r.stmt.id] = sentIn{q.sent[r.stmt.id].requests + 1, q.series}
+	}
+}
+
+// doubtful says that a statement is on its way to the server in a series that the client has ended,
+// and that may fail before it: who comes after that cannot rely on it.
+func (q *queue) doubtful(id uint64) bool {
+	in, ok := q.sent[id]
+	return ok && in.series != q.series
+}
+
+// sentAgain says that there is another request that sends a statement.
+func (q *queue) sentAgain(id uint64) bool { return q.sent[id].requests > 1 }
 
 // first returns the request that the server answers now, or nil.
 func (q *queue) first() *request {
@@ -69,6 +99,14 @@ func (q *queue) first() *request {
 }
 
 func (q *queue) pop() {
+	if r := &q.items[q.head]; r.added {
+		if in := q.sent[r.stmt.id]; in.requests > 1 {
+			in.requests--
+			q.sent[r.stmt.id] = in
+		} else {
+			delete(q.sent, r.stmt.id)
+		}
+	}
 	q.items[q.head] = request{} // let go of what it points to
 	q.head++
 	switch {

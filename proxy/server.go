@@ -206,6 +206,9 @@ func (s *session) skip(c *pool.Conn) {
 // undo takes back what a request would have changed.
 func (s *session) undo(c *pool.Conn, r *request) {
 	switch {
+	case r.added && s.queue.sentAgain(r.stmt.id):
+	case r.added && r.again:
+		c.Statements.Add(r.stmt.id, ^uint64(0)) // if its Close was skipped, too, it is there
 	case r.added:
 		c.Statements.Remove(r.stmt.id)
 	case r.removed:
