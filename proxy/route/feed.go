@@ -181,7 +181,7 @@ func (a *analysis) move(p *Plan, c *change, n *ast.UpdateStmt, why error) error 
 		if depth == 0 && set < 0 && st.is(i, "set") {
 			set = i
 		}
-		if depth == 0 && set >= 0 && from < 0 && st.is(i, "from") && len(items(n.FromClause)) > 0 {
+		if depth == 0 && set >= 0 && from < 0 && st.is(i, "from") && !st.is(i-1, "distinct") && len(items(n.FromClause)) > 0 {
 			from = i
 		}
 		if depth == 0 && set >= 0 && end == len(st.toks) && st.is(i, "where") {
