@@ -122,7 +122,7 @@ func (r *CopyReader) Rows() iter.Seq2[[]Value, error] {
 	return func(yield func([]Value, error) bool) {
 		f := r.f
 		version, _ := r.w.q.Session.Param("server_version")
-		major, _, _ := strings.Cut(version, ".")
+		major := version[:len(version)-len(strings.TrimLeft(version, "0123456789"))] // of 18.4, or of 18beta1
 		n, err := strconv.Atoi(major)
 		f.NoEndMarker = f.NoEndMarker || err == nil && n >= 18
 		d := NewCopyDecoder(r, f, r.columns)
