@@ -18,7 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/pgx-dev/pgx-dev/internal/fetch"
+	"github.com/pgx-dev/pgx-dev/wire/wiretest/fetch"
 )
 
 // serving runs "pgx-dev ARGS…" until the test ends, and returns the URL that it prints. At

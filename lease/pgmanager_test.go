@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pgx-dev/pgx-dev/internal/fetch"
 	"github.com/pgx-dev/pgx-dev/lease"
+	"github.com/pgx-dev/pgx-dev/wire/wiretest/fetch"
 )
 
 // TestPgmanagerClient runs the client library of the crate pgmanager against our server.

