@@ -122,7 +122,7 @@ ci *what:
 
 # Kill -9 the starter, the supervisor or everything, a thousand times, in mid-start.
 chaos kills='1000':
-    PGX_DEV_KILLS={{kills}} go test -run '^TestKilledAtAnyMoment$' -count=1 -timeout 3h -v .
+    PGX_DEV_KILLS={{kills}} go test -run '^TestKilledAtAnyMoment$' -count=1 -timeout 3h -v ./commands/outside
 
 # Ask shards and one server the same random queries, and as many over other kinds of keys, with writes (just shard-queries 10000).
 shard-queries queries='10000':

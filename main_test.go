@@ -84,18 +84,3 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
 }
-
-// need returns the path of a program that a test cannot do without. Under CI nothing is
-// skipped.
-func need(t *testing.T, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err == nil {
-		return path
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatalf("%s is not installed, and under CI nothing is skipped", program)
-	}
-	t.Skipf("%s is not installed", program)
-	return ""
-}

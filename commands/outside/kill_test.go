@@ -1,4 +1,4 @@
-package main
+package outside_test
 
 import (
 	"bytes"
