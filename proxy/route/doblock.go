@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
+	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
 )
 
 // A code is what is read of the body of a DO, which every shard carries out by itself.
@@ -17,6 +18,7 @@ type code struct {
 	// adds that it inserts some; named is a sharded table that a string names, names that one names any.
 	computed, adds, names bool
 	named                 string
+	alters, changes       string // an ALTER TABLE of a table whose name is computed, and what one may change
 	err                   error
 }
 
@@ -44,7 +46,48 @@ func (pb *builder) doBlock(st *statement) error {
 	if c.err == nil && c.writes && c.differs != "" {
 		c.err = refuse("a DO that writes with "+c.differs+" would leave the copies of an omnisharded table different", "compute the value first, and send the write as a statement of its own")
 	}
+	if c.err == nil && c.alters != "" && c.changes != "" {
+		c.err = refuse("a DO that may "+c.changes+" of a table whose name is computed, by which its rows may be divided in another way", "send the statements as they are")
+	}
 	return c.err
+}
+
+// altering looks at an ALTER in code, at a token, for what would divide a table in another way.
+func (c *code) altering(st *statement, at int) {
+	end := at
+	for end < len(st.toks) && !st.is(end, ";") {
+		end++
+	}
+	if _, err := c.pb.altered(st, at, end); err != nil {
+		c.err = err // whether the table has rows is known to nobody before
+	}
+	name := at + 2
+	for st.is(name, "if") || st.is(name, "exists") || st.is(name, "only") {
+		name++
+	}
+	if st.is(at+1, "table") && (name >= end || strings.HasPrefix(st.toks[name].Text(st.sql), "%")) || end == at+1 {
+		c.alters = "alter"
+	}
+}
+
+// changing notes what a text that may be a part of an ALTER would change.
+func (c *code) changing(st *statement, i int) {
+	switch {
+	case st.is(i, "rename"):
+		c.changes = "RENAME something"
+	case st.is(i, "set") && st.is(i+1, "schema"):
+		c.changes = "SET SCHEMA"
+	case st.is(i, "attach"), st.is(i, "detach"), st.is(i, "inherit"):
+		c.changes = strings.ToUpper(st.ident(i)) + " a part"
+	case st.is(i, "column") && i+1 < len(st.toks) && strings.HasPrefix(st.toks[i+1].Text(st.sql), "%"):
+		c.changes = strings.ToUpper(st.ident(i-1)) + " a column"
+	case st.is(i, "add"), st.is(i, "drop"), st.is(i, "alter"):
+		for _, change := range st.columnChanges(i, len(st.toks)) {
+			if slices.ContainsFunc(c.pb.layout.Keys(), func(k *sharding.Key) bool { return slices.Contains(k.Columns, change.name) }) {
+				c.changes = strings.ToUpper(change.verb) + " column " + change.name
+			}
+		}
+	}
 }
 
 // aboutTables are the words before a table's name where it is not its rows that are meant.
@@ -69,6 +112,14 @@ func (c *code) read(sql string, depth int) {
 	}
 	if depth > 0 {
 		c.placed(st)
+		for i := range st.toks {
+			c.changing(st, i)
+		}
+	}
+	for i := range st.toks {
+		if st.is(i, "alter") && !st.is(i-1, ",") && c.err == nil {
+			c.altering(st, i)
+		}
 	}
 	c.dynamic = c.dynamic || st.has("execute")
 	for i, t := range st.toks {

@@ -65,6 +65,8 @@ type Plan struct {
 	Feed *Feed
 	// Move is set for an UPDATE of the sharding key, which may move rows.
 	Move *Move
+	// Vacancy is set for what must not be done to a table that has rows.
+	Vacancy *Vacancy
 	// Notices are warnings for the client.
 	Notices []string
 	// RouteOnly asks for an explanation of the routing only: EXPLAIN (ROUTE).

@@ -195,6 +195,10 @@ func (s *Session) execute(ctx context.Context, d *route.Decision, q *request) (*
 		return s.move(ctx, d, q)
 	case d.Replay:
 		return s.replay(ctx, d, q)
+	case d.Plan.Vacancy != nil:
+		if err := s.vacant(ctx, d); err != nil {
+			return nil, err
+		}
 	}
 	return s.gather(ctx, d, q)
 }
