@@ -83,7 +83,9 @@ func (st *statement) clauses() (c clauses, ok bool) {
 		case "limit", "offset", "fetch":
 			at(&c.limit)
 		case "for":
-			at(&c.lock)
+			if !st.is(i-1, "collation") {
+				at(&c.lock)
+			}
 		}
 	}
 	if c.sel < 0 {

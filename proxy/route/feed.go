@@ -160,6 +160,9 @@ func (a *analysis) assignments(from, to int, targets []ast.Node) (out []assignme
 func (a *analysis) move(p *Plan, c *change, n *ast.UpdateStmt, why error) error {
 	st, t := a.st, c.target
 	switch {
+	case t.table != nil && t.table.Secured:
+		return refuse("UPDATE of the sharding key of table "+t.name+", which has row security: rows that move are deleted and inserted, to which other policies apply",
+			"delete the rows and insert them with the new key, in one transaction")
 	case t.table == nil, t.tok < 0, t.table.Triggers, a.otherSharded(c), len(items(n.FromClause)) > 0 && len(items(n.ReturningList)) > 0:
 		return why
 	}
@@ -199,11 +202,12 @@ func (a *analysis) move(p *Plan, c *change, n *ast.UpdateStmt, why error) error 
 	if (from >= 0) != (len(items(n.FromClause)) > 0) || from > end {
 		return why
 	}
+	old, names := st.oldName(stop), max(stop, returningWith(st.sql, st.toks, stop+1)-1)
 	for i := stop; i < len(st.toks); i++ {
 		if st.toks[i].Kind == lex.Param || slices.ContainsFunc(with, func(b body) bool { return st.uses(i, i+1, b.name) }) {
 			return why
 		}
-		if st.is(i, "old") && st.is(i+1, ".") {
+		if i > names && st.uses(i, i+1, old) && !st.is(i-1, "as") && (st.is(i+1, ".") || t.table.Column(old) < 0) {
 			return refuse("old rows in RETURNING of an UPDATE of the sharding key "+strings.Join(t.key.Columns, ", ")+": rows that move are deleted and inserted",
 				"read them first, in the same transaction")
 		}

@@ -69,7 +69,15 @@ func tryParse(sql string) (tree ast.Node, err error) {
 // number. Keywords stay, unless a dot beside them says that they are names.
 func instrument(sql string, toks []lex.Token) string {
 	b := make([]byte, 0, int(toks[len(toks)-1].End-toks[0].Start)+8*len(toks))
+	skip := 0
 	for i, t := range toks {
+		if i < skip {
+			continue
+		}
+		if end := returningWith(sql, toks, i); end > i {
+			skip = end // the parser does not know it
+			continue
+		}
 		switch {
 		case t.Kind == lex.Quoted, t.Kind == lex.Word && isName(sql, toks, i):
 			b = append(b, '"', '~')
@@ -87,6 +95,33 @@ func instrument(sql string, toks []lex.Token) string {
 		b = append(b, ' ')
 	}
 	return string(b)
+}
+
+// returningWith is the token after RETURNING's WITH (OLD AS o, NEW AS n) if it starts at i, else 0.
+func returningWith(sql string, toks []lex.Token, i int) int {
+	if i == 0 || i >= len(toks) || !toks[i].Is(sql, "with") || !toks[i-1].Is(sql, "returning") || i+1 == len(toks) || !toks[i+1].Is(sql, "(") {
+		return 0
+	}
+	for at := i + 2; at+3 < len(toks) && (toks[at].Is(sql, "old") || toks[at].Is(sql, "new")) && toks[at+1].Is(sql, "as"); at += 4 {
+		switch {
+		case toks[at+3].Is(sql, ")"):
+			return at + 4
+		case !toks[at+3].Is(sql, ","):
+			return 0
+		}
+	}
+	return 0
+}
+
+// oldName is what RETURNING, which starts at a token, calls the rows as they were: old, unless its
+// WITH says otherwise.
+func (st *statement) oldName(at int) string {
+	for i, end := at+1, returningWith(st.sql, st.toks, at+1); i+2 < end; i++ {
+		if st.is(i, "old") && st.is(i+1, "as") {
+			return st.toks[i+2].Ident(st.sql)
+		}
+	}
+	return "old"
 }
 
 // isName reports whether the word at i is a name wherever it stands.

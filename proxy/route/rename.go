@@ -284,8 +284,9 @@ func (pb *builder) renamedSchema(st *statement, at int) error {
 		return refuse("what is in schema "+old+" would not be looked for where it is, by the new name: it is "+divided(was)+", and "+to+" would be "+divided(is), hint)
 	}
 	var err error
+	first := "" // so that of several tables the same one is named each time
 	for t := range pb.snap.All {
-		if t.Schema != old || err != nil && t.Name > errTable(err) {
+		if t.Schema != old || err != nil && t.Name > first {
 			continue
 		}
 		was, is := pb.place(t), pb.layout.Find(to, t.Name, t.Names())
@@ -297,22 +298,11 @@ func (pb *builder) renamedSchema(st *statement, at int) error {
 			is = pb.layout.Find(parent, t.Parent.Name, t.Parent.Names())
 		}
 		if !alike(was, is) {
-			err = &tableError{elsewhere(t.Name, to+"."+t.Name, "by its schema's new name", was, is, hint), t.Name}
+			first, err = t.Name, elsewhere(t.Name, to+"."+t.Name, "by its schema's new name", was, is, hint)
 		}
 	}
-	if e, ok := err.(*tableError); ok {
-		return e.error
-	}
-	return nil
+	return err
 }
-
-// A tableError is about a table, so that the same one of several is named each time.
-type tableError struct {
-	error
-	table string
-}
-
-func errTable(err error) string { return err.(*tableError).table }
 
 func alike(a, b sharding.Placement) bool {
 	if a.Key != nil && b.Key != nil {

@@ -69,7 +69,7 @@ func testSchema() *schema.Snapshot {
 	for _, name := range []string{"count", "sum", "avg", "min", "max", "array_agg", "string_agg", "json_agg", "stddev", "variance", "var_pop", "bool_and", "percentile_cont"} {
 		functions = append(functions, fn(name, 'a', 'i', false))
 	}
-	for _, name := range []string{"lower", "length", "abs", "rank", "date_trunc", "row_number", "generate_series", "now", "jsonb_array_elements"} {
+	for _, name := range []string{"lower", "length", "abs", "rank", "date_trunc", "row_number", "generate_series", "now", "jsonb_array_elements", "pg_collation_for"} {
 		functions = append(functions, fn(name, 'f', 's', false))
 	}
 	for _, name := range []string{"random", "nextval", "pg_sleep"} {

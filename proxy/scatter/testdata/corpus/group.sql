@@ -171,3 +171,21 @@ SELECT u.id, count(p.id) FROM users u LEFT JOIN payments p ON p.user_id = u.id G
 
 SELECT sum(x) FROM (SELECT sum(score) AS x FROM users GROUP BY id) y;
 
+SELECT COLLATION FOR (max(email)) FROM users;
+
+SELECT COLLATION FOR (max(code)), count(*) FROM users;
+
+SELECT country, COLLATION FOR (max(code)) FROM users GROUP BY country;
+
+SELECT COLLATION FOR (code) FROM users WHERE id < 3;
+
+SELECT pg_collation_for(max(code)) FROM users;
+
+SELECT COLLATION FOR (max(code) COLLATE "POSIX") AS c FROM users;
+
+SELECT COLLATION FOR (max(email) || 'x') FROM users ORDER BY 1;
+
+SELECT max(email) FROM users HAVING COLLATION FOR (min(code)) IS NOT NULL;
+
+SELECT pg_typeof(max(id)) FROM users;
+

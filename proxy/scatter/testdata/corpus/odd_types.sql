@@ -112,6 +112,8 @@ DELETE FROM odd.payments_2020 WHERE amount < 20;
 
 SELECT u.id, count(p.id) FROM odd.users u LEFT JOIN odd.payments p ON p.user_id = u.id GROUP BY u.id;
 
+DELETE FROM odd.payments_rest;
+
 ALTER TABLE odd.payments DETACH PARTITION odd.payments_rest;
 
 SELECT count(*), sum(amount) FROM odd.payments;

@@ -84,3 +84,25 @@ SELECT session_user, count(*) FROM users GROUP BY 1;
 
 SELECT x.json_arrayagg, x.json_array FROM (SELECT JSON_ARRAYAGG(id ORDER BY id), JSON_ARRAY(max(id)) FROM users) x;
 
+UPDATE users SET email = 'r' WHERE id < 10 RETURNING WITH (OLD AS o) o.email, id;
+
+UPDATE users SET email = 'r' WHERE id = 6 RETURNING WITH (OLD AS o, NEW AS n) o.email, n.email, id;
+
+DELETE FROM users WHERE id < 10 RETURNING WITH (NEW AS n) old.id, n.id;
+
+INSERT INTO users (id, email) VALUES (9001, 'a'), (9002, 'b'), (9003, 'c') RETURNING WITH (OLD AS "O", NEW AS n) "O".id, n.id, n.email;
+
+WITH d AS (DELETE FROM payments WHERE n = 3 RETURNING WITH (OLD AS o) o.id, o.user_id) SELECT count(*), sum(id) FROM d;
+
+UPDATE users SET id = id + 1000 WHERE id < 10 RETURNING WITH (NEW AS n) n.id, n.email, users.id;
+
+UPDATE users SET id = id + 1000 WHERE id < 10 RETURNING old;
+
+UPDATE users SET id = id + 1000 WHERE id < 10 RETURNING new.id;
+
+UPDATE countries SET name = 'r' WHERE id = 1 RETURNING WITH (OLD AS o, NEW AS n) o.name, n.name, n;
+
+INSERT INTO users (id, email) SELECT id + 5000, note FROM payments RETURNING WITH (OLD AS o) o.id, id;
+
+MERGE INTO users u USING payments p ON u.id = p.user_id AND p.id < 20 WHEN MATCHED THEN UPDATE SET email = p.note RETURNING WITH (OLD AS o) merge_action(), o.email, p.id;
+
