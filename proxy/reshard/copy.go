@@ -63,6 +63,7 @@ func (m *Move) Copies() []*TableCopy {
 // Copy copies all tables. Begin has been called. A table that was copied before, by a move of the same
 // slot, is left out.
 func (m *Move) Copy(ctx context.Context) error {
+	defer m.release()
 	tables, err := m.plan(ctx, true)
 	if err != nil {
 		return err
@@ -92,13 +93,16 @@ func (m *Move) Copy(ctx context.Context) error {
 			return own.Wait()
 		})
 	}
-	err = g.Wait()
+	return g.Wait()
+}
+
+// release lets go of the snapshots, which keep the source from vacuuming.
+func (m *Move) release() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range m.slots {
-		s.close() // the snapshot keeps the source from vacuuming
+		s.close()
 	}
-	return err
 }
 
 // empty refuses tables that have rows on the destination which were not copied by this move.

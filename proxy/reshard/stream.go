@@ -64,8 +64,11 @@ func (m *Move) Slots() []Slot {
 // Stream applies changes until ctx ends, which is no error, or until it cannot go on. Copy has been called,
 // by this move or by an earlier one of the same slot.
 func (m *Move) Stream(ctx context.Context) error {
-	tables, err := m.plan(ctx, true)
+	tables, err := m.planned(ctx)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	g, inner := errgroup.WithContext(ctx)
@@ -78,6 +81,19 @@ func (m *Move) Stream(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// planned is plan, as often as a connection is lost.
+func (m *Move) planned(ctx context.Context) ([][]*table, error) {
+	for fails := 1; ; fails++ {
+		tables, err := m.plan(ctx, true)
+		if err == nil || code(err) == "" || !passing(err) || m.Options.StreamAttempts > 0 && fails >= m.Options.StreamAttempts {
+			return tables, err
+		}
+		if err := pause(ctx, m.Options.StreamDelay); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // follow applies one source shard's changes, as often as the connections are lost.
