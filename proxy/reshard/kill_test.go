@@ -53,7 +53,7 @@ func TestKilled(t *testing.T) {
 	}
 	for n := 1; ; n++ {
 		m = again()
-		short, end := context.WithTimeout(ctx, time.Duration(n)*100*time.Millisecond)
+		short, end := context.WithTimeout(ctx, time.Duration(n)*200*time.Millisecond)
 		err := m.Begin(short)
 		if err == nil {
 			err = m.Copy(short)
@@ -66,7 +66,7 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 5 {
+	for range 3 {
 		m = again()
 		if err := m.Begin(ctx); err != nil {
 			continue // killed
@@ -132,7 +132,7 @@ func (h *house) kill() (stop func()) {
 			select {
 			case <-end:
 				return
-			case <-time.After(100 * time.Millisecond):
+			case <-time.After(250 * time.Millisecond):
 			}
 			_, _ = conn.Exec(context.Background(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgx-dev reshard' ORDER BY random() LIMIT 1")
 		}

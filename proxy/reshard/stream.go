@@ -66,17 +66,18 @@ func (m *Move) Slots() []Slot {
 func (m *Move) Stream(ctx context.Context) error {
 	tables, err := m.planned(ctx)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+		return unlessOver(ctx, err)
 	}
 	g, inner := errgroup.WithContext(ctx)
 	for i := range m.Source.Shards {
 		g.Go(func() error { return m.follow(inner, i, tables[i]) })
 		g.Go(func() error { m.watch(inner, m.slots[i]); return nil })
 	}
-	err = g.Wait()
+	return unlessOver(ctx, g.Wait())
+}
+
+// unlessOver is an error, unless ctx has ended, which then is the reason.
+func unlessOver(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -102,7 +103,7 @@ func (m *Move) follow(ctx context.Context, shard int, tables []*table) error {
 	for {
 		began := wire.LSN(m.slots[shard].figures.position.Load())
 		err := m.attempt(ctx, shard, tables)
-		if ctx.Err() != nil {
+		if err = unlessOver(ctx, err); err == nil {
 			return nil
 		}
 		if wire.LSN(m.slots[shard].figures.position.Load()) > began {
@@ -113,8 +114,8 @@ func (m *Move) follow(ctx context.Context, shard int, tables []*table) error {
 			return fmt.Errorf("follow the changes of shard %d of %s (%s): %w", shard, m.Source.Name, m.slots[shard].server, err)
 		}
 		m.log().Warn("follow changes again", "shard", shard, "error", err, "in", m.Options.StreamDelay)
-		if pause(ctx, m.Options.StreamDelay) != nil {
-			return nil
+		if err := pause(ctx, m.Options.StreamDelay); err != nil {
+			return unlessOver(ctx, err)
 		}
 	}
 }
