@@ -78,10 +78,12 @@ func (m *Move) Stream(ctx context.Context) error {
 
 // unlessOver is an error, unless ctx has ended, which then is the reason.
 func unlessOver(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // planned is plan, as often as a connection is lost.
