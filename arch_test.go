@@ -33,6 +33,7 @@ func floors() []floor {
 		toml      = "github.com/BurntSushi/toml"
 		pgproto3  = "github.com/jackc/pgx/v5/pgproto3"
 		sqlite    = "modernc.org/sqlite"
+		goLDAP    = "github.com/go-ldap/ldap/v3"
 		sqlParser = "github.com/multigres/multigres"
 	)
 	return []floor{
@@ -55,6 +56,7 @@ func floors() []floor {
 		{"", []string{"engines/wasm", "proxy/plugin"}, []string{wazero}, "WebAssembly is run by the wasm engine and routing plugins only"},
 		{"", []string{"engines/dirlock", "engines/native", "engines/wasm"}, []string{flock}, "locks go through dirlock"},
 		{"", []string{"config"}, []string{toml}, "files are decoded in one place"},
+		{"", []string{"wire/auth/ldap"}, []string{goLDAP}, "directories are asked in one place"},
 		{"", []string{"proxy/route", "proxy/reshard"}, []string{sqlParser}, "SQL is parsed to route it, nowhere else"},
 	}
 }

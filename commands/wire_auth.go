@@ -16,6 +16,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/engines/place"
 	"github.com/pgx-dev/pgx-dev/wire/auth"
 	"github.com/pgx-dev/pgx-dev/wire/auth/hba"
+	"github.com/pgx-dev/pgx-dev/wire/auth/ldap"
 	"github.com/pgx-dev/pgx-dev/wire/pgserver"
 )
 
@@ -88,7 +89,7 @@ func wireRules(cfg config.Wire, password string) (pgserver.Authenticator, error)
 			return scram.Authenticate(ctx, c)
 		}), nil
 	}
-	rules := pgserver.Rules{Secrets: secrets}
+	rules := pgserver.Rules{Secrets: secrets, LDAP: new(ldap.Verifier).Verify}
 	if rules.HBA, err = hba.Load(cfg.HBA); err != nil {
 		return nil, &ExitError{ExitUsage, err}
 	}

@@ -28,6 +28,7 @@ func TestValues(t *testing.T) {
 		"wire.require_tls=true":                    "needs tls_cert and tls_key",
 		"proxy.general.tls_client_required=true":   "needs tls_certificate",
 		"proxy.general.auth_type=hba":              "auth_type hba needs it",
+		"proxy.general.auth_type=ldap":             "auth_type ldap needs them",
 		"proxy.general.auth_type=external_token":   "not supported",
 		"proxy.rewrite.shard_key=rewrite_omni":     "for primary_key only",
 		"proxy.rewrite.split_inserts=rewrite_omni": "for primary_key only",

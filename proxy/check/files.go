@@ -47,6 +47,11 @@ func Files(c *conf.Config) []Problem {
 			fatal("auth_hba_file: %v", err)
 		}
 	}
+	if c.HasDirectory() {
+		if _, err := hba.ParseString(c.DirectoryRules()); err != nil {
+			fatal("auth_ldap_options: %v", err)
+		}
+	}
 	if p.AuthIdentFile != "" && c.HasRules() {
 		if _, err := hba.LoadIdent(p.AuthIdentFile); err != nil {
 			fatal("auth_ident_file: %v", err)

@@ -46,6 +46,9 @@ type PgBouncer struct {
 	AuthFile string `toml:"auth_file"`
 	// AuthHBAFile has rules in pg_hba.conf's syntax, for auth_type hba. Default: none.
 	AuthHBAFile string `toml:"auth_hba_file"`
+	// AuthLDAPOptions are the options of a rule with method ldap, as pg_hba.conf has them, for
+	// auth_type ldap. Default: none.
+	AuthLDAPOptions string `toml:"auth_ldap_options"`
 	// AuthIdentFile has name maps in pg_ident.conf's syntax. Default: none.
 	AuthIdentFile string `toml:"auth_ident_file"`
 	// AuthQuery returns the name and secret of a user ($1) who has no entry. Default: those of

@@ -85,13 +85,15 @@ const (
 	AuthTrust AuthType = "trust"
 	// AuthHBA decides by the rules of pgbouncer.auth_hba_file; PgDog has no such thing.
 	AuthHBA AuthType = "hba"
+	// AuthLDAP asks a directory, by pgbouncer.auth_ldap_options.
+	AuthLDAP AuthType = "ldap"
 	// AuthExternalToken is for cloud identity providers, which are not supported.
 	AuthExternalToken AuthType = "external_token"
 )
 
 // UnmarshalText takes the method's name.
 func (a *AuthType) UnmarshalText(text []byte) error {
-	return known(a, text, AuthSCRAM, AuthMD5, AuthPlain, AuthTrust, AuthHBA, AuthExternalToken)
+	return known(a, text, AuthSCRAM, AuthMD5, AuthPlain, AuthTrust, AuthHBA, AuthLDAP, AuthExternalToken)
 }
 
 // A PassthroughAuth says whether clients' passwords may be handed to the servers, so that

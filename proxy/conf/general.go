@@ -120,7 +120,7 @@ type General struct {
 	TLSServerPrivateKey string `toml:"tls_server_private_key"`
 
 	// AuthType is how clients log in: scram, md5, plain, trust or, with
-	// pgbouncer.auth_hba_file, hba. Default: scram.
+	// pgbouncer.auth_hba_file, hba; with pgbouncer.auth_ldap_options, ldap. Default: scram.
 	AuthType AuthType `toml:"auth_type"`
 	// PassthroughAuth hands clients' passwords to the servers, so that users need no entry:
 	// disabled, enabled (over TLS only), enabled_plain, enabled_allow_change or

@@ -157,6 +157,7 @@ func options() map[string]option {
 		"pkt_buf":                     count(func(c *Config) *int { return &c.Memory.NetBuffer }),
 		"auth_type":                   authType,
 		"auth_file":                   authFile,
+		"auth_ldap_options":           word(func(c *Config) *string { return &c.PgBouncer.AuthLDAPOptions }),
 		"auth_hba_file":               word(func(c *Config) *string { return &c.PgBouncer.AuthHBAFile }),
 		"auth_ident_file":             word(func(c *Config) *string { return &c.PgBouncer.AuthIdentFile }),
 		"auth_query":                  word(func(c *Config) *string { return &c.PgBouncer.AuthQuery }),
@@ -188,7 +189,7 @@ func withoutCounterpart() map[string]string {
 		"server_round_robin": "the connection used last is taken first", "cancel_wait_timeout": "cancel requests do not wait",
 		"suspend_timeout": "", "scram_iterations": "\"pgx-dev proxy hash\" makes verifiers", "load_balance_hosts": "",
 		"dns_max_ttl": "set general.dns_ttl", "dns_nxdomain_ttl": "", "dns_zone_check_period": "", "resolv_conf": "the system's resolver is used",
-		"disable_pqexec": "", "auth_ldap_options": "LDAP is not supported", "auth_cert_user_map": "",
+		"disable_pqexec": "", "auth_cert_user_map": "",
 		"client_tls_protocols": "TLS 1.2 and later", "client_tls_ciphers": "Go's", "client_tls13_ciphers": "Go's", "client_tls_ecdhcurve": "Go's",
 		"client_tls_dheparams": "Go's", "server_tls_protocols": "TLS 1.2 and later", "server_tls_ciphers": "Go's", "server_tls13_ciphers": "Go's",
 	}
@@ -303,10 +304,12 @@ func authType(p *bouncerParser, value string) error {
 		p.c.General.AuthType = AuthSCRAM
 	case "hba":
 		p.c.General.AuthType = AuthHBA
-	case "cert", "any", "pam", "ldap":
-		return fmt.Errorf("%s is not supported; use scram-sha-256, md5, plain, trust or hba (whose rules may say cert)", value)
+	case "ldap":
+		p.c.General.AuthType = AuthLDAP
+	case "cert", "any", "pam":
+		return fmt.Errorf("%s is not supported; use scram-sha-256, md5, plain, trust, ldap or hba (whose rules may say cert)", value)
 	default:
-		return fmt.Errorf("want one of trust, plain, md5, scram-sha-256, hba, have %q", value)
+		return fmt.Errorf("want one of trust, plain, md5, scram-sha-256, ldap, hba, have %q", value)
 	}
 	return nil
 }

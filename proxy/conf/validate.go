@@ -230,8 +230,11 @@ func (c *Config) validateSections(m *mistakes) {
 	notNegative(m, at, "max_user_connections", &p.MaxUserConnections)
 	notNegative(m, at, "max_user_client_connections", &p.MaxUserClientConnections)
 	notNegative(m, at, "reserve_pool_size", &p.ReservePoolSize)
-	if c.General.AuthType == AuthHBA && p.AuthHBAFile == "" {
+	if c.logsIn(AuthHBA) && p.AuthHBAFile == "" {
 		m.add("pgbouncer.auth_hba_file", "auth_type hba needs it")
+	}
+	if c.logsIn(AuthLDAP) && p.AuthLDAPOptions == "" {
+		m.add("pgbouncer.auth_ldap_options", "auth_type ldap needs them: \"ldapserver=ldap.example.org ldapprefix=uid= ldapsuffix=,dc=example,dc=org\", for one")
 	}
 	if p.AuthIdentFile != "" && p.AuthHBAFile == "" {
 		m.add("pgbouncer.auth_ident_file", "is for the rules of auth_hba_file")

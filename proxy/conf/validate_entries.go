@@ -219,9 +219,19 @@ func (c *Config) AuthTypeOf(u *User) AuthType {
 }
 
 // HasRules reports whether somebody logs in by the rules of a pg_hba.conf. Else none is read.
-func (c *Config) HasRules() bool {
-	return c.PgBouncer.AuthHBAFile != "" &&
-		(c.AuthTypeOf(nil) == AuthHBA || slices.ContainsFunc(c.Users, func(u User) bool { return u.AuthType == AuthHBA }))
+func (c *Config) HasRules() bool { return c.PgBouncer.AuthHBAFile != "" && c.logsIn(AuthHBA) }
+
+// HasDirectory reports whether somebody logs in by auth_ldap_options.
+func (c *Config) HasDirectory() bool { return c.PgBouncer.AuthLDAPOptions != "" && c.logsIn(AuthLDAP) }
+
+// logsIn reports whether somebody logs in by a method.
+func (c *Config) logsIn(by AuthType) bool {
+	return c.AuthTypeOf(nil) == by || slices.ContainsFunc(c.Users, func(u User) bool { return u.AuthType == by })
+}
+
+// DirectoryRules are auth_ldap_options as the lines of a pg_hba.conf.
+func (c *Config) DirectoryRules() string {
+	return "host all all all ldap " + c.PgBouncer.AuthLDAPOptions + "\nlocal all all ldap " + c.PgBouncer.AuthLDAPOptions + "\n"
 }
 
 // validateReferences checks the small arrays.

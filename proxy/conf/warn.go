@@ -92,7 +92,8 @@ func (c *Config) doubtful(warn func(key, format string, args ...any)) {
 		c.Rewrite.PrimaryKey == RewriteRewrite || c.Rewrite.PrimaryKey == RewriteOmni) {
 		warn("rewrite.enabled", "is false: nothing is rewritten")
 	}
-	open := g.PassthroughAuth != PassthroughDisabled && g.PassthroughAuth != "" || c.PgBouncer.AuthFile != ""
+	open := g.PassthroughAuth != PassthroughDisabled && g.PassthroughAuth != "" || c.PgBouncer.AuthFile != "" ||
+		c.AuthTypeOf(nil) == AuthHBA || c.AuthTypeOf(nil) == AuthLDAP // rules may ask a directory
 	for _, name := range c.names() {
 		if !open && c.PgBouncer.AuthUser == "" && !c.anybody(name) {
 			warn("users", "nobody may use the database %q: no user has it", name)
@@ -106,7 +107,7 @@ func (c *Config) doubtful(warn func(key, format string, args ...any)) {
 	for i := range c.Users {
 		u := &c.Users[i]
 		switch c.AuthTypeOf(u) {
-		case AuthTrust, AuthHBA:
+		case AuthTrust, AuthHBA, AuthLDAP:
 			continue
 		}
 		if len(u.AllPasswords()) == 0 && u.PasswordHash == "" && u.Identity == "" && !open {

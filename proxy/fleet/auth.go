@@ -70,7 +70,7 @@ func (a *Auth) Authenticate(ctx context.Context, c *pgserver.AuthConn) (*pgserve
 			return nil, err
 		}
 		method := cfg.AuthTypeOf(u)
-		if len(secrets) == 0 && a.passes(cfg) && method != conf.AuthTrust && method != conf.AuthHBA {
+		if len(secrets) == 0 && a.passes(cfg) && method != conf.AuthTrust && method != conf.AuthHBA && method != conf.AuthLDAP {
 			return a.passthrough(ctx, c, cfg)
 		}
 		return a.by(ctx, method, c, cfg, secrets)
@@ -84,6 +84,9 @@ func (a *Auth) Authenticate(ctx context.Context, c *pgserver.AuthConn) (*pgserve
 			a.Fleet.log.Warn("find a user's secret", "user", c.User(), "database", c.Database(), "error", err)
 			return nil, wire.Errorf(wire.CodeConnectionFailure, "the proxy cannot find out who %q is", c.User())
 		}
+	}
+	if in, err := a.directory(ctx, c, cfg); in != nil || err != nil {
+		return in, err
 	}
 	if a.passes(cfg) {
 		return a.passthrough(ctx, c, cfg)
@@ -107,8 +110,12 @@ func (a *Auth) by(ctx context.Context, method conf.AuthType, c *pgserver.AuthCon
 	switch method {
 	case conf.AuthTrust:
 		return &pgserver.Identity{Method: "trust"}, nil
-	case conf.AuthHBA:
-		return a.hba(ctx, c, cfg, secrets)
+	case conf.AuthHBA, conf.AuthLDAP:
+		checked, err := a.rules(cfg, method, c.Database(), secrets)
+		if err != nil {
+			return nil, err
+		}
+		return checked.Authenticate(ctx, c)
 	case conf.AuthPlain:
 		return a.password(c, secrets)
 	case conf.AuthMD5:
@@ -123,7 +130,7 @@ func (a *Auth) by(ctx context.Context, method conf.AuthType, c *pgserver.AuthCon
 // secret allows.
 func methodFor(s auth.Secret, cfg *conf.Config) conf.AuthType {
 	switch method := cfg.AuthTypeOf(nil); {
-	case method == conf.AuthHBA || method == conf.AuthPlain:
+	case method == conf.AuthHBA || method == conf.AuthLDAP || method == conf.AuthPlain:
 		return method
 	case !s.CanSCRAM():
 		return conf.AuthMD5
@@ -289,26 +296,6 @@ func (a *Auth) scram(c *pgserver.AuthConn, secrets []auth.Secret) (*pgserver.Ide
 		return nil, err
 	}
 	return &pgserver.Identity{User: c.User(), System: c.User(), Method: "scram-sha-256"}, nil
-}
-
-// hba decides by the rules of a pg_hba.conf.
-func (a *Auth) hba(ctx context.Context, c *pgserver.AuthConn, cfg *conf.Config, secrets []auth.Secret) (*pgserver.Identity, error) {
-	rules := pgserver.Rules{Secrets: auth.SecretFunc(func(context.Context, auth.SecretRequest) (auth.Secret, error) {
-		if len(secrets) == 0 {
-			return auth.Secret{}, auth.ErrNoSuchRole
-		}
-		return secrets[0], nil
-	})}
-	read, err := a.book.rules(cfg)
-	if err != nil {
-		return nil, err
-	}
-	rules.HBA, rules.Ident = read.hba, read.ident
-	checked, err := pgserver.NewRules(rules)
-	if err != nil {
-		return nil, err
-	}
-	return checked.Authenticate(ctx, c)
 }
 
 // ClientTLS loads the certificate that clients are shown; nil is no TLS.

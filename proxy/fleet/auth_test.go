@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/proxy/conf"
 	"github.com/pgx-dev/pgx-dev/proxy/fleet"
+	"github.com/pgx-dev/pgx-dev/wire/auth/ldap/ldaptest"
 )
 
 // strict starts a server that lets in postgres alone without a password, and makes roles.
@@ -335,6 +337,63 @@ func TestAdminByFile(t *testing.T) {
 	next.PgBouncer.AdminUsers = []string{"app"}
 	current.Store(&next)
 	if err := in(); code(err) == "28P01" {
+		t.Error(err)
+	}
+}
+
+// TestDirectory has a directory decide, by a rule of a pg_hba.conf and by auth_ldap_options, about users
+// with and without an entry. The server wants the passwords that it takes, too.
+func TestDirectory(t *testing.T) {
+	dir := ldaptest.Start(t)
+	people := dir.Unit("people")
+	for _, name := range []string{"by_scram", "by_password", "unlisted", "app"} {
+		dir.Person(name, "secret", people)
+	}
+	dir.Person("expired", "another", people)
+	srv, _ := strict(t)
+	var current atomic.Pointer[conf.Config]
+	c := configOf(t, srv)
+	c.Users = []conf.User{
+		{Name: "by_scram", Database: "db"}, {Name: "app", Database: "db", ServerUser: "by_md5", ServerPassword: "secret"},
+		{Name: "by_md5", Database: "db", Password: "secret", AuthType: conf.AuthSCRAM},
+	}
+	host, port, _ := net.SplitHostPort(dir.Plain)
+	options := "ldapserver=" + host + " ldapport=" + port + ` ldapbasedn="` + people + `"`
+	check := func(how string) {
+		t.Helper()
+		if err := c.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		current.Store(c)
+		_, addr := serve(t, &current)
+		logins(t, addr, map[[2]string]string{
+			{"by_scram", "secret"}: "in", {"by_scram", "wrong"}: "28000", {"by_scram", ""}: "28000",
+			{"by_password", "secret"}: "in", {"by_password", "wrong"}: "28000", // without an entry
+			{"unlisted", "secret"}: "28P01", // the directory has him, the server has not
+			{"nobody", "secret"}:   "28000", // nor has the directory
+			{"expired", "another"}: "28P01", // the server takes another one
+			{"by_md5", "secret"}:   "in", {"by_md5", "wrong"}: "28P01",
+		})
+		conn, err := connect(t, addr, "app", "secret", "db", "")
+		if err != nil {
+			t.Fatalf("%s: %v", how, err)
+		}
+		if who := ask(t, conn, "SELECT current_user"); who != "by_md5" {
+			t.Errorf("%s: app is %s at the server", how, who)
+		}
+	}
+	rules := filepath.Join(t.TempDir(), "hba")
+	if err := os.WriteFile(rules, []byte("host all by_md5 all scram-sha-256\nhost all all all ldap "+options+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.General.AuthType, c.PgBouncer.AuthHBAFile = conf.AuthHBA, rules
+	check("hba")
+	c = new(*c)
+	c.General.AuthType, c.PgBouncer.AuthHBAFile, c.PgBouncer.AuthLDAPOptions = conf.AuthLDAP, "", options
+	check("auth_ldap_options")
+	c = new(*c)
+	c.PgBouncer.AuthLDAPOptions = "ldapserver=x"
+	if _, err := fleet.FromConfig(c); err == nil || !strings.Contains(err.Error(), `auth_ldap_options: authentication method "ldap" requires one of`) {
 		t.Error(err)
 	}
 }

@@ -71,7 +71,8 @@ func userOf(c *conf.Config, k *Keyring, user, database string) (*conf.User, bool
 
 // open says that users without an entry may log in to a database.
 func open(c *conf.Config, database string) bool {
-	return passes(c) || authUser(c, database) != ""
+	by := c.AuthTypeOf(nil)
+	return passes(c) || authUser(c, database) != "" || by == conf.AuthHBA || by == conf.AuthLDAP
 }
 
 // passes says that clients' passwords are handed to the servers.

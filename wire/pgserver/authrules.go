@@ -97,6 +97,9 @@ type Rules struct {
 	// Validators judge the tokens of method oauth, by the rule's option validator. "" is for
 	// rules without that option.
 	Validators map[string]auth.Validator
+	// LDAP checks passwords by rules of method ldap: package ldap has such a function. It returns the
+	// name that the directory has for the user; an error is a refusal, and told to the log only.
+	LDAP func(ctx context.Context, rule *hba.LDAP, user, password string) (name string, err error)
 	// HasRole answers role membership for +role and samerole; nil means that nobody is a
 	// member of anything but himself.
 	HasRole func(user, role string) bool
@@ -120,6 +123,10 @@ func NewRules(r Rules) (*Rules, error) {
 		case hba.OAuth:
 			if r.Validators[rule.Validator] == nil {
 				errs = append(errs, fmt.Errorf("%s: there is no validator %q", &rule, rule.Validator))
+			}
+		case hba.ByLDAP:
+			if r.LDAP == nil {
+				errs = append(errs, fmt.Errorf("%s: there is nothing that asks a directory", &rule))
 			}
 		case hba.Peer:
 			if !canPeer {
@@ -149,10 +156,7 @@ func (r *Rules) Authenticate(ctx context.Context, a *AuthConn) (*Identity, error
 	if r.byMethod == nil {
 		return nil, errors.New("rules: make them with NewRules")
 	}
-	rule := r.HBA.Match(ctx, hba.Conn{
-		Local: a.Local(), TLS: a.TLS() != nil, Addr: a.Addr(),
-		User: a.User(), Database: a.Database(), Replication: a.Replication(),
-	}, r.env)
+	rule := r.Match(ctx, a)
 	if rule == nil || rule.Method == hba.Reject {
 		return nil, r.rejected(a, rule)
 	}
@@ -164,6 +168,8 @@ func (r *Rules) Authenticate(ctx context.Context, a *AuthConn) (*Identity, error
 		return certIdentity(a, rule.ClientName, r.Ident, rule.Map, r.env)
 	case hba.Peer:
 		return r.peer(a, rule)
+	case hba.ByLDAP:
+		return r.ldap(ctx, a, rule)
 	case hba.OAuth:
 		o := &OAuth{
 			Validator: r.Validators[rule.Validator], Issuer: rule.Issuer, Scope: rule.Scope,
@@ -172,6 +178,14 @@ func (r *Rules) Authenticate(ctx context.Context, a *AuthConn) (*Identity, error
 		return o.Authenticate(ctx, a)
 	}
 	return r.byMethod[rule.Method].Authenticate(ctx, a)
+}
+
+// Match returns the first rule that fits a connection; nil if there is none.
+func (r *Rules) Match(ctx context.Context, a *AuthConn) *hba.Rule {
+	return r.HBA.Match(ctx, hba.Conn{
+		Local: a.Local(), TLS: a.TLS() != nil, Addr: a.Addr(),
+		User: a.User(), Database: a.Database(), Replication: a.Replication(),
+	}, r.env)
 }
 
 // rejected words the refusal as PostgreSQL does.
@@ -232,6 +246,27 @@ func (r *Rules) peer(a *AuthConn, rule *hba.Rule) (*Identity, error) {
 		return refuse(err)
 	}
 	return &Identity{User: a.User(), System: name, Method: "peer"}, nil
+}
+
+// ldap asks for the password in the clear, and a directory whether it is right.
+func (r *Rules) ldap(ctx context.Context, a *AuthConn, rule *hba.Rule) (*Identity, error) {
+	body, err := a.Ask(&wire.AuthenticationCleartextPassword{}, wire.MaxAuthToken)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(body)
+	var m wire.PasswordMessage
+	if err := m.Decode(body); err != nil {
+		return nil, err
+	}
+	name, err := r.LDAP(ctx, rule.LDAP, a.User(), m.Password)
+	if err != nil {
+		return nil, &auth.Error{
+			Code: auth.CodeInvalidAuthorization, Log: fmt.Sprintf("%s: %v", rule, err),
+			Message: fmt.Sprintf("LDAP authentication failed for user %q", a.User()),
+		}
+	}
+	return &Identity{User: a.User(), System: name, Method: string(hba.ByLDAP)}, nil
 }
 
 // interfaces lists this machine's addresses with their networks.

@@ -31,7 +31,7 @@ const (
 type Method string
 
 // The methods that can be carried out here. PostgreSQL's others (ident over TCP, gss, sspi,
-// ldap, radius, pam, bsd) are an error when a file is read.
+// radius, pam, bsd) are an error when a file is read.
 const (
 	Trust    Method = "trust"
 	Reject   Method = "reject"
@@ -41,9 +41,10 @@ const (
 	Peer     Method = "peer"          // the operating system's user, on a Unix socket
 	Cert     Method = "cert"          // the client's certificate
 	OAuth    Method = "oauth"
+	ByLDAP   Method = "ldap" // a password that a directory takes
 )
 
-var unsupported = []string{"gss", "sspi", "ident", "ldap", "radius", "pam", "bsd"}
+var unsupported = []string{"gss", "sspi", "ident", "radius", "pam", "bsd"}
 
 // ClientCert says whether a rule also wants a client certificate.
 type ClientCert uint8
@@ -69,8 +70,11 @@ type Rule struct {
 	Issuer, Scope, Validator string // oauth
 	DelegateMapping          bool   // oauth: the validator alone decides about the role
 
+	LDAP *LDAP // ldap; nil for other methods
+
 	databases, users field
 	addresses        addressSpec
+	ldap             *ldapOptions
 }
 
 // String names the rule by its place.
@@ -198,12 +202,21 @@ func parseRule(l line) (Rule, error) {
 	if rule.Method == Cert {
 		rule.ClientCert = CertVerifyFull
 	}
+	if rule.Method == ByLDAP {
+		rule.ldap = &ldapOptions{LDAP: LDAP{Scheme: "ldap", Scope: ScopeSub}}
+	}
 	for _, f := range rest {
 		for _, t := range f {
 			if err := rule.option(l, t.text); err != nil {
 				return rule, err
 			}
 		}
+	}
+	if rule.Method == ByLDAP {
+		if rule.LDAP, err = rule.ldap.finish(l); err != nil {
+			return rule, err
+		}
+		rule.ldap = nil
 	}
 	if rule.Method == OAuth && (rule.Issuer == "" || rule.Scope == "") {
 		return rule, l.errorf("method oauth needs the options issuer and scope")
@@ -220,8 +233,8 @@ func parseMethod(l line, typ ConnType, word string) (Method, error) {
 	case word == "ident" && typ == Local:
 		return Peer, nil // PostgreSQL reads it so, for old files
 	case slices.Contains(unsupported, word):
-		return "", l.errorf("authentication method %q is not supported by this server; use trust, reject, password, md5, scram-sha-256, peer, cert or oauth", word)
-	case !slices.Contains([]Method{Trust, Reject, Password, MD5, SCRAM, Peer, Cert, OAuth}, m):
+		return "", l.errorf("authentication method %q is not supported by this server; use trust, reject, password, md5, scram-sha-256, peer, cert, ldap or oauth", word)
+	case !slices.Contains([]Method{Trust, Reject, Password, MD5, SCRAM, Peer, Cert, OAuth, ByLDAP}, m):
 		return "", l.errorf("invalid authentication method %q", word)
 	case m == Peer && typ != Local:
 		return "", l.errorf("peer authentication is only supported on local sockets")
@@ -241,6 +254,14 @@ func (rule *Rule) option(l line, text string) error {
 			return nil
 		}
 		return l.errorf("authentication option %q is only valid for methods %v", name, ms)
+	}
+	if strings.HasPrefix(name, "ldap") {
+		if rule.Method != ByLDAP {
+			return only(ByLDAP)
+		}
+		if known, err := rule.ldap.option(l, name, value); known {
+			return err
+		}
 	}
 	switch name {
 	case "map":
