@@ -354,7 +354,8 @@ func TestDirectory(t *testing.T) {
 	var current atomic.Pointer[conf.Config]
 	c := configOf(t, srv)
 	c.Users = []conf.User{
-		{Name: "by_scram", Database: "db"}, {Name: "app", Database: "db", ServerUser: "by_md5", ServerPassword: "secret"},
+		{Name: "by_scram", Database: "db"},
+		{Name: "app", Database: "db", ServerUser: "by_md5", ServerPassword: "secret"},
 		{Name: "by_md5", Database: "db", Password: "secret", AuthType: conf.AuthSCRAM},
 	}
 	host, port, _ := net.SplitHostPort(dir.Plain)
