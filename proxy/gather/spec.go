@@ -164,4 +164,7 @@ const (
 	// the counts differ, copies of an omnisharded table have diverged; the merger reports
 	// that as an error.
 	TagSame
+	// TagTotal adds the row counts of all shards, whatever the command: those of tables that each
+	// made of its own rows, which are not returned.
+	TagTotal
 )

@@ -27,7 +27,7 @@ func Tag(how gather.Tag, tags []string, returned uint64) (string, error) {
 			err := wire.Errorf(wire.CodeDataCorrupted, "the copies of an omnisharded table differ: shard 0 has answered %q, shard %d %q", tags[0], i+1, tag)
 			err.Hint = "Compare the table on all shards, and copy it from the right one to the others."
 			return "", err
-		case how == gather.TagSum:
+		case how == gather.TagSum || how == gather.TagTotal:
 			count += n
 		}
 	}

@@ -18,6 +18,7 @@ func TestTag(t *testing.T) {
 		want     string // empty: an error
 	}{
 		{gather.TagSum, []string{"SELECT 5", "SELECT 7"}, 10, "SELECT 10"},
+		{gather.TagTotal, []string{"SELECT 5", "SELECT 7"}, 0, "SELECT 12"},
 		{gather.TagSum, []string{"INSERT 0 5", "INSERT 0 7"}, 0, "INSERT 0 12"},
 		{gather.TagSum, []string{"UPDATE 0", "UPDATE 1", "UPDATE 2"}, 3, "UPDATE 3"},
 		{gather.TagSame, []string{"CREATE TABLE", "CREATE TABLE"}, 0, "CREATE TABLE"},

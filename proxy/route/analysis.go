@@ -31,6 +31,10 @@ type analysis struct {
 	params  int   // the greatest parameter
 	pins    []int // literals whose values the plan depends on
 	differs error // a table is not the same on all shards
+	views   views
+	// of the views that it reads: they depend on the clock, read catalogs, have other rows each time
+	clocks, catalog, fickle bool
+	behindView              error // why a view cannot be written
 }
 
 // differs refuses a table that is not the same on all shards: the same statement would mean
@@ -78,19 +82,29 @@ func (a *analysis) table(b *block, v *ast.RangeVar) (*ref, *cte) {
 		a.differs = differs(r.table)
 	}
 	r.place = a.layout.Find(r.schema, name, columns)
+	a.place(r)
+	a.refs = append(a.refs, r)
+	return r, nil
+}
+
+// place finds how the rows of a table are divided that the layout has found a place for.
+func (a *analysis) place(r *ref) {
 	if r.table != nil && r.table.Parent != nil && r.place.Omni() {
 		// A partition is where its table is.
 		r.place = a.layout.Find(r.table.Parent.Schema, r.table.Parent.Name, r.table.Parent.Names())
 	}
-	if r.table != nil && (r.table.Schema == "pg_catalog" || r.table.Schema == "information_schema") {
+	system := r.table != nil && (r.table.Schema == "pg_catalog" || r.table.Schema == "information_schema")
+	switch {
+	case system:
 		r.place = a.layout.System(r.name)
+		r.key = r.place.Key
+	case r.table.View():
+		a.lookInto(r)
+	default:
+		if r.key = typed(r.place.Key, r.table); r.place.Key != nil && r.key == nil {
+			r.blind, r.why = true, "the key of table "+r.name+" is configured with another type than its column has"
+		}
 	}
-	r.key = typed(r.place.Key, r.table)
-	if r.place.Key != nil && r.key == nil {
-		r.blind = true
-	}
-	a.refs = append(a.refs, r)
-	return r, nil
 }
 
 // only is the token of a word that stands only once in the statement, or -1.

@@ -41,6 +41,9 @@ var numberedCalls = []string{"pg_", "to_reg", "format_type", "has_", "obj_descri
 
 // anywhere finds out what a statement needs that no sharded table binds.
 func (a *analysis) anywhere() Anywhere {
+	if a.catalog {
+		return Catalog
+	}
 	kind := AnyShard
 	for _, r := range a.refs {
 		if r.schema == "pg_catalog" || r.schema == "information_schema" {

@@ -17,7 +17,9 @@ type ref struct {
 	table    *schema.Table // nil if it is unknown
 	place    sharding.Placement
 	key      *sharding.Key // nil for tables that are not sharded by a key
-	blind    bool          // sharded by a key that does not fit the table's columns
+	blind    bool          // sharded in a way that is not known, such as by a key that does not fit the table's columns
+	why      string        // why it is so
+	view     *view         // what a view reads; nil for tables
 	tok      int           // the first token of the name; -1 if it could not be found
 	end      int           // the token after the name
 	block    *block
@@ -56,7 +58,7 @@ func (s *source) part() part {
 	r := s.ref()
 	switch {
 	case s.r != nil && s.r.blind:
-		return part{kind: mixed, why: "the key of table " + s.r.name + " is configured with another type than its column has"}
+		return part{kind: mixed, why: s.r.why}
 	case s.r != nil && s.r.place.Pinned:
 		return part{kind: mixed, why: "table " + s.r.name + " is on one shard only"}
 	case r != nil && r.key != nil:
@@ -67,6 +69,8 @@ func (s *source) part() part {
 		return p
 	case s.r != nil && s.r.sampled:
 		return part{kind: mixed, why: "a sample of table " + s.r.name + " is not the same on each shard"}
+	case s.r != nil && s.r.view != nil && s.r.view.unstable:
+		return part{kind: mixed, why: "view " + s.r.name + " may give other rows on each shard"}
 	case s.r != nil:
 		return part{}
 	case s.d.kind == parted:

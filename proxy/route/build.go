@@ -51,6 +51,7 @@ func (pb *builder) query(sql string, toks []lex.Token) (*Plan, error) {
 		p.multi = func() (*multi, error) { return a.several(b, d) }
 		p.staged = sync.OnceValues(func() (*steps, error) { return a.stage(nil) })
 		p.any = true
+		p.dist, p.outputs, p.varies = d, a.outputs(b), a.unstable(sel) || a.fickle || a.clock()
 	} else {
 		c, err := a.target(nil, st.tree)
 		if err != nil {
@@ -113,6 +114,8 @@ func (a *analysis) change(p *Plan, c *change) error {
 		}
 	}
 	switch {
+	case t.blind && t.view != nil:
+		return refusedView(t)
 	case t.blind:
 		return refuse("the sharding key of table "+t.name+" is configured with another type than its column has", "correct the configuration")
 	case t.place.Pinned && t.key == nil:
@@ -174,16 +177,16 @@ func (a *analysis) finish(p *Plan) {
 	if p.fixed == nil {
 		p.fixed = a.differs
 	}
+	if a.behindView != nil {
+		p.fixed, p.staged, p.computed = a.behindView, nil, nil
+	}
 	for _, r := range a.refs {
 		p.tables = append(p.tables, strings.Clone(r.name))
 		if r.table == nil {
 			p.unknown = append(p.unknown, strings.Clone(r.name))
 		}
-		if r.table != nil && (r.table.Kind == 'v' || r.table.Kind == 'm') && !r.sharded() &&
-			r.table.Schema != "pg_catalog" && r.table.Schema != "information_schema" && a.layout.Shards > 1 && len(a.layout.Keys()) > 0 {
-			p.views = append(p.views, strings.Clone(r.name))
-			p.fixed = refuse("view "+r.name+" may read sharded tables, which cannot be told from its name",
-				"query the tables, or list the view among the sharded tables with its key")
+		if r.view != nil && r.blind && p.fixed == nil {
+			p.fixed = refusedView(r)
 		}
 		if r.sharded() {
 			p.refs = append(p.refs, r)
@@ -195,10 +198,7 @@ func (a *analysis) finish(p *Plan) {
 		}
 	}
 	if a.into {
-		p.ReloadSchema = true
-		if p.omni = p.real == 0 && len(p.refs) == 0; !p.omni && a.layout.Shards > 1 {
-			p.fixed = refuse("SELECT INTO of rows of sharded tables", "create the table first and use INSERT … SELECT")
-		}
+		a.intoTable(p)
 	}
 	for _, f := range a.calls {
 		p.hasIDs = p.hasIDs || f.schema == "pgdog" && f.name == "unique_id"

@@ -66,23 +66,32 @@ func (pb *builder) copy(st *statement) (*Plan, error) {
 	at++
 	stream := st.is(at, "stdin") || st.is(at, "stdout")
 	c.read(st, at+1)
-	var columns []string
 	if t != nil {
-		c.Schema, columns = t.Schema, t.Names()
+		c.Schema = t.Schema
 	} else if c.Schema == "" && len(pb.path) > 0 {
 		c.Schema = pb.path[0]
 	}
 	if t == nil {
 		p.unknown = append(p.unknown, name)
 	}
-	place := pb.layout.Find(c.Schema, name, columns)
-	c.Key = typed(place.Key, t)
-	if c.Key != nil {
+	r := pb.placed(c.Schema, name, t)
+	place := r.place
+	c.Key = r.key
+	if c.Key != nil && !t.View() {
 		c.Fit = fitOf(t, c.Key.Columns)
 	}
 	switch {
 	case t != nil && t.Differs != "":
 		p.fixed = differs(t)
+	case t.View() && in && t.Triggers:
+		p.fixed = refuse("COPY to view "+name+", whose INSTEAD OF triggers could do anything, on rows of any shard", "copy to its tables instead")
+	case t.View() && in:
+		// The server says so only once it has asked for the data (CopyFrom in copyfrom.c).
+		p.fixed = wire.Errorf("42809", "cannot copy to view \"%s\"", name)
+	case t.View() && t.Kind == 'v':
+		c.Key, p.any = nil, true // the server refuses it
+	case t.View() && r.blind:
+		p.fixed = refusedView(r)
 	case place.Key != nil && c.Key == nil:
 		p.fixed = refuse("the sharding key of table "+name+" is configured with another type than its column has", "correct the configuration")
 	case !stream:

@@ -70,8 +70,11 @@ func (r *Router) decide(d *Decision, p *Plan, hints []lex.Comment, sql string, s
 	case p.every:
 		d.Why = p.why
 		d.Merge = &gather.Spec{}
-		if p.omni {
+		switch {
+		case p.omni:
 			d.Merge = sameEverywhere
+		case p.makes:
+			d.Merge = &gather.Spec{Tag: gather.TagTotal}
 		}
 		return nil
 	case p.insert != nil:

@@ -144,14 +144,11 @@ func (c *code) lone(st *statement) {
 	}
 	name := st.toks[0].Ident(st.sql)
 	t := c.pb.snap.Table("", name, c.pb.path)
-	var columns []string
-	if t != nil {
-		columns = t.Names()
-	} else if !c.pb.snap.Empty() {
+	if t == nil && !c.pb.snap.Empty() {
 		return
 	}
 	c.names = true
-	if c.pb.layout.Find("", name, columns).Key != nil {
+	if r := c.pb.placed("", name, t); r.key != nil || r.blind {
 		c.named = name
 	}
 }
@@ -207,13 +204,9 @@ func (c *code) word(st *statement, i int) {
 	for st.is(before, "only") || st.is(before, "exists") || st.is(before, "not") || st.is(before, "if") || st.is(before, "concurrently") {
 		before--
 	}
-	var columns []string
 	t := c.pb.snap.Table(schema, name, c.pb.path)
-	if t != nil {
-		schema, columns = t.Schema, t.Names()
-	}
-	switch place := c.pb.layout.Find(schema, name, columns); {
-	case place.Key != nil:
+	switch r := c.pb.placed(schema, name, t); {
+	case r.key != nil || r.blind:
 		if t == nil && !c.pb.snap.Empty() || slices.ContainsFunc(aboutTables, func(w string) bool { return st.is(before, w) }) {
 			return
 		}

@@ -44,8 +44,39 @@ func parse(sql string, toks []lex.Token) (st *statement, err error) {
 		return nil, refuse("the statement uses a form of the grammar that cannot be rewritten safely",
 			"name the shard by a comment such as /* pgdog_shard: 0 */")
 	}
-	st.tree = plainJSON(tree)
+	st.tree = plainJoins(plainJSON(tree))
 	return st, nil
+}
+
+// plainJoins takes the parentheses off joins in FROM, which mean nothing.
+func plainJoins(tree ast.Node) ast.Node {
+	list := func(l *ast.NodeList) {
+		for i, n := range items(l) {
+			l.Items[i] = unparen(n)
+		}
+	}
+	ast.Rewrite(tree, func(c *ast.Cursor) bool {
+		switch x := c.Node().(type) {
+		case *ast.JoinExpr:
+			if x != nil {
+				x.Larg, x.Rarg = unparen(x.Larg), unparen(x.Rarg)
+			}
+		case *ast.SelectStmt:
+			if x != nil {
+				list(x.FromClause)
+			}
+		case *ast.UpdateStmt:
+			if x != nil {
+				list(x.FromClause)
+			}
+		case *ast.DeleteStmt:
+			if x != nil {
+				list(x.UsingClause)
+			}
+		}
+		return true
+	}, nil)
+	return tree
 }
 
 // tryParse calls the parser, whose panics are errors.

@@ -98,7 +98,11 @@ type Plan struct {
 	tokens   []lex.Token
 	hints    []lex.Comment
 	tables   []string
-	views    []string // that may read sharded tables
+	views    []string // what else is of sharded tables
+	makes    bool     // a table of each shard's own rows
+	dist     dist     // of a query's rows
+	outputs  []string // its columns; nil if they are not known
+	varies   bool     // it may have other rows on each shard, though they have the same
 	unknown  []string // tables that the schema does not have
 
 	inMemory atomic.Bool

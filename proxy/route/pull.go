@@ -45,6 +45,8 @@ func (a *analysis) pull(b *block, why string) (*multi, error) {
 		switch {
 		case r.tok < 0:
 			return nil, no("table " + r.name + " could not be found in the text (quote its name)")
+		case r.view != nil && r.blind:
+			return nil, no("view " + r.name + ": " + r.why)
 		case r.table == nil:
 			return nil, no("the columns of table " + r.name + " are not known")
 		case a.st.is(r.tok-1, "only") || a.st.is(r.end, "*"):

@@ -74,8 +74,8 @@ func (pb *builder) altered(st *statement, at, end int) (*schema.Table, error) {
 		at++
 	}
 	t := pb.snap.Table(schemaName, name, pb.path)
-	if t == nil {
-		return nil, nil // the server says so
+	if t == nil || t.View() {
+		return nil, nil // the server says so; a view is where its tables are, whatever its name
 	}
 	newSchema, newName, columns, by := t.Schema, t.Name, slices.Clone(t.Names()), "name"
 	switch {

@@ -75,7 +75,32 @@ func testSchema() *schema.Snapshot {
 	for _, name := range []string{"random", "nextval", "pg_sleep"} {
 		functions = append(functions, fn(name, 'f', 'v', false))
 	}
-	return schema.New([]*schema.Table{
+	view := func(schemaName, name, query string, columns ...schema.Column) *schema.Table {
+		t := table(schemaName, name, 'v', "", columns...)
+		t.Definition = query
+		return t
+	}
+	replaced := view("public", "replaced", "SELECT users.id, users.email FROM users", col("id", hash.Int8), col("email", hash.Text))
+	replaced.Triggers = true
+	kept := view("public", "kept", "SELECT now() AS at, countries.id FROM countries", col("at", hash.Timestamptz), col("id", hash.Int4))
+	kept.Kind = 'm'
+	totals := view("public", "totals", "SELECT payments.user_id, sum(payments.amount) AS total FROM payments GROUP BY payments.user_id", col("user_id", hash.Int8), col("total", hash.Numeric))
+	totals.Kind = 'm'
+	s := schema.New([]*schema.Table{
+		view("public", "people", "SELECT users.id AS number, users.email FROM users WHERE users.country > 1", col("number", hash.Int8), col("email", hash.Text)),
+		view("public", "spenders", "SELECT p.number, sum(q.amount) AS total FROM (people p JOIN payments q ON ((q.user_id = p.number))) GROUP BY p.number", col("number", hash.Int8), col("total", hash.Numeric)),
+		view("public", "named", "SELECT users.email FROM users", col("email", hash.Text)),
+		view("public", "twice", "SELECT users.id, users.id AS again, users.email FROM users", col("id", hash.Int8), col("again", hash.Int8), col("email", hash.Text)),
+		view("public", "everyone", "SELECT count(*) AS n FROM users", col("n", hash.Int8)),
+		view("public", "newest", "SELECT users.id FROM users ORDER BY users.id DESC LIMIT 3", col("id", hash.Int8)),
+		view("public", "peeking", "SELECT users.id, f(1) AS x FROM users", col("id", hash.Int8), col("x", hash.Int8)),
+		view("public", "places", "SELECT countries.id, countries.name FROM countries", col("id", hash.Int4), col("name", hash.Text)),
+		view("public", "some_place", "SELECT countries.id FROM countries ORDER BY (random()) LIMIT 1", col("id", hash.Int4)),
+		view("public", "stamps", "SELECT stamped.id FROM stamped", col("id", hash.Int4)),
+		view("public", "kinds", "SELECT pg_class.relname FROM pg_class", col("relname", hash.Name)),
+		view("one", "mine", "SELECT things.id FROM one.things", col("id", hash.Int4)),
+		view("one", "theirs", "SELECT users.id FROM users", col("id", hash.Int8)),
+		replaced, kept, totals,
 		table("public", "users", 'r', "id", col("id", hash.Int8), col("email", hash.Text), col("country", hash.Int4), code),
 		table("public", "payments", 'r', "", col("id", hash.Int8), col("user_id", hash.Int8), col("amount", hash.Numeric), col("rate", hash.Float4), col("note", hash.Text)),
 		table("public", "events", 'r', "", col("tenant", hash.Text), col("user_id", hash.Int8), col("what", hash.Text)),
@@ -87,6 +112,8 @@ func testSchema() *schema.Snapshot {
 		table("two", "others", 'r', "id", col("id", hash.Int4)),
 		table("pg_catalog", "pg_class", 'r', "", col("oid", hash.Oid), col("relname", hash.Name)),
 	}, functions)
+	s.Path = []string{"pg_catalog", "public"}
+	return s
 }
 
 func testRouter(t testing.TB) *Router {

@@ -152,6 +152,9 @@ func (pb *builder) explain(st *statement) (*Plan, error) {
 		p.Write = false
 	}
 	inner := p.Inner
+	if inner.makes && pb.layout.Shards > 1 && p.fixed == nil {
+		p.fixed = refuse("EXPLAIN of a statement that makes a table of rows of several shards", "EXPLAIN its query")
+	}
 	p.insert = nil
 	p.staged = inner.staged
 	p.multi = func() (*multi, error) {
@@ -283,47 +286,6 @@ func (pb *builder) ddl(st *statement, first string) (*Plan, error) {
 		}
 	}
 	return p, nil
-}
-
-// createAs refuses tables that are made of rows of sharded ones.
-func (pb *builder) createAs(st *statement, p *Plan) error {
-	table := false
-	for i := 1; i < len(st.toks) && i < 6; i++ {
-		table = table || st.is(i, "table") || st.is(i, "materialized")
-		if st.is(i, "view") && !table || st.is(i, "function") || st.is(i, "procedure") || st.is(i, "rule") || st.is(i, "trigger") {
-			return nil
-		}
-	}
-	if !table {
-		return nil
-	}
-	depth := 0 // a column's GENERATED … AS (…) is no query
-	for i := range st.toks {
-		switch {
-		case st.is(i, "("):
-			depth++
-		case st.is(i, ")"):
-			depth--
-		}
-		if depth == 0 && st.is(i, "as") && i+1 < len(st.toks) && (st.is(i+1, "select") || st.is(i+1, "with") || st.is(i+1, "table") || st.is(i+1, "(")) {
-			end := len(st.toks)
-			if st.has("with", "no", "data") {
-				end -= 3
-			}
-			inner, err := pb.plan(st.sql, st.toks[i+1:end])
-			if err != nil {
-				return err
-			}
-			unbound, unknown := inner.Unbound()
-			p.views, p.unknown = append(p.views, unbound...), append(p.unknown, unknown...)
-			if inner.real > 0 && pb.layout.Shards > 1 {
-				p.fixed = refuse("a table made of a query on sharded tables would have other rows on every shard",
-					"create the table, list it among the sharded tables, and use INSERT … SELECT")
-			}
-			return nil
-		}
-	}
-	return nil
 }
 
 // Arguments reads the values that EXECUTE gives, as text; ok is false if one of them is no

@@ -22,6 +22,15 @@ type change struct {
 
 // target analyses a write.
 func (a *analysis) target(parent *block, n ast.Node) (*change, error) {
+	c, err := a.targetOf(parent, n)
+	if err != nil || a.behindView != nil {
+		return c, err
+	}
+	a.behindView = a.behind(c, n)
+	return c, nil
+}
+
+func (a *analysis) targetOf(parent *block, n ast.Node) (*change, error) {
 	b := &block{parent: parent, by: map[ast.Node]*source{}, merged: map[string]*source{}, sel: ast.NewSelectStmt()}
 	if parent != nil {
 		b.depth = parent.depth + 1
@@ -415,7 +424,7 @@ func (a *analysis) omniWrite(p *Plan, c *change) error {
 			return a.opaqueCalls()
 		}
 	}
-	volatile = volatile || a.hasClock()
+	volatile = volatile || a.hasClock() || a.clocks || a.fickle
 	if c.insert == nil {
 		if volatile {
 			return refuse("a write to an omnisharded table with a function like now() or random() would leave its copies different",
@@ -448,6 +457,10 @@ func (a *analysis) omniWrite(p *Plan, c *change) error {
 	if c.insert.OnConflictClause != nil {
 		return refuse("an INSERT into an omnisharded table with computed values and ON CONFLICT would leave its copies different",
 			"give all values as literals or parameters")
+	}
+	if v := c.target.view; v != nil && v.into != nil && !v.into.whole {
+		return refuse("an INSERT of computed values through view "+c.target.name+", which does not show all of table "+v.into.base.Name,
+			"insert into the table itself, or give all values as literals or parameters")
 	}
 	p.replay, p.returns = true, len(items(c.insert.ReturningList)) > 0
 	return nil

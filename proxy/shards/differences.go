@@ -34,6 +34,8 @@ func (c *Cluster) compare(snaps []*schema.Snapshot, types [][]scatter.Named) []s
 			}
 			if d := columns(t, o); d != "" {
 				t.Differs = say("%s", d)
+			} else if t.Definition != o.Definition {
+				t.Differs = say("view %s.%s has another query", t.Schema, t.Name)
 			} else if !slices.Equal(unique(t), unique(o)) {
 				say("table %s.%s has other unique indexes", t.Schema, t.Name)
 			}

@@ -15,7 +15,50 @@ const Schema = `
 CREATE TABLE users (id bigint PRIMARY KEY, email text, country int, code text COLLATE "C", score numeric(8,2));
 CREATE TABLE payments (id bigint, user_id bigint, amount numeric, n int, note text, f float8);
 CREATE TABLE countries (id int PRIMARY KEY, name text);
-CREATE FUNCTION peek() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM users';`
+CREATE FUNCTION peek() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM users';` + Views
+
+// Views are views of the tables, with the same columns: all that begin with a table's name can stand
+// in its place.
+const Views = `
+CREATE VIEW users_all AS SELECT * FROM users;
+CREATE VIEW users_some AS SELECT id, email, country, code, score FROM users_all WHERE country IS NOT NULL OR id > 100;
+CREATE VIEW users_grouped AS SELECT u.id, max(u.email) AS email, min(u.country) AS country, max(u.code) AS code, sum(u.score) AS score FROM users u GROUP BY u.id;
+CREATE VIEW users_joined AS SELECT u.id, u.email, c.id AS country, u.code, u.score FROM users u LEFT JOIN countries c ON c.id = u.country;
+CREATE VIEW users_union AS SELECT * FROM users WHERE country < 2 UNION ALL SELECT * FROM users_some WHERE country >= 2;
+CREATE VIEW users_paid AS SELECT DISTINCT u.id, u.email, u.country, u.code, u.score FROM users u JOIN payments p ON p.user_id = u.id;
+CREATE VIEW payments_all (id, user_id, amount, n, note, f) AS SELECT id, user_id, amount, n, note, f FROM payments;
+CREATE VIEW payments_known AS SELECT p.id, u.id AS user_id, p.amount, p.n, p.note, p.f FROM payments p JOIN users_all u ON u.id = p.user_id;
+CREATE VIEW payments_unkeyed AS SELECT id, user_id + 0 AS user_id, amount, n, note, f FROM payments;
+CREATE VIEW countries_all AS SELECT id, name FROM countries;
+CREATE VIEW countries_first AS SELECT id, name FROM countries ORDER BY id LIMIT 4;`
+
+// named are the tables with their views.
+func named(table string) []string {
+	switch table {
+	case "users":
+		return []string{"users_all", "users_some", "users_grouped", "users_joined", "users_union", "users_paid"}
+	case "payments":
+		return []string{"payments_all", "payments_known", "payments_unkeyed"}
+	case "countries":
+		return []string{"countries_all", "countries_first"}
+	}
+	return nil
+}
+
+// viewed has views instead of some of the tables of a query.
+func (g *Generator) viewed(sql string) string {
+	if g.IntN(2) == 0 {
+		return sql
+	}
+	words := strings.Split(sql, " ")
+	for i, w := range words {
+		table := strings.TrimRight(w, ",)")
+		if list := named(table); list != nil && g.IntN(3) > 0 {
+			words[i] = g.one(list...) + w[len(table):]
+		}
+	}
+	return strings.Join(words, " ")
+}
 
 // Rows returns INSERT statements that fill the tables, always the same ones.
 func Rows() []string {
@@ -72,6 +115,11 @@ func (g *Generator) where() string {
 
 // Query returns a query, and whether the order of its rows counts: it is total then.
 func (g *Generator) Query() (sql string, ordered bool) {
+	sql, ordered = g.query()
+	return g.viewed(sql), ordered
+}
+
+func (g *Generator) query() (sql string, ordered bool) {
 	dir := func() string {
 		return g.one("", " DESC", " ASC", " DESC NULLS LAST", " NULLS FIRST")
 	}

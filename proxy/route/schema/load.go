@@ -19,11 +19,13 @@ type Querier interface {
 // The catalog queries, which work on PostgreSQL 12 and later. Each has its own columns, in
 // the order in which Load reads them.
 const (
-	// DatabaseSQL: database, version number, whether the default collation is bytewise.
+	// DatabaseSQL: database, version number, whether the default collation is bytewise, the
+	// schemas of the search_path, separated by newlines.
 	DatabaseSQL = `SELECT current_database(), current_setting('server_version_num'),
 	datcollate IN ('C', 'POSIX', 'C.UTF-8', 'C.utf8') AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_attribute
 		WHERE attrelid = 'pg_catalog.pg_database'::regclass AND attname = 'datlocprovider'
-		AND (SELECT to_jsonb(x)->>'datlocprovider' FROM pg_catalog.pg_database x WHERE x.oid = d.oid) = 'i')
+		AND (SELECT to_jsonb(x)->>'datlocprovider' FROM pg_catalog.pg_database x WHERE x.oid = d.oid) = 'i'),
+	pg_catalog.array_to_string(pg_catalog.current_schemas(true), E'\n')
 FROM pg_catalog.pg_database d WHERE datname = current_database()`
 
 	// ColumnsSQL: schema, table, relkind, triggers or rules or foreign keys that cascade, column, type, type's name,
@@ -31,7 +33,7 @@ FROM pg_catalog.pg_database d WHERE datname = current_database()`
 	// default, the default is volatile, is generated, is
 	// from a sequence, is from a sharded one; the table has row security.
 	ColumnsSQL = `SELECT n.nspname, c.relname, c.relkind,
-	c.relhasrules AND c.relkind NOT IN ('v', 'm') OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
+	c.relhasrules AND (c.relkind NOT IN ('v', 'm') OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite w WHERE w.ev_class = c.oid AND w.rulename <> '_RETURN')) OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
 		OR EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k WHERE k.confrelid = c.oid AND k.contype = 'f' AND (k.confdeltype NOT IN ('a', 'r') OR k.confupdtype NOT IN ('a', 'r'))),
 	a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod),
 	CASE WHEN a.attcollation NOT IN (0, 100) THEN pg_catalog.quote_ident(cn.nspname) || '.' || pg_catalog.quote_ident(co.collname) END,
@@ -49,6 +51,12 @@ LEFT JOIN pg_catalog.pg_namespace cn ON cn.oid = co.collnamespace
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_(toast|temp)'
 ORDER BY c.oid, a.attnum`
+
+	// ViewsSQL: schema, view or materialized view, its query.
+	ViewsSQL = `SELECT n.nspname, c.relname, pg_catalog.pg_get_viewdef(c.oid)
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'`
 
 	// IndexesSQL: schema, table, is primary, column names separated by newlines.
 	IndexesSQL = `SELECT n.nspname, c.relname, i.indisprimary,
@@ -104,8 +112,8 @@ func Load(ctx context.Context, q Querier) (*Snapshot, error) {
 		}
 		return nil
 	}
-	err := read("the database", DatabaseSQL, 3, func(c [][]byte) (err error) {
-		s.Database, s.Bytewise = string(c[0]), yes(c[2])
+	err := read("the database", DatabaseSQL, 4, func(c [][]byte) (err error) {
+		s.Database, s.Bytewise, s.Path = string(c[0]), yes(c[2]), strings.Split(string(c[3]), "\n")
 		s.Version, err = strconv.Atoi(string(c[1]))
 		return err
 	})
@@ -127,6 +135,15 @@ func Load(ctx context.Context, q Querier) (*Snapshot, error) {
 			Collation: s.collation(string(c[7]), yes(c[8]), yes(c[9])),
 			NotNull:   yes(c[10]), Default: yes(c[11]), Volatile: yes(c[12]), Generated: yes(c[13]), Sequence: yes(c[14]), ShardSequence: yes(c[15]),
 		})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = read("views", ViewsSQL, 3, func(c [][]byte) error {
+		if t := s.Table(string(c[0]), string(c[1]), nil); t != nil {
+			t.Definition = string(c[2])
+		}
 		return nil
 	})
 	if err != nil {

@@ -25,6 +25,8 @@ type Snapshot struct {
 	Bytewise bool
 	// Version is server_version_num, such as 150020.
 	Version int
+	// Path are the schemas in which names without one in the definitions of views are.
+	Path []string
 
 	tables    map[string][]*Table
 	functions map[string][]*Function
@@ -49,6 +51,9 @@ type Table struct {
 	// Triggers says that the table has triggers of its own (not those of constraints), or
 	// rules, or is referred to by foreign keys that change other tables with it.
 	Triggers bool
+	// Definition is the query of a view or materialized view, as pg_get_viewdef has it; empty for
+	// tables, and for those of the system.
+	Definition string
 	// Secured says that the table has row security.
 	Secured bool
 	// Differs says how the table is not the same on another shard, in a way that could change
@@ -175,6 +180,9 @@ func (s *Snapshot) Empty() bool { return s == nil || len(s.tables) == 0 }
 func (t *Table) Column(name string) int {
 	return slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == name })
 }
+
+// View reports whether the table is a view or a materialized view.
+func (t *Table) View() bool { return t != nil && (t.Kind == 'v' || t.Kind == 'm') }
 
 // Names returns the columns' names.
 func (t *Table) Names() []string {
