@@ -69,12 +69,18 @@ const (
 	Names
 	// Value is the first column of its only row, as a literal.
 	Value
-	// Numbered is Source with a further column, called Text, that has the rows' numbers, from 0.
+	// Numbered stands for all rows in a FROM clause before an alias, with a relation before it that
+	// is called Text and has a column Text_n with the rows' numbers, from 0.
 	Numbered
-	// Taken is Source with the rows only whose numbers the step called Column has returned, Left
+	// Taken is Numbered with the rows only whose numbers the step called Column has returned, Left
 	// with the others.
 	Taken
 	Left
-	// Marked is Source with a further column, called Text, that says which rows Taken has.
+	// Marked is Numbered, but Text_n says which rows Taken has.
 	Marked
+	// Placed is Numbered with the rows that the step called Column gives the numbers of, in its first
+	// column, and belong to a shard: Text has columns Text_r0, Text_r1, … for those of that step.
+	Placed
+	// Whole is a row of the function called Text in FROM: what it returns, if that is one column.
+	Whole
 )

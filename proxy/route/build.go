@@ -93,14 +93,8 @@ func (a *analysis) change(p *Plan, c *change) error {
 			if !ok {
 				continue
 			}
-			var set []ast.Node
-			for _, t := range m.TargetList {
-				set = append(set, t)
-			}
-			if m.CommandType == ast.CMD_UPDATE {
-				if err := a.keyChange(c, set); err != nil {
-					return err
-				}
+			if err := a.mergeMoves(c, m); err != nil {
+				return err
 			}
 			if m.CommandType == ast.CMD_INSERT && c.target.key != nil {
 				p.any = false

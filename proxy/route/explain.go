@@ -46,6 +46,12 @@ func (d *Decision) Explain() string {
 		what := fmt.Sprintf("step s%d", i)
 		if i == len(d.Steps) {
 			what = "then"
+			if len(s.Pieces) == 0 {
+				break
+			}
+		}
+		if s.Step != nil && s.Step.Place != nil {
+			what += " on the shards of the keys"
 		}
 		line("%s: %s%s", what, strings.TrimSpace(showPieces(s.Pieces, "s")), params(s.Params))
 	}
@@ -133,6 +139,10 @@ func showPieces(pieces []gather.Piece, letter string) string {
 			fmt.Fprintf(&sql, "<%s%d, those of %s%d>", letter, p.Relation, letter, p.Column)
 		case gather.Left:
 			fmt.Fprintf(&sql, "<%s%d, but those of %s%d>", letter, p.Relation, letter, p.Column)
+		case gather.Whole:
+			fmt.Fprintf(&sql, "<row of %s%d>", letter, p.Relation)
+		case gather.Placed:
+			fmt.Fprintf(&sql, "<%s%d of the shard, with %s%d>", letter, p.Column, letter, p.Relation)
 		case gather.Marked:
 			fmt.Fprintf(&sql, "<%s%d, with those of %s%d marked>", letter, p.Relation, letter, p.Column)
 		case gather.TypeOf:

@@ -221,38 +221,15 @@ func (a *analysis) move(p *Plan, c *change, n *ast.UpdateStmt, why error) error 
 	if !ok {
 		return why
 	}
-	values := map[string]template{}
-	for _, as := range list {
-		values[as.name] = template{}.str("(").toks(as.value.From, as.value.To).str(")")
-		if o, plain := a.operandOf(as.node); plain && o.typ == 0 && o.param == 0 && !o.id && (o.null || st.toks[o.tok].Kind == lex.String) {
-			// A string, or NULL, has the type of its column here, which RETURNING would not know.
-			if at := t.table.Column(as.name); at >= 0 {
-				if typ := t.table.Columns[at].TypeName; typ != "text" && !strings.HasPrefix(typ, "character") && !strings.HasPrefix(typ, "bit") {
-					values[as.name] = values[as.name].str("::" + typ)
-				}
-			}
-		}
-	}
 	alias := quoteIdent(t.name)
 	if t.alias {
 		alias = st.text(set-1, set)
 	}
 	m := &Move{Schema: t.table.Schema, Table: t.name, Key: t.key}
 	sql := template{}.toks(0, main).str("DELETE FROM ").toks(main+1, set).add(others).toks(end, stop).str(" RETURNING ")
-	for _, col := range t.table.Columns {
-		if col.Generated {
-			continue
-		}
-		if len(m.Columns) > 0 {
-			sql = sql.str(", ")
-		}
-		if v, changed := values[col.Name]; changed {
-			sql = sql.add(v)
-		} else {
-			sql = sql.str(alias + "." + quoteIdent(col.Name))
-		}
-		m.Columns = append(m.Columns, col.Name)
-	}
+	columns, values := a.newRow(t, list, alias, nil, false)
+	m.Columns = columns
+	sql = sql.add(values)
 	m.Fit = fitOf(t.table, t.key.Columns)
 	for _, k := range t.key.Columns {
 		m.KeyAt = append(m.KeyAt, slices.Index(m.Columns, k))

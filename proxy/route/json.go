@@ -6,7 +6,8 @@ import "github.com/multigres/multigres/go/common/parser/ast"
 const jsonArray = 1
 
 // plainJSON puts what it amounts to for routing in place of what SQL/JSON has a syntax of its own
-// for: JSON_ARRAYAGG and JSON_OBJECTAGG are aggregates, and JSON_ARRAY(SELECT …) has a sub-query.
+// for: JSON_ARRAYAGG and JSON_OBJECTAGG are aggregates, and JSON_ARRAY(SELECT …) has a sub-query. It
+// takes parentheses off joins, too.
 // Nothing is written from the tree, so that servers get what the client says.
 func plainJSON(tree ast.Node) ast.Node {
 	return ast.Rewrite(tree, nil, func(c *ast.Cursor) bool {
@@ -18,6 +19,12 @@ func plainJSON(tree ast.Node) ast.Node {
 		case *ast.JsonObjectAgg:
 			if x != nil {
 				c.Replace(aggregateOf("json_objectagg", x.Constructor, x.Arg))
+			}
+		case *ast.ParenExpr: // of FROM (a JOIN b …), which mean nothing
+			if x != nil {
+				if j, isJoin := x.Expr.(*ast.JoinExpr); isJoin {
+					c.Replace(j)
+				}
 			}
 		case *ast.JsonArrayQueryConstructor:
 			if x != nil {

@@ -255,8 +255,9 @@ type Decision struct {
 	Steps []Staged
 	Last  Staged
 	// StepsTag, if it is not empty, is the statement's own tag, whose rows are those of all its
-	// steps that write and of Last together.
-	StepsTag string
+	// steps that write together; there is no Last then. StepsReturn says that it returns rows.
+	StepsTag    string
+	StepsReturn bool
 	// Why explains the decision.
 	Why string
 

@@ -93,7 +93,9 @@ func (a *analysis) declare(b *block, n ast.Node) error {
 			s.d = dist{kind: mixed, why: "a sub-query may give other rows on each shard"}
 		}
 	case *ast.RangeFunction:
-		alias = n.Alias
+		if alias = n.Alias; alias == nil {
+			s.alias = a.functionAlias(n)
+		}
 		if err := a.expression(b, n.Functions, false); err != nil {
 			return err
 		}

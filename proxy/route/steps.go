@@ -19,14 +19,24 @@ type Step struct {
 	Empty string
 	// Numbers says that its only column has numbers of rows of an earlier step.
 	Numbers bool
+	// Returns says that its rows are rows of the statement's answer.
+	Returns bool
+	// Moves says that it deletes rows that another step inserts again, with another sharding key;
+	// Once, that its second column must not be more than 1 (21000); Uncounted, that the rows which it
+	// writes are counted elsewhere.
+	Moves, Once, Uncounted bool
+	// Place, if it is not nil, says that it is run on the shards of rows of an earlier step.
+	Place *Placing
 	// Column and Type are what a single value is for, whose type, as a number and by name, are the
 	// columns behind it.
 	Column, Type string
 	// Collations are those of its columns, as far as they are not the default; nil if they
-	// are not known.
+	// are not known. Plain says that all are the default.
 	Collations []gather.Collation
+	Plain      bool
 
-	sql template
+	sql     template
+	columns []string
 }
 
 // steps are how a statement is carried out that no merge can do: one query after the other,
@@ -37,6 +47,8 @@ type steps struct {
 	last template
 	why  string
 	tag  string
+	// returns says that the statement has a RETURNING, of steps that return something.
+	returns bool
 }
 
 // A Staged is a text of Decision.Steps or Last, and the parameters of the client's that it
@@ -63,7 +75,7 @@ func (r *Router) stepsOf(d *Decision, p *Plan, staged func() (*steps, error), re
 	if s == nil {
 		return reason
 	}
-	d.Why, d.StepsTag = s.why, s.tag
+	d.Why, d.StepsTag, d.StepsReturn = s.why, s.tag, s.returns
 	for i := range s.list {
 		pieces, params := s.list[i].sql.pieces(d.env.sql, d.env.toks, nil)
 		d.Steps = append(d.Steps, Staged{&s.list[i], pieces, params})

@@ -25,6 +25,10 @@ func (a *analysis) stageMerge(c *change, n *ast.MergeStmt) (*steps, error) {
 		if x.Alias == nil {
 			return nil, nil
 		}
+	case *ast.RangeFunction:
+		if x.Lateral {
+			return nil, nil
+		}
 	default:
 		return nil, nil
 	}
@@ -58,11 +62,11 @@ func (a *analysis) stageMerge(c *change, n *ast.MergeStmt) (*steps, error) {
 		return nil, nil // conditions and actions that read more
 	}
 	step := Step{Empty: "MERGE 0", sql: a.prefix(list, using+1, on).str(" SELECT * FROM ").toks(using+1, on)}
-	if len(items(n.ReturningList)) > 0 {
-		step.Empty = ""
-	}
 	sub, isSub := n.SourceRelation.(*ast.RangeSubselect)
+	function, isFunction := n.SourceRelation.(*ast.RangeFunction)
 	switch {
+	case isFunction:
+		step.Plain = a.plainFunctions(c.block, function)
 	case src.r != nil && src.r.table != nil:
 		for _, col := range src.r.table.Columns {
 			step.Collations = append(step.Collations, col.Collation)
@@ -78,8 +82,19 @@ func (a *analysis) stageMerge(c *change, n *ast.MergeStmt) (*steps, error) {
 		}
 	}
 	subs := a.mergeKeys(c, n, on)
-	if c.target.key != nil && (bySource || len(subs) == 0 && (a.mergeInserts(n, c) != nil || !a.joinsByKey(c))) {
+	moves := slices.ContainsFunc(items(n.MergeWhenClauses), func(w ast.Node) bool {
+		m, isWhen := w.(*ast.MergeWhenClause)
+		return isWhen && a.mergeMoves(c, m) != nil
+	})
+	rows := a.rowsOf(src, on)
+	if rows {
+		subs = nil // which would make more columns
+	}
+	if c.target.key != nil && (bySource || moves || isFunction || rows && src.r != nil || len(subs) == 0 && (a.mergeInserts(n, c) != nil || !a.joinsByKey(c))) {
 		return a.stageMergeApart(c, n, list, main, using, on, step)
+	}
+	if rows && src.r != nil && len(items(n.ReturningList)) > 0 {
+		return nil, nil // rows of a type that those of a step do not have
 	}
 	if isSub && a.settledValues(sub) {
 		return nil, nil

@@ -3,6 +3,7 @@ package scatter
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/route"
@@ -162,7 +163,7 @@ func (s *Session) refusals(d *route.Decision, err error) error {
 	case s.ex.cfg.RefuseSplit && len(d.Queries) > 1:
 		return refuse("an INSERT of rows of several shards is not allowed (rewrite.split_inserts)",
 			"insert rows of one shard at a time, or set rewrite.split_inserts to \"rewrite\"")
-	case s.ex.cfg.RefuseMove && d.Plan.Move != nil && d.SQL != "":
+	case s.ex.cfg.RefuseMove && (d.Plan.Move != nil && d.SQL != "" || slices.ContainsFunc(d.Steps, func(x route.Staged) bool { return x.Step.Moves })):
 		return refuse("an UPDATE of the sharding key is not allowed (rewrite.shard_key)",
 			"delete the row and insert it with the new key, or set rewrite.shard_key to \"rewrite\"")
 	}

@@ -39,7 +39,7 @@ func (s *Session) steps(ctx context.Context, d *route.Decision, q *request) (*an
 	if err != nil {
 		return nil, err
 	}
-	list, last, role, own := d.Steps, d.Last, d.Role, d.StepsTag
+	plan, list, last, role, own, returns := d.Plan, d.Steps, d.Last, d.Role, d.StepsTag, d.StepsReturn
 	if own != "" {
 		// Its parts are put together anew, where names may find what they do not find in the whole.
 		if err := s.analysed(ctx, q); err != nil {
@@ -48,9 +48,25 @@ func (s *Session) steps(ctx context.Context, d *route.Decision, q *request) (*an
 	}
 	total := uint64(0)
 	var done []*stepRows
+	var returned [][]byte
 	left := s.ex.cfg.Memory
 	for _, x := range list {
-		a, err := s.step(ctx, x, q, types, role, done, nil)
+		var results []wire.Format
+		if x.Step.Returns {
+			results = q.results
+		}
+		if x.Step.Place != nil {
+			rows, n, err := s.placed(ctx, x, plan, q, types, done, results)
+			if err != nil {
+				return nil, err
+			}
+			if !x.Step.Uncounted {
+				total += n
+			}
+			returned, done = append(returned, rows...), append(done, nil)
+			continue
+		}
+		a, err := s.step(ctx, x, q, types, role, done, results)
 		if err != nil {
 			return nil, err
 		}
@@ -60,6 +76,22 @@ func (s *Session) steps(ctx context.Context, d *route.Decision, q *request) (*an
 				return nil, err
 			}
 			done = append(done, &stepRows{step: x.Step, numbers: numbers})
+			continue
+		}
+		if x.Step.Returns {
+			rows, err := s.store(ctx, a)
+			if err != nil {
+				return nil, err
+			}
+			tag, err := a.tag()
+			if err == nil {
+				err = s.sameFields(q, a)
+			}
+			if err != nil {
+				return nil, err
+			}
+			total += affected(tag)
+			returned, done = append(returned, rows...), append(done, nil)
 			continue
 		}
 		rows, tag, err := s.all(ctx, a)
@@ -78,12 +110,20 @@ func (s *Session) steps(ctx context.Context, d *route.Decision, q *request) (*an
 			}
 		}
 		if len(rows) == 0 && x.Step.Empty != "" {
-			return settled(x.Step.Empty), nil
+			return s.nothing(ctx, q, x.Step.Empty)
 		}
 		if tag != "" && own != "" && x.Step.Write {
 			total += affected(tag)
 		}
 		r := &stepRows{step: x.Step, fields: a.fields, rows: rows, collations: x.Step.Collations}
+		if x.Step.Plain {
+			r.collations = slices.Repeat([]gather.Collation{{Known: true}}, len(a.fields))
+		}
+		if x.Step.Once {
+			if err := r.once(); err != nil {
+				return nil, err
+			}
+		}
 		if len(a.fields) > 0 {
 			l, err := s.typer(ctx)
 			if err != nil {
@@ -95,19 +135,17 @@ func (s *Session) steps(ctx context.Context, d *route.Decision, q *request) (*an
 		}
 		done = append(done, r)
 	}
-	a, err := s.step(ctx, last, q, types, role, done, q.results)
-	if err != nil || own == "" {
-		return a, err
+	if own == "" {
+		return s.step(ctx, last, q, types, role, done, q.results)
 	}
-	tag := a.tag
-	a.tag = func() (string, error) {
-		t, err := tag()
-		if err != nil {
-			return "", err
+	out := replayRows(returned, own+" "+strconv.FormatUint(total, 10))
+	if out.rows = returns; returns {
+		out.fields = slices.Clone(q.st.fields)
+		for i := range out.fields {
+			out.fields[i].Format = wire.FormatAt(q.results, i)
 		}
-		return own + " " + strconv.FormatUint(total+affected(t), 10), nil
 	}
-	return a, nil
+	return out, nil
 }
 
 // affected is the number of rows in a command tag.
@@ -121,6 +159,21 @@ func affected(tag string) uint64 {
 
 // step routes and runs one text.
 func (s *Session) step(ctx context.Context, x route.Staged, q *request, types []uint32, role route.Role, done []*stepRows, results []wire.Format) (*answer, error) {
+	sub, err := s.stepText(x, q, types, done, results)
+	if err != nil {
+		return nil, err
+	}
+	var d route.Decision
+	if err := s.decide(ctx, &d, sub); err != nil {
+		return nil, unplaced(err)
+	}
+	d.Role = role // what the transaction has written must be seen
+	a, err := s.source(ctx, &d, sub)
+	return a, unplaced(err)
+}
+
+// stepText is a step with the rows of those before it in its text.
+func (s *Session) stepText(x route.Staged, q *request, types []uint32, done []*stepRows, results []wire.Format) (*request, error) {
 	sub := &request{extended: q.extended, results: results}
 	if q.extended && len(q.values) > 0 {
 		var err error
@@ -147,13 +200,23 @@ func (s *Session) step(ctx context.Context, x route.Staged, q *request, types []
 		case gather.Value:
 			text, err = s.appendScalar(text, done[p.Relation])
 		case gather.Numbered:
-			text, err = s.appendSource(text, done[p.Relation].numbered(p.Text))
+			text, err = s.appendBeside(text, p.Text, done[p.Relation].numbered(nil, false))
 		case gather.Taken:
-			text, err = s.appendSource(text, done[p.Relation].chosen(done[p.Column].numbers, true))
+			text, err = s.appendBeside(text, p.Text, done[p.Relation].numbered(done[p.Column].numbers, true))
 		case gather.Left:
-			text, err = s.appendSource(text, done[p.Relation].chosen(done[p.Column].numbers, false))
+			text, err = s.appendBeside(text, p.Text, done[p.Relation].numbered(done[p.Column].numbers, false))
 		case gather.Marked:
-			text, err = s.appendSource(text, done[p.Relation].marked(done[p.Column].numbers, p.Text))
+			text, err = s.appendBeside(text, p.Text, done[p.Relation].marked(done[p.Column].numbers))
+		case gather.Whole:
+			text = append(text, quoteIdent(p.Text)...)
+			if f := done[p.Relation].fields; len(f) == 1 {
+				text = append(append(text, '.'), quoteIdent(f[0].Name)...)
+			}
+		case gather.Placed:
+			var b *besides
+			if b, err = done[p.Relation].by(done[p.Column]); err == nil {
+				text, err = s.appendBeside(text, p.Text, b)
+			}
 		default:
 			err = wire.Errorf(wire.CodeInternalError, "a step has a piece of kind %d", p.Kind)
 		}
@@ -162,13 +225,7 @@ func (s *Session) step(ctx context.Context, x route.Staged, q *request, types []
 		}
 	}
 	sub.sql = string(text)
-	var d route.Decision
-	if err := s.decide(ctx, &d, sub); err != nil {
-		return nil, unplaced(err)
-	}
-	d.Role = role // what the transaction has written must be seen
-	a, err := s.source(ctx, &d, sub)
-	return a, unplaced(err)
+	return sub, nil
 }
 
 // literalType is the type that a literal is cast to: of a string without its length, which
@@ -208,16 +265,22 @@ func (s *Session) appendValues(dst []byte, r *stepRows) ([]byte, error) {
 // appendSource appends what stands for the rows in a FROM clause, but for its alias.
 func (s *Session) appendSource(dst []byte, r *stepRows) ([]byte, error) {
 	dst = append(dst, "(SELECT "...)
-	var names []string
+	dst, err := r.appendColumns(dst, "v.c")
+	if err != nil {
+		return dst, err
+	}
+	dst = append(dst, " FROM "...)
+	return s.appendRelation(dst, r, "v", func(i int) string { return fmt.Sprintf("c%d", i) }, ")")
+}
+
+// appendColumns appends a list of the columns, which are called by a prefix and their numbers, by
+// their own names, and with their collations.
+func (r *stepRows) appendColumns(dst []byte, prefix string) ([]byte, error) {
 	for i, f := range r.fields {
 		if i > 0 {
 			dst = append(dst, ", "...)
 		}
-		if len(r.rows) == 0 {
-			dst = fmt.Appendf(dst, "NULL::%s", literalType(f, r.types[i]))
-		} else {
-			dst = fmt.Appendf(dst, "v.c%d", i)
-		}
+		dst = fmt.Appendf(dst, "%s%d", prefix, i)
 		switch {
 		case !collatable(f.TypeOID):
 		case r.collations == nil || i >= len(r.collations) || !r.collations[i].Known:
@@ -226,14 +289,32 @@ func (s *Session) appendSource(dst []byte, r *stepRows) ([]byte, error) {
 			dst = append(append(dst, " COLLATE "...), r.collations[i].Name...)
 		}
 		dst = append(append(dst, " AS "...), quoteIdent(f.Name)...)
-		names = append(names, fmt.Sprintf("c%d", i))
 	}
-	if len(r.rows) == 0 {
-		return append(dst, " WHERE false)"...), nil
+	return dst, nil
+}
+
+// appendRelation appends the rows as a relation of a name, whose columns have names, too.
+func (s *Session) appendRelation(dst []byte, r *stepRows, alias string, name func(i int) string, end string) ([]byte, error) {
+	var names []string
+	for i := range r.fields {
+		names = append(names, name(i))
 	}
-	dst = append(dst, " FROM "...)
-	dst, err := s.appendValues(dst, r)
-	return append(append(append(dst, " AS v("...), strings.Join(names, ", ")...), "))"...), err
+	if len(r.rows) > 0 {
+		var err error
+		if dst, err = s.appendValues(dst, r); err != nil {
+			return dst, err
+		}
+	} else {
+		dst = append(dst, "(SELECT "...)
+		for i, f := range r.fields {
+			if i > 0 {
+				dst = append(dst, ", "...)
+			}
+			dst = fmt.Appendf(dst, "NULL::%s", literalType(f, r.types[i]))
+		}
+		dst = append(dst, " WHERE false)"...)
+	}
+	return fmt.Appendf(dst, " AS %s(%s)%s", alias, strings.Join(names, ", "), end), nil
 }
 
 // appendScalar appends the only value, if it may be assigned to its column.

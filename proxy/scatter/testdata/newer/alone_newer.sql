@@ -72,7 +72,7 @@ DELETE FROM users WHERE id < 6 RETURNING old.email, new.id;
 
 UPDATE users SET id = id + 1000 WHERE id < 6 RETURNING new.id;
 
-UPDATE users SET id = id + 1000 WHERE id < 6 RETURNING old.id, new.id;
+MERGE INTO users u USING countries c ON u.country = c.id WHEN NOT MATCHED BY SOURCE THEN DELETE WHEN NOT MATCHED THEN INSERT (id) VALUES (c.id + 7000) RETURNING c, u.id;
 
 SELECT current_catalog = 'x', current_user IS NULL, user IS NULL, current_date IS NULL, count(*) FROM users;
 
@@ -105,4 +105,48 @@ UPDATE countries SET name = 'r' WHERE id = 1 RETURNING WITH (OLD AS o, NEW AS n)
 INSERT INTO users (id, email) SELECT id + 5000, note FROM payments RETURNING WITH (OLD AS o) o.id, id;
 
 MERGE INTO users u USING payments p ON u.id = p.user_id AND p.id < 20 WHEN MATCHED THEN UPDATE SET email = p.note RETURNING WITH (OLD AS o) merge_action(), o.email, p.id;
+
+MERGE INTO users u USING (VALUES (1), (77)) v(x) ON u.country = v.x WHEN MATCHED THEN UPDATE SET email = 'm' WHEN NOT MATCHED THEN INSERT (id, email) VALUES (4000 + v.x, 'n') RETURNING *;
+
+MERGE INTO users u USING (VALUES (1), (77)) v(x) ON u.country = v.x WHEN MATCHED THEN UPDATE SET email = 'm' WHEN NOT MATCHED THEN INSERT (id, email) VALUES (4000 + v.x, 'n') RETURNING merge_action(), old.email, new.email, u.id, v.*, lower(merge_action()) AS l;
+
+MERGE INTO users u USING (VALUES (1), (77)) v(x) ON u.country = v.x WHEN MATCHED AND u.id < 20 THEN DELETE WHEN NOT MATCHED BY SOURCE AND u.id < 10 THEN UPDATE SET email = 'lost' WHEN NOT MATCHED THEN INSERT (id) VALUES (4000 + v.x) RETURNING merge_action(), old, new, v.x IS NULL, v.*, u.id;
+
+MERGE INTO users u USING generate_series(1, 2) g ON u.country = g WHEN NOT MATCHED BY SOURCE AND u.id < 10 THEN UPDATE SET id = u.id - 100000 WHEN NOT MATCHED THEN INSERT (id) VALUES (g) RETURNING g, u.id, merge_action();
+
+MERGE INTO users u USING generate_series(1, 2) g ON u.country = g AND g = 1 WHEN MATCHED THEN DELETE WHEN NOT MATCHED BY SOURCE AND u.id < 10 THEN UPDATE SET email = 'lost' WHEN NOT MATCHED THEN INSERT (id) VALUES (g + 7000) RETURNING g, g IS NULL, u.id, merge_action()
+
+MERGE INTO users u USING (VALUES (1), (77)) v(x) ON u.country = v.x WHEN MATCHED AND u.id < 20 THEN DELETE WHEN NOT MATCHED THEN INSERT (id) VALUES (4000 + v.x) RETURNING WITH (OLD AS o, NEW AS n) merge_action() AS a, o.id, n.id, coalesce(o.id, n.id) + $$5$$::int AS s;
+
+MERGE INTO users u USING (VALUES (1), (77)) v(x) ON u.country = v.x WHEN MATCHED THEN UPDATE SET id = u.id + 1000, email = 'moved' WHEN NOT MATCHED THEN INSERT (id) VALUES (4000 + v.x) RETURNING merge_action(), u.id, new.email, v.x, lower(merge_action()) || v.x;
+
+MERGE INTO users u USING (VALUES (1), (77)) v(x) ON u.country = v.x WHEN MATCHED THEN UPDATE SET id = u.id + 1000, email = 'moved' WHEN NOT MATCHED BY SOURCE AND u.id < 30 THEN UPDATE SET id = -u.id * 100000 - 1 RETURNING *;
+
+MERGE INTO users u USING (VALUES (1), (77)) v(x) ON u.country = v.x WHEN MATCHED THEN UPDATE SET id = u.id + 1000 RETURNING u, v, u.id AS old, merge_action() act;
+
+MERGE INTO users u USING (VALUES (1), (77)) v(x) ON u.country = v.x WHEN MATCHED THEN UPDATE SET id = u.id + 1000 RETURNING WITH (OLD AS o) o.id, u.id;
+
+MERGE INTO users u USING (VALUES (1), (1)) v(x) ON u.country = v.x WHEN MATCHED THEN UPDATE SET id = u.id + 1000 RETURNING u.id;
+
+MERGE INTO users u USING payments p ON p.n = u.country AND p.id IN (3, 4) WHEN MATCHED THEN UPDATE SET email = p.note WHEN NOT MATCHED AND p.id < 6 THEN INSERT (id, email) VALUES (p.id + 5000, p.note) RETURNING p, u.id, merge_action();
+
+MERGE INTO users u USING payments p ON p.n = u.country AND p.id IN (3, 4) WHEN MATCHED THEN UPDATE SET id = u.id + 1000 WHEN NOT MATCHED AND p.id < 6 THEN INSERT (id, email) VALUES (p.id + 5000, p.note) RETURNING p.*, u.*, p, p.note AS q;
+
+MERGE INTO users u USING (SELECT n FROM payments WHERE false) v(x) ON u.country = v.x WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (id) VALUES (4000 + v.x) RETURNING merge_action(), u.*, v.*;
+
+MERGE INTO users u USING (SELECT DISTINCT n FROM payments WHERE n IS NOT NULL) p ON u.id = (p.n * 2 + 1) WHEN MATCHED THEN UPDATE SET email = 'm' WHEN NOT MATCHED THEN INSERT (id, email) VALUES ((p.n * 2 + 1), 'n') RETURNING *;
+
+MERGE INTO users u USING (SELECT DISTINCT n FROM payments WHERE n IS NOT NULL) p ON u.id = (p.n * 2 + 1) WHEN MATCHED THEN UPDATE SET email = 'm' WHEN NOT MATCHED THEN INSERT (id, email) VALUES ((p.n * 2 + 1), 'n') RETURNING merge_action(), p.n, u.id;
+
+MERGE INTO users u USING (SELECT DISTINCT n FROM payments WHERE false) p ON u.id = (p.n * 2 + 1) WHEN MATCHED THEN UPDATE SET email = 'm' WHEN NOT MATCHED THEN INSERT (id, email) VALUES ((p.n * 2 + 1), 'n') RETURNING merge_action(), p.n, u.id;
+
+MERGE INTO users u USING generate_series(-3, 30) g ON u.id = g WHEN MATCHED AND g < 10 THEN DELETE WHEN MATCHED THEN UPDATE SET id = g * 1000 WHEN NOT MATCHED AND g % 5 = 0 THEN INSERT (id, email) VALUES (g, 'miss') RETURNING merge_action(), g, *;
+
+MERGE INTO users u USING jsonb_array_elements('[6, 4321]') j ON u.id = j::bigint WHEN MATCHED THEN UPDATE SET email = j::text WHEN NOT MATCHED THEN INSERT (id, email) VALUES (j::bigint, 'new') RETURNING j, value, u.email;
+
+WITH m AS (MERGE INTO users u USING (VALUES (1), (77)) v(x) ON u.country = v.x WHEN MATCHED THEN UPDATE SET id = u.id + 1000 WHEN NOT MATCHED THEN INSERT (id, email) VALUES (4000 + v.x, 'n') RETURNING merge_action() AS a, u.id, v.x) SELECT a, count(*), sum(id), min(x) FROM m GROUP BY a ORDER BY a;
+
+MERGE INTO countries c USING (SELECT DISTINCT country FROM users WHERE country > 2) u ON u.country = c.id WHEN MATCHED THEN UPDATE SET name = 'seen' WHEN NOT MATCHED THEN INSERT VALUES (u.country, 'unseen') RETURNING merge_action(), c.*, u.country;
+
+MERGE INTO users u USING (VALUES (6, 1006)) v(id, k) ON u.id = v.id WHEN MATCHED THEN UPDATE SET id = v.k RETURNING nothing;
 
