@@ -43,9 +43,17 @@ func (s *Splitter) binaryRows(p []byte) (int, error) {
 		}
 		at += n
 		if s.ended {
-			return len(p), nil
+			return len(p), s.behind(p[at:])
 		}
 	}
+}
+
+// behind refuses what stands behind the end of binary data, which servers do, too.
+func (s *Splitter) behind(rest []byte) error {
+	if s.format == binary && len(rest) > 0 {
+		return wire.Errorf(wire.CodeBadCopyFileFormat, "received copy data after EOF marker")
+	}
+	return nil
 }
 
 func (s *Splitter) all(b []byte) {

@@ -69,13 +69,12 @@ func (s *Splitter) Lines() int { return s.line }
 
 // height is how many lines the server counts for a row: those that end within quotes, too, if
 // they end as the first one does (CopyReadLineText in copyfromparse.c).
-func (s *Splitter) height(row []byte) int {
-	if s.format != csv {
+func (s *Splitter) height(body []byte) int {
+	switch {
+	case s.format != csv:
 		return 1
+	case s.eol == endNewline:
+		return 1 + bytes.Count(body, []byte("\n"))
 	}
-	body := bytes.TrimSuffix(bytes.TrimSuffix(row, []byte("\n")), []byte("\r"))
-	if s.carriage {
-		return 1 + bytes.Count(body, []byte("\r"))
-	}
-	return 1 + bytes.Count(body, []byte("\n"))
+	return 1 + bytes.Count(body, []byte("\r"))
 }

@@ -51,11 +51,15 @@ type Splitter struct {
 	columns       []string
 	line          int // of the data, the current row's last one
 	lines         []lines
-	carriage      bool // lines end in a carriage return and a newline
 	begun, ended  bool
-	// state of the search for the end of a CSV row, so that a long one is scanned once
-	scanned int
-	quoted  bool
+	marker        []byte // stands for a column's default
+	marked        bool   // in a column of the key
+	ascii         bool   // text is in an encoding that is like UTF-8 in its ASCII characters only
+	dots          bool   // \. ends CSV data
+	eol           ending
+	// state of the search for the end of a row, so that a long one is scanned once
+	scanned         int
+	quoted, escaped bool
 }
 
 type format uint8
@@ -73,7 +77,7 @@ func New(c *route.Copy, shards int, place Place) (*Splitter, error) {
 		delimiter: '\t', null: []byte(`\N`), quote: '"', place: place, shards: shards, keyAt: c.KeyAt,
 		out: make([][]byte, shards), values: make([]sharding.Raw, len(c.KeyAt)),
 		forceNull: make([]bool, len(c.KeyAt)), forceNot: make([]bool, len(c.KeyAt)),
-		table: c.Table, columns: c.Columns, lines: make([]lines, shards),
+		table: c.Table, columns: c.Columns, lines: make([]lines, shards), dots: c.Version < 180000,
 	}
 	for i := range s.lines {
 		s.lines[i].most = mostLines / shards
@@ -114,7 +118,9 @@ func (s *Splitter) option(c *route.Copy, name, v string) error {
 		return nil
 	}
 	switch name {
-	case "format", "freeze", "default", "on_error", "log_verbosity", "reject_limit", "force_quote":
+	case "default":
+		s.marker = []byte(v)
+	case "format", "freeze", "on_error", "log_verbosity", "reject_limit", "force_quote":
 		if name == "on_error" && strings.ToLower(v) != "stop" {
 			return fmt.Errorf("COPY with ON_ERROR %s cannot be split", v)
 		}
@@ -122,6 +128,9 @@ func (s *Splitter) option(c *route.Copy, name, v string) error {
 		switch strings.ToLower(v) {
 		case "true", "on", "1", "match":
 			s.header = s.format != binary
+		case "false", "off", "0":
+		default:
+			return fmt.Errorf("COPY with HEADER %s cannot be split", v)
 		}
 	case "delimiter":
 		return single(&s.delimiter)
@@ -135,9 +144,12 @@ func (s *Splitter) option(c *route.Copy, name, v string) error {
 		switch e := strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(v)); e {
 		case "utf8", "sqlascii", "unicode":
 		default:
-			if !strings.HasPrefix(e, "latin") && !strings.HasPrefix(e, "win") && !strings.HasPrefix(e, "iso") && !strings.HasPrefix(e, "euc") && !strings.HasPrefix(e, "koi8") {
+			// Others, such as SJIS, have ASCII characters within longer ones.
+			single := strings.HasPrefix(e, "latin") || strings.HasPrefix(e, "win") || strings.HasPrefix(e, "iso") || strings.HasPrefix(e, "euc") || strings.HasPrefix(e, "koi8")
+			if !single || slices.Contains([]string{"win932", "win936", "win949", "win950", "windows932", "windows936", "windows949", "windows950"}, e) {
 				return fmt.Errorf("COPY in encoding %s cannot be split", v)
 			}
+			s.ascii = true
 		}
 	case "force_null", "force_not_null":
 		for i, at := range c.KeyAt {
@@ -173,7 +185,7 @@ func (s *Splitter) Taken(shard int) {
 // Write takes a piece of the data. An error is the client's.
 func (s *Splitter) Write(p []byte) error {
 	if s.ended {
-		return nil // what stands behind the end is not read
+		return s.behind(p) // that of text is not read
 	}
 	if len(s.rest) > 0 {
 		if len(s.rest)+len(p) > maxRow {
@@ -182,7 +194,7 @@ func (s *Splitter) Write(p []byte) error {
 		s.rest = append(s.rest, p...)
 		p = s.rest
 	}
-	n, err := s.rows(p)
+	n, err := s.rows(p, false)
 	if err != nil {
 		return err
 	}
@@ -214,102 +226,38 @@ func (s *Splitter) Close() error {
 	}
 	line := s.rest
 	s.rest = nil
-	return s.row(line)
+	_, err := s.rows(line, true)
+	return err
 }
 
-func (s *Splitter) rows(p []byte) (int, error) {
-	switch s.format {
-	case binary:
+// rows takes complete rows off p, and returns how many bytes they are; at the end of the data, the
+// last one may lack its end.
+func (s *Splitter) rows(p []byte, end bool) (int, error) {
+	if s.format == binary {
 		return s.binaryRows(p)
-	case csv:
-		return s.csvRows(p)
 	}
 	at := 0
-	for {
-		end := s.textEnd(p[at:])
-		if end < 0 {
-			return at, nil
-		}
-		if err := s.row(p[at : at+end]); err != nil {
+	for at < len(p) {
+		l, err := s.cut(p[at:], end)
+		if err != nil || l.size == 0 {
 			return at, err
 		}
-		at += end
-		if s.ended {
+		s.ended = l.last
+		if l.body > 0 || !l.last {
+			if err := s.row(p[at:at+l.size], l.body); err != nil {
+				return at, err
+			}
+		}
+		if at += l.size; s.ended {
 			return len(p), nil
 		}
 	}
-}
-
-// textEnd returns the length of the line at the beginning of p, its end included; -1 if it
-// is not complete. A backslash before the end of a line makes it data.
-func (s *Splitter) textEnd(p []byte) int {
-	from := s.scanned
-	for {
-		i := bytes.IndexByte(p[from:], '\n')
-		if i < 0 {
-			// A line that ends in a carriage return alone is one of old Macs.
-			s.scanned = len(p)
-			return -1
-		}
-		i += from
-		back := 0
-		for j := i - 1; j >= 0 && p[j] == '\\'; j-- {
-			back++
-		}
-		if back%2 == 0 {
-			s.scanned = 0
-			return i + 1
-		}
-		from = i + 1
-	}
-}
-
-// csvRows cuts where a line ends outside of quotes.
-func (s *Splitter) csvRows(p []byte) (int, error) {
-	at := 0
-	i := s.scanned
-	for i < len(p) {
-		c := p[i]
-		switch {
-		case s.quoted && c == s.escape && s.escape != s.quote:
-			if i+1 == len(p) {
-				s.scanned = i - at
-				return at, nil
-			}
-			if p[i+1] == s.quote || p[i+1] == s.escape {
-				i++
-			}
-		case c == s.quote:
-			s.quoted = !s.quoted
-		case c == '\n' && !s.quoted:
-			if err := s.row(p[at : i+1]); err != nil {
-				return at, err
-			}
-			at = i + 1
-			if s.ended {
-				s.scanned = 0
-				return len(p), nil
-			}
-			// Most rows have no quotes: look for both at once by the faster search.
-			if s.quote != 0 {
-				if end := bytes.IndexByte(p[at:], '\n'); end > 0 && bytes.IndexByte(p[at:at+end], s.quote) < 0 {
-					i = at + end
-					continue
-				}
-			}
-		}
-		i++
-	}
-	s.scanned = i - at
 	return at, nil
 }
 
-// row places a line, which has its end unless it is the last.
-func (s *Splitter) row(line []byte) error {
-	if !s.begun {
-		s.carriage = bytes.HasSuffix(line, []byte("\r\n"))
-	}
-	height := s.height(line)
+// row places a line, of which the first bytes are its body.
+func (s *Splitter) row(line []byte, to int) error {
+	height := s.height(line[:to])
 	s.line += height
 	if s.header && !s.begun {
 		s.begun = true
@@ -320,15 +268,7 @@ func (s *Splitter) row(line []byte) error {
 		return nil
 	}
 	s.begun = true
-	body := bytes.TrimRight(line, "\n")
-	body = bytes.TrimSuffix(body, []byte("\r"))
-	if bytes.Equal(body, []byte(`\.`)) {
-		s.ended = true
-		return nil
-	}
-	if bytes.IndexByte(body, '\r') >= 0 && s.format == text {
-		return wire.Errorf(wire.CodeBadCopyFileFormat, "literal carriage return found in COPY data, line %d: use \\r, or lines that end in a newline", s.line)
-	}
+	body := line[:to]
 	var err error
 	if s.format == csv {
 		err = s.csvKey(body)
@@ -343,6 +283,9 @@ func (s *Splitter) row(line []byte) error {
 
 // put places a row of so many lines.
 func (s *Splitter) put(row []byte, height int) error {
+	if err := s.readable(); err != nil {
+		return err
+	}
 	shard, err := s.place(s.values)
 	if err != nil {
 		e := *wire.AsError(err)
@@ -352,6 +295,22 @@ func (s *Splitter) put(row []byte, height int) error {
 	s.out[shard] = append(s.out[shard], row...)
 	s.lines[shard].add(s.line, height)
 	return nil
+}
+
+// readable refuses a row whose key is not what its bytes say.
+func (s *Splitter) readable() error {
+	e := &wire.Error{Code: wire.CodeFeatureNotSupported, Where: s.context(0)}
+	switch {
+	case s.marked:
+		e.Message, e.Hint = "the sharding key of a row of COPY is its column's default", "give its value"
+	case s.ascii && s.format != binary && slices.ContainsFunc(s.values, func(v sharding.Raw) bool {
+		return bytes.ContainsFunc(v.Bytes, func(r rune) bool { return r >= 0x80 })
+	}):
+		e.Message, e.Hint = "the sharding key of a row of COPY has other than ASCII characters, which are not in UTF-8", "copy data in UTF-8"
+	default:
+		return nil
+	}
+	return e
 }
 
 // missing is the server's error for a row that ends too early (NextCopyFrom).
@@ -390,7 +349,7 @@ func (s *Splitter) context(key int) string {
 
 // textKey reads the key's columns of a line in the text format.
 func (s *Splitter) textKey(line []byte) error {
-	s.scratch = s.scratch[:0]
+	s.scratch, s.marked = s.scratch[:0], false
 	last := slices.Max(s.keyAt)
 	at := 0
 	for col := 0; col <= last; col++ {
@@ -423,6 +382,7 @@ func (s *Splitter) textKey(line []byte) error {
 }
 
 func (s *Splitter) textValue(v []byte, t hash.OID) sharding.Raw {
+	s.marked = s.marked || s.marker != nil && bytes.Equal(v, s.marker)
 	if bytes.Equal(v, s.null) {
 		return sharding.Raw{Type: t, Null: true}
 	}
@@ -436,7 +396,7 @@ func (s *Splitter) textValue(v []byte, t hash.OID) sharding.Raw {
 
 // csvKey reads the key's columns of a line in the CSV format (CopyReadAttributesCSV).
 func (s *Splitter) csvKey(line []byte) error {
-	s.scratch = s.scratch[:0]
+	s.scratch, s.marked = s.scratch[:0], false
 	last := slices.Max(s.keyAt)
 	at := 0
 	for col := 0; col <= last; col++ {
@@ -469,6 +429,7 @@ func (s *Splitter) csvKey(line []byte) error {
 		}
 		if k >= 0 {
 			v := s.scratch[start:]
+			s.marked = s.marked || s.marker != nil && !quoted && bytes.Equal(line[from:at], s.marker)
 			null := bytes.Equal(line[from:at], s.null) && !quoted && !s.forceNot[k] || s.forceNull[k] && bytes.Equal(v, s.null)
 			s.values[k] = sharding.Raw{Type: s.types[k], Bytes: v, Null: null}
 		}

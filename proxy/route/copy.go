@@ -41,6 +41,9 @@ func (pb *builder) copy(st *statement) (*Plan, error) {
 		at += 2
 	}
 	c := &Copy{Schema: schemaName, Table: name, Options: map[string]string{}}
+	if pb.snap != nil {
+		c.Version = pb.snap.Version
+	}
 	t := pb.snap.Table(schemaName, name, pb.path)
 	if st.is(at, "(") {
 		end := lex.Match(st.sql, st.toks, at)

@@ -186,6 +186,8 @@ type Copy struct {
 	Fit   Fit
 	// Options are those of the WITH clause, in lower case, with their values.
 	Options map[string]string
+	// Version is the servers' server_version_num; 0 if it is not known.
+	Version int
 }
 
 // several tells whether the plan has a way for several shards, and why not.
