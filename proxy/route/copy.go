@@ -1,6 +1,8 @@
 package route
 
 import (
+	"strings"
+
 	"github.com/pgx-dev/pgx-dev/proxy/gather"
 	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -69,6 +71,11 @@ func (pb *builder) copy(st *statement) (*Plan, error) {
 	at++
 	stream := st.is(at, "stdin") || st.is(at, "stdout")
 	c.read(st, at+1)
+	for i, t := range st.toks { // another delimiter is another plan
+		if t.Literal() {
+			p.pins = append(p.pins, pin{i, strings.Clone(t.Text(st.sql))})
+		}
+	}
 	if t != nil {
 		c.Schema = t.Schema
 	} else if c.Schema == "" && len(pb.path) > 0 {

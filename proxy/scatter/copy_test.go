@@ -9,6 +9,10 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgx-dev/pgx-dev/proxy/route/hash"
+	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
+	"github.com/pgx-dev/pgx-dev/proxy/scatter"
 )
 
 // TestCopyIn splits data in every format, in pieces of any size.
@@ -167,4 +171,36 @@ func (f *failing) Read(b []byte) (int, error) {
 	}
 	f.some = true
 	return copy(b, "1\ta\n2\tb\n3\tc\n"), nil
+}
+
+// TestCopyEncoding copies data that are not in UTF-8: a key is hashed as the server stores it.
+func TestCopyEncoding(t *testing.T) {
+	f := newFleet(t, startServer(t), "ce", 3, func(sc *sharding.Config, _ *scatter.Config) {
+		sc.Tables = append(sc.Tables, sharding.Table{Name: "docs", Columns: []string{"k"}, Types: []hash.OID{hash.Text}})
+	})
+	c := f.connect()
+	mustExec(t, c, "CREATE TABLE docs (k text, v text)")
+	mustExec(t, c, "SET client_encoding = 'LATIN1'")
+	pg := c.PgConn()
+	if _, err := pg.CopyFrom(t.Context(), strings.NewReader("a\t\xe9\nb\t\xe9\nc\tx\n"), "COPY docs FROM STDIN"); err != nil {
+		t.Fatal(err)
+	}
+	for _, options := range []string{"", " (ENCODING 'LATIN1')", " (ENCODING LATIN1, FORMAT csv, DELIMITER E'\\t')"} {
+		if _, err := pg.CopyFrom(t.Context(), strings.NewReader("d\tx\n\xe9\tx\n"), "COPY docs FROM STDIN"+options); codeOf(err) != "0A000" {
+			t.Errorf("%s: %v", options, err)
+		}
+	}
+	if _, err := pg.CopyFrom(t.Context(), strings.NewReader("é\tx\n"), "COPY docs FROM STDIN (ENCODING 'UTF8')"); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, c, "RESET client_encoding")
+	if v := one[string](t, c, "SELECT v FROM docs WHERE k = 'a'"); v != "é" {
+		t.Errorf("a is %q", v)
+	}
+	if n := one[int](t, c, "SELECT count(*) FROM docs WHERE k = 'é'"); n != 1 {
+		t.Errorf("é is there %d times", n)
+	}
+	if n := one[int](t, c, "SELECT count(*) FROM docs"); n != 4 {
+		t.Errorf("%d rows", n)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,7 +39,12 @@ func (s *Session) copyIn(ctx context.Context, d *route.Decision, q *request) err
 	}
 	if len(shards) > 1 && d.Plan.Copy != nil && d.Plan.Copy.Key != nil {
 		key, fit := d.Plan.Copy.Key, d.Plan.Copy.Fit
-		split, err := copysplit.New(d.Plan.Copy, s.ex.cfg.Layout.Shards, func(values []sharding.Raw) (int, error) {
+		data := *d.Plan.Copy
+		if encoding := s.reported["client_encoding"]; encoding != "" && data.Options["encoding"] == "" {
+			data.Options = maps.Clone(data.Options)
+			data.Options["encoding"] = encoding
+		}
+		split, err := copysplit.New(&data, s.ex.cfg.Layout.Shards, func(values []sharding.Raw) (int, error) {
 			fit.Apply(values)
 			shard, err := key.Place(values, &s.found)
 			if need, ok := errors.AsType[*sharding.NeedLookup](err); ok {
