@@ -1,6 +1,7 @@
 package effect
 
 import (
+	"math/bits"
 	"strings"
 
 	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
@@ -10,6 +11,9 @@ import (
 // the words of ordinary queries and has none of the words in it that would make it another
 // kind. It is what nearly every statement is asked.
 func Plain(sql string) bool {
+	if len(sql) > 6 && sql[6] == ' ' && fold(sql[:6], "select") {
+		return !suspicious(sql[6:]) // nearly always
+	}
 	i := 0
 	for i < len(sql) && (sql[i] == ' ' || sql[i] == '\n' || sql[i] == '\t' || sql[i] == '\r') {
 		i++
@@ -47,36 +51,55 @@ func Plain(sql string) bool {
 
 // suspicious reports whether there is a second statement or a word in a text that could make it
 // more than a query: it may err on that side only. A letter that each word has, and few others do,
-// is looked for, which takes much less time than to look at every one.
+// is looked for, eight bytes at a time, which takes much less time than to look at every one.
 func suspicious(s string) bool {
-	if i := strings.IndexByte(s, ';'); i >= 0 && i+1 < len(s) && strings.TrimSpace(s[i+1:]) != "" {
-		return true
-	}
-	if strings.Contains(s, `&"`) { // an escape may hide a word: U&"pg\005fadvisory_lock"
-		return true
-	}
-	return has(s, 'v', "advisory", 2) || // pg_advisory_lock
-		has(s, 'f', "set_config", 7) ||
-		has(s, 'm', "temp", 2) // SELECT INTO TEMP; CREATE is elsewhere, but COPY may be to pg_temp, as INSERT may
-}
-
-// has reports whether a text has a word, in whatever case. letter is the one of it at a place.
-func has(s string, letter byte, word string, at int) bool {
-	return holds(s, letter, word, at) || holds(s, letter-'a'+'A', word, at)
-}
-
-func holds(s string, letter byte, word string, at int) bool {
-	for from := 0; ; {
-		i := strings.IndexByte(s[from:], letter)
-		if i < 0 {
-			return false
+	b := s
+	for ; len(b) >= 8; b = b[8:] {
+		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		// With both bits of 0x30 each v and f is a v, each m a }.
+		folded := w | 0x30*ones
+		found := (zero(folded^'v'*ones) | zero(folded^'}'*ones) | zero(w^';'*ones) | zero(w^'&'*ones)) & (0x80 * ones)
+		for ; found != 0; found &= found - 1 {
+			if sign(s, len(s)-len(b)+bits.TrailingZeros64(found)/8) {
+				return true
+			}
 		}
-		i += from
-		if start := i - at; start >= 0 && len(s)-start >= len(word) && fold(s[start:start+len(word)], word) {
+	}
+	for i := range len(b) {
+		if sign(s, len(s)-len(b)+i) {
 			return true
 		}
-		from = i + 1
 	}
+	return false
+}
+
+// ones times a byte is eight of it.
+const ones = 0x0101010101010101
+
+// zero has the highest bit of each byte that is 0, and perhaps of others above one that is.
+func zero(w uint64) uint64 { return (w - ones) &^ w }
+
+// sign looks for one around a byte of a text.
+func sign(s string, i int) bool {
+	switch s[i] {
+	case ';':
+		return strings.TrimSpace(s[i+1:]) != ""
+	case '&': // an escape may hide a word: U&"pg\005fadvisory_lock"
+		return i+1 < len(s) && s[i+1] == '"'
+	case 'v', 'V': // pg_advisory_lock
+		return around(s, i-2, "advisory")
+	case 'f', 'F':
+		return around(s, i-7, "set_config")
+	case 'm', 'M': // SELECT INTO TEMP; CREATE is elsewhere, but COPY may be to pg_temp, as INSERT may
+		return around(s, i-2, "temp")
+	}
+	return false
+}
+
+// around reports whether a text has a word at a place, in whatever case.
+func around(s string, at int, word string) bool {
+	return at >= 0 && len(s)-at >= len(word) && fold(s[at:at+len(word)], word)
 }
 
 // fold compares with a word in lower case, of ASCII.
