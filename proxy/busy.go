@@ -74,6 +74,7 @@ func (s *session) wakeUp() {
 	if s.busy == nil {
 		s.busy = s.p.busies.get()
 	}
+	s.busy.express = false
 }
 
 // calm ends that if there is nothing any more that anybody needs to know. The lock is held.

@@ -30,6 +30,10 @@
 // replication, those whose statements somebody judges, and connections that are not the system's
 // sockets, are for goroutines.
 //
+// What is asked for nearly always, one plain query or one series of the unnamed statement that comes
+// whole, finds a connection idle and is answered whole, goes a short way through the same state (see
+// express.go).
+//
 // # Several shards
 //
 // A session of a database on several shards is a scatter.Session, which a goroutine calls with one

@@ -137,7 +137,9 @@ func (s *session) Readable(lc *loop.Conn, buf []byte) {
 		n, err := s.nc.Read(b[had:])
 		if n > 0 {
 			s.stats.received.Add(int64(n))
-			s.advance(b[:had+n], own)
+			if had > 0 || !s.hurry(b[:n]) {
+				s.advance(b[:had+n], own)
+			}
 		}
 		switch {
 		case err == nil && s.encrypted():

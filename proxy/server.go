@@ -20,6 +20,10 @@ func (s *session) Data(c *pool.Conn, b []byte) (int, error) {
 		return 0, pool.ErrDetached
 	}
 	if s.now = (time.Time{}); s.lc != nil {
+		if s.answerExpress(c, b) {
+			s.mu.Unlock()
+			return len(b), nil
+		}
 		s.now = c.Came()
 	}
 	d := &s.delivery

@@ -77,6 +77,7 @@ type own struct {
 type busy struct {
 	out      []byte // for the server, not written yet; of the client's goroutine
 	scanning bool   // that deals with what came
+	express  bool   // all that there is was sent by sendExpress
 
 	queue queue
 	// unsynced says that there were extended messages since the last Sync.

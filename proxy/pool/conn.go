@@ -39,6 +39,9 @@ type Conn struct {
 	// Unnamed says whose the unnamed prepared statement is; 0 is nothing that anybody knows.
 	Unnamed uint64
 
+	// Kept is what whoever had the connection last has left for the next one.
+	Kept any
+
 	// BytesIn and BytesOut count what came from the server and went to it.
 	BytesIn, BytesOut atomic.Int64
 	// Tally is what whoever has the connection counts.

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pgx-dev/pgx-dev/proxy/setting"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
@@ -129,6 +130,29 @@ func (p *Pool) TryGet(now time.Time) *Conn {
 	if c != nil {
 		p.lend(c)
 	}
+	return c
+}
+
+// Lend is TryGet and AttachPrompt in one, for who wants a connection that a loop drives and that has
+// just these parameters.
+func (p *Pool) Lend(now time.Time, s Sink, have, reported setting.Set) *Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle) - 1
+	if n < 0 || p.closed || p.paused || p.first != nil {
+		return nil
+	}
+	c := p.idle[n]
+	if c.lc == nil || c.lc.Paused() || !p.fit(c, now) {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended || c.sink != nil || c.Unknown || c.Have != have || c.Reported != reported {
+		return nil
+	}
+	c.sink, c.resting, p.idle = s, false, p.idle[:n]
+	p.lend(c)
 	return c
 }
 
