@@ -49,6 +49,8 @@ type steps struct {
 	tag  string
 	// returns says that the statement has a RETURNING, of steps that return something.
 	returns bool
+	// apart is what must hold for the steps to be right.
+	apart []apartness
 }
 
 // A Staged is a text of Decision.Steps or Last, and the parameters of the client's that it
@@ -75,6 +77,11 @@ func (r *Router) stepsOf(d *Decision, p *Plan, staged func() (*steps, error), re
 	if s == nil {
 		return reason
 	}
+	for i := range s.apart {
+		if !s.apart[i].holds(&d.env) {
+			return s.apart[i].why
+		}
+	}
 	d.Why, d.StepsTag, d.StepsReturn = s.why, s.tag, s.returns
 	for i := range s.list {
 		pieces, params := s.list[i].sql.pieces(d.env.sql, d.env.toks, nil)
@@ -98,7 +105,7 @@ func (a *analysis) stage(c *change) (*steps, error) {
 		return nil, nil
 	}
 	if len(a.writers) > 0 {
-		return a.stageWith()
+		return a.stageWith(c)
 	}
 	if c == nil {
 		return nil, nil
@@ -235,63 +242,6 @@ func (a *analysis) prefix(list []body, from, to int, subs ...substitution) templ
 	return t
 }
 
-// stageWith plans WITH queries that write: each is a step of its own.
-func (a *analysis) stageWith() (*steps, error) {
-	var w *ast.WithClause
-	switch n := a.st.tree.(type) {
-	case *ast.SelectStmt:
-		w = n.WithClause
-		if n.Op != ast.SETOP_NONE && w == nil {
-			return nil, nil
-		}
-	case *ast.InsertStmt:
-		w = n.WithClause
-	case *ast.UpdateStmt:
-		w = n.WithClause
-	case *ast.DeleteStmt:
-		w = n.WithClause
-	case *ast.MergeStmt:
-		w = n.WithClause
-	}
-	list, main, ok := a.bodies(w)
-	if !ok {
-		return nil, nil
-	}
-	out := &steps{why: "the WITH queries that write go first, one after the other"}
-	reads, err := a.readBefore()
-	if err != nil {
-		return nil, err
-	}
-	var subs []substitution
-	for _, r := range reads {
-		by := template{chunkOf(gather.Source, len(out.list))}
-		if !r.alias {
-			by = by.str(" AS " + quoteIdent(r.name))
-		}
-		subs = append(subs, substitution{r.tok, r.end, by.str(" ")})
-		out.list = append(out.list, a.wholeTable(r))
-		out.why = "what is read beside a WITH query that writes it goes first, then the WITH queries that write, one after the other"
-	}
-	subs = sortSubs(subs)
-	found := 0
-	for i := range list {
-		b := &list[i]
-		if b.writer == nil {
-			continue
-		}
-		found++
-		step := Step{Write: true, Silent: len(returning(b.writer.node.Ctequery)) == 0, Collations: a.returned(b.writer)}
-		step.sql = a.prefix(list[:i], b.from, b.to, subs...).add(replaced(b.from, b.to, subs))
-		out.list = append(out.list, step)
-		b.step = len(out.list) - 1
-	}
-	if found != len(a.writers) {
-		return nil, nil
-	}
-	out.last = a.prefix(list, main, len(a.st.toks), subs...).add(replaced(main, len(a.st.toks), subs))
-	return out, nil
-}
-
 // wholeTable is a step that reads a table, but for rows that the statement leaves out anyway.
 func (a *analysis) wholeTable(r *ref) Step {
 	step := Step{sql: template{}.str("SELECT * FROM ").toks(r.tok, r.end).str("AS t")}
@@ -316,54 +266,6 @@ func returning(n ast.Node) []ast.Node {
 		return items(n.ReturningList)
 	}
 	return nil
-}
-
-// readBefore lists the tables that WITH queries write and the statement reads elsewhere: all of
-// a statement has the same snapshot, but its steps have not, so that those are read first.
-func (a *analysis) readBefore() (out []*ref, err error) {
-	for wi := range a.writers {
-		w := &a.writers[wi]
-		t := w.change.target
-		no := refuse("a WITH query writes table "+t.name+", which the statement reads or writes elsewhere: each part must see its rows as they were before, which several shards cannot show it",
-			"send the write as a statement of its own, in the same transaction")
-		if t.table == nil || t.table.Triggers {
-			return nil, no
-		}
-		for i, r := range a.refs {
-			if i >= w.from && i < w.to || r.name != t.name || r.schema != t.schema {
-				continue
-			}
-			if r.target && r.inserted {
-				if a.onConflict(r) {
-					return nil, no
-				}
-				continue
-			}
-			// Writers before it have read it already; a WITH query that is none is read when it
-			// is used, which may be later.
-			if slices.ContainsFunc(a.writers, func(o writer) bool { return i >= o.from && i < o.to && o.to <= w.from }) {
-				continue
-			}
-			if r.target || r.tok < 0 || r.table == nil || a.st.is(r.tok-1, "only") || a.st.is(r.end, "*") || r.sampled || a.wholeRow(r.name) {
-				return nil, no
-			}
-			if !slices.Contains(out, r) {
-				out = append(out, r)
-			}
-		}
-	}
-	return out, nil
-}
-
-// onConflict reports whether an INSERT, whose target is r, may meet rows that are there.
-func (a *analysis) onConflict(r *ref) bool {
-	for _, w := range a.writers {
-		if w.change.target == r {
-			return w.change.insert != nil && w.change.insert.OnConflictClause != nil
-		}
-	}
-	n, ok := a.st.tree.(*ast.InsertStmt)
-	return ok && n.OnConflictClause != nil
 }
 
 // returned are the collations of RETURNING, nil if they are not known.

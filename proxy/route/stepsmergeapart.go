@@ -100,7 +100,7 @@ type apart struct {
 func (a *analysis) stageMergeApart(c *change, n *ast.MergeStmt, list []body, main, using, on int, read Step) (*steps, error) {
 	st, src := a.st, c.block.by[n.SourceRelation]
 	whens, end, ok := a.whens(c, n, on+1)
-	if !ok || c.target.tok < 0 || c.target.table == nil || c.target.table.Triggers || a.unstable(n.JoinCondition) || src.alias == "" || st.is(main+2, "only") {
+	if !ok || c.target.tok < 0 || c.target.table == nil || c.target.table.Kind == 'v' || c.target.table.Triggers || a.unstable(n.JoinCondition) || src.alias == "" || st.is(main+2, "only") {
 		return nil, nil
 	}
 	for i, w := range whens {

@@ -112,7 +112,7 @@ func (s *Session) steps(ctx context.Context, d *route.Decision, q *request) (*an
 		if len(rows) == 0 && x.Step.Empty != "" {
 			return s.nothing(ctx, q, x.Step.Empty)
 		}
-		if tag != "" && own != "" && x.Step.Write {
+		if tag != "" && own != "" && x.Step.Write && !x.Step.Uncounted {
 			total += affected(tag)
 		}
 		r := &stepRows{step: x.Step, fields: a.fields, rows: rows, collations: x.Step.Collations}
