@@ -50,6 +50,7 @@ func (pb *builder) query(sql string, toks []lex.Token) (*Plan, error) {
 		}
 		p.multi = func() (*multi, error) { return a.several(b, d) }
 		p.staged = sync.OnceValues(func() (*steps, error) { return a.stage(nil) })
+		p.locking = sync.OnceValue(func() *locking { return a.lockFirst(b) })
 		p.any = true
 		p.dist, p.outputs, p.varies = d, a.outputs(b), a.unstable(sel) || a.fickle || a.clock()
 	} else {

@@ -191,6 +191,12 @@ func (r *Router) bySets(d *Decision, p *Plan) error {
 	}
 	m, err := p.several()
 	if err != nil {
+		if !r.cfg.CrossShardDisabled {
+			if done, err := d.lockFirst(p); done || err != nil {
+				d.Shards = union
+				return err
+			}
+		}
 		return r.steps(d, p, err)
 	}
 	if m == nil {
@@ -430,7 +436,7 @@ func (p *Plan) idValues(e *env) ([]substitution, error) {
 
 // Verbatim reports whether the client's bytes can be sent as they are.
 func (d *Decision) Verbatim() bool {
-	return len(d.Steps) == 0 && d.SQL == "" && len(d.Queries) == 0 && len(d.Relations) == 0
+	return len(d.Steps) == 0 && d.Locking == nil && d.SQL == "" && len(d.Queries) == 0 && len(d.Relations) == 0
 }
 
 // Targets lists the shards in ascending order.

@@ -39,6 +39,10 @@ func (d *Decision) Explain() string {
 		line("query: %s%s", d.FeedSelect, params(d.FeedParams))
 		line("insert: %s… %s", d.FeedBefore, d.FeedAfter)
 	}
+	if l := d.Locking; l != nil {
+		line("find: %s%s", strings.TrimSpace(l.Find), params(l.FindParams))
+		line("lock: %s%s", strings.TrimSpace(showPieces(l.Lock, "s")), params(l.LockParams))
+	}
 	for i, s := range append(slices.Clip(d.Steps), d.Last) {
 		if len(d.Steps) == 0 {
 			break

@@ -26,7 +26,7 @@ func (r *Router) Known(d *Decision, sql string, s *Session, b *Binding) bool {
 	if !ok || !f.entry.plan.plain() || r.decide(d, f.entry.plan, hints, d.env.sql, s, b, NoHint()) != nil {
 		return false
 	}
-	if d.Open || len(d.Steps) > 0 || d.FeedSelect != "" || d.MoveAfter != "" || d.Replay || !d.Any && d.Shards.Len() != 1 {
+	if d.Open || len(d.Steps) > 0 || d.Locking != nil || d.FeedSelect != "" || d.MoveAfter != "" || d.Replay || !d.Any && d.Shards.Len() != 1 {
 		return false
 	}
 	d.found = f

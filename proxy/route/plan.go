@@ -111,6 +111,8 @@ type Plan struct {
 	// computed is another way for keys of an INSERT that only a server can make ones of their type.
 	computed func() (*steps, error)
 
+	locking func() *locking // another way for a SELECT that locks
+
 	once  sync.Once
 	multi func() (*multi, error)
 	made  *multi
@@ -260,6 +262,8 @@ type Decision struct {
 	// steps that write together; there is no Last then. StepsReturn says that it returns rows.
 	StepsTag    string
 	StepsReturn bool
+	// Locking is set for a SELECT that locks the first rows of several shards.
+	Locking *Locking
 	// Why explains the decision.
 	Why string
 

@@ -24,7 +24,7 @@ func (a *analysis) several(b *block, d dist) (*multi, error) {
 	}
 	if a.locks {
 		return nil, refuse("FOR UPDATE and FOR SHARE cannot lock rows of several shards here: "+orSay(reason, "the query is not answered row by row"),
-			"lock rows of one key at a time")
+			"select rows of one table with a primary key, by a LIMIT that is a number, without sub-queries of other shards, or lock rows of one key at a time")
 	}
 	return a.pull(b, reason)
 }

@@ -127,7 +127,7 @@ func (s *Session) explainQuery(ctx context.Context, d *route.Decision, q *reques
 		out.facts = append(out.facts, [2]string{"Limit", strconv.FormatInt(in.Limit, 10)})
 	}
 	switch {
-	case len(in.Steps) > 0, in.Plan.Feed != nil && in.FeedSelect != "", in.Plan.Move != nil && in.SQL != "", in.Replay:
+	case len(in.Steps) > 0, in.Locking != nil, in.Plan.Feed != nil && in.FeedSelect != "", in.Plan.Move != nil && in.SQL != "", in.Replay:
 		out.title = "Steps on shards " + in.Shards.String()
 		// No server sees the EXPLAIN: one finds the faults in its options, before anything is run.
 		l, err := s.typer(ctx)

@@ -173,7 +173,7 @@ func (s *Session) refusals(d *route.Decision, err error) error {
 // own reports whether the decision leaves all to one server.
 func (s *Session) own(d *route.Decision) (shard int, ok bool) {
 	switch {
-	case explained(d.Plan), len(d.Steps) > 0, d.Plan.Feed != nil && d.FeedSelect != "", d.Plan.Move != nil && d.SQL != "", d.Replay, d.Merge != nil && d.Merge.Finish != nil && d.Shards.Len() > 1:
+	case explained(d.Plan), len(d.Steps) > 0, d.Locking != nil, d.Plan.Feed != nil && d.FeedSelect != "", d.Plan.Move != nil && d.SQL != "", d.Replay, d.Merge != nil && d.Merge.Finish != nil && d.Shards.Len() > 1:
 		return 0, false
 	case d.Any:
 		if d.Shards.Has(s.sticky) {

@@ -189,6 +189,8 @@ func (s *Session) execute(ctx context.Context, d *route.Decision, q *request) (*
 		return s.explainQuery(ctx, d, q)
 	case len(d.Steps) > 0:
 		return s.steps(ctx, d, q)
+	case d.Locking != nil:
+		return s.lockFirst(ctx, d, q)
 	case d.Plan.Feed != nil && d.FeedSelect != "":
 		return s.feed(ctx, d, q)
 	case d.Plan.Move != nil && d.SQL != "":
