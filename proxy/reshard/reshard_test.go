@@ -2,6 +2,7 @@ package reshard_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -402,7 +403,7 @@ func TestMove(t *testing.T) {
 	st.caught(ctx)
 	h.exec("src0", "TRUNCATE plans; INSERT INTO plans SELECT 'after ' || i, i FROM generate_series(1, 5) i")
 	st.caught(ctx)
-	if err := sync1.Run(ctx, reshard.Cutover); err != nil {
+	if err := errors.Join(sync1.Validate(ctx), sync1.Run(ctx, reshard.Cutover)); err != nil {
 		t.Fatal(err)
 	}
 	st.stop()

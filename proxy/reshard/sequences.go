@@ -74,9 +74,9 @@ WHERE k.contype = 'f' AND NOT k.convalidated ORDER BY 1, 2, 3`
 // the other.
 const validateFor = 10 * time.Second
 
-// validate checks the foreign keys of the destination, each shard for itself, without keeping anybody from
+// Validate checks the foreign keys of the destination, each shard for itself, without keeping anybody from
 // the tables.
-func (s *SchemaSync) validate(ctx context.Context) error {
+func (s *SchemaSync) Validate(ctx context.Context) error {
 	var errs []error
 	for d := range s.Destination.Shards {
 		err := func() error {
