@@ -35,12 +35,12 @@ func verbs() []verb {
 		{"MAINTENANCE", 1, 1, "ON|OFF", "hold all clients, whatever they are doing next"},
 		{"SHUTDOWN", 0, 1, "[WAIT_FOR_CLIENTS|WAIT_FOR_SERVERS]", "end the proxy"},
 		{"SETUP SCHEMA", 0, 1, "[DATABASE]", "make the functions for sharded sequences"},
-		{"SCHEMA_SYNC", 0, 8, "PRE|POST|CUTOVER SOURCE DESTINATION …", "says what copies the schema to new shards"},
-		{"COPY_DATA", 0, 8, "SOURCE DESTINATION …", "says what copies the data to new shards"},
-		{"REPLICATE", 0, 8, "SOURCE DESTINATION …", "says what follows changes"},
-		{"RESHARD", 0, 8, "SOURCE DESTINATION …", "says how to do all of it"},
-		{"CUTOVER", 0, 1, "[TASK]", "says how clients come to use the new shards"},
-		{"STOP_TASK", 0, 1, "[TASK]", "there are none to stop"},
+		{"SCHEMA_SYNC", 3, 4, "PRE|POST|CUTOVER SOURCE DESTINATION [PUBLICATION]", "copy a part of the schema to a database's shards"},
+		{"COPY_DATA", 3, 4, "SOURCE DESTINATION PUBLICATION [SLOT]", "copy schema and rows, and follow the changes"},
+		{"REPLICATE", 3, 4, "SOURCE DESTINATION PUBLICATION [SLOT]", "follow the changes only"},
+		{"RESHARD", 3, 4, "SOURCE DESTINATION PUBLICATION [SLOT]", "all of it, and CUTOVER"},
+		{"CUTOVER", 0, 1, "[TASK]", "give the clients of a task's source the destination's servers"},
+		{"STOP_TASK", 1, 1, "TASK", "end a task; its slots go, its rows stay"},
 	}
 }
 

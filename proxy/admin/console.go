@@ -91,6 +91,11 @@ func (c *Console) ServeQuery(w pgserver.ResponseWriter, q *pgserver.Query) error
 		}
 		return one(w, q, pgserver.Float8("latency_ms"), millis(took))
 	}
+	if is, starts := moves(cmd.Verb); is {
+		if m, ok := c.proxy.(Mover); ok {
+			return c.move(w, q, m, cmd, starts)
+		}
+	}
 	if err := c.do(q, cmd); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -24,6 +25,7 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/metrics"
 	"github.com/pgx-dev/pgx-dev/proxy/peers"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
+	"github.com/pgx-dev/pgx-dev/proxy/reshard"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
@@ -42,6 +44,13 @@ type Config struct {
 	// Shutdown ends the proxy, in the background; with wait once all clients have gone by
 	// themselves. Nil: that cannot be done.
 	Shutdown func(wait bool)
+	// Exchange gives each of two databases of the configuration the other one's name, and takes that into
+	// effect. Nil: that cannot be done, and no database can be moved.
+	Exchange func(a, b string) error
+	// PgDump finds the pg_dump to use, where the configuration names one. Nil: the one that it names.
+	PgDump func(path string) string
+	// Log gets what becomes of databases that are moved. Nil discards it.
+	Log *slog.Logger
 }
 
 // A Console is an admin.Proxy. It is safe for concurrent use.
@@ -50,6 +59,7 @@ type Console struct {
 	started  time.Time
 	averager *metrics.Averager
 	instance string // NODE_ID, or made up
+	tasks    *reshard.Tasks
 
 	mu       sync.Mutex
 	proxy    *proxy.Proxy
@@ -58,9 +68,12 @@ type Console struct {
 	suspended, maintenance bool // what was said last
 }
 
-// New makes a console. Attach gives it the proxy, which needs the console first.
+// New makes a console. Attach gives it the proxy, which needs the console first. Close ends what it does in
+// the background.
 func New(cfg Config) *Console {
-	return &Console{cfg: cfg, instance: cmp.Or(os.Getenv("NODE_ID"), strings.ToLower(rand.Text()[:8])), started: time.Now(), averager: metrics.NewAverager(cfg.Config().General.StatsPeriod), disabled: map[string]bool{}}
+	c := &Console{cfg: cfg, instance: cmp.Or(os.Getenv("NODE_ID"), strings.ToLower(rand.Text()[:8])), started: time.Now(), averager: metrics.NewAverager(cfg.Config().General.StatsPeriod), disabled: map[string]bool{}}
+	c.tasks = reshard.NewTasks(mover{c}, cfg.Log)
+	return c
 }
 
 // Attach gives the console its proxy.
@@ -216,25 +229,8 @@ func (c *Console) Do(ctx context.Context, cmd admin.Command) error {
 	case "RESET QUERY_CACHE":
 		c.cfg.Fleet.ForgetPlans()
 		return nil
-	case "RESHARD", "SCHEMA_SYNC", "COPY_DATA", "REPLICATE", "CUTOVER", "STOP_TASK":
-		return resharding(cmd.Verb)
 	}
 	return admin.ErrUnsupported
-}
-
-// resharding refuses a command that moves a database to other shards, and says what does its part.
-func resharding(verb string) error {
-	hints := map[string]string{
-		"SCHEMA_SYNC": `"pg_dump --schema-only SOURCE | psql DESTINATION" copies a schema; through this proxy it goes to all shards.`,
-		"COPY_DATA":   `"psql SOURCE -c 'COPY t TO STDOUT' | psql PROXY -c 'COPY t FROM STDIN'" divides the rows of a table among the shards of the configuration.`,
-		"REPLICATE":   `"pgx-dev wire replicate" follows the changes of a database.`,
-		"CUTOVER":     "MAINTENANCE ON holds the clients; then name the other servers in the configuration, RELOAD, and MAINTENANCE OFF.",
-		"RESHARD":     "Hold the clients by MAINTENANCE ON, copy the schema by pg_dump and the rows by COPY through a proxy with the new configuration, RELOAD, and MAINTENANCE OFF.",
-		"STOP_TASK":   "There are no tasks.",
-	}
-	return &wire.Error{
-		Code: wire.CodeFeatureNotSupported, Message: verb + " is not supported: the proxy does not move rows between shards by itself", Hint: hints[verb],
-	}
 }
 
 func (c *Console) setSuspended(yes bool) {
@@ -270,7 +266,7 @@ func (c *Console) each(database string, do func(l *fleet.Listed) error) error {
 	errs := make([]error, len(list))
 	var wg sync.WaitGroup
 	for i := range list {
-		if database == "" || list[i].Database == database {
+		if (database == "" || list[i].Database == database) && !c.cfg.Fleet.Moving(list[i].Database) { // a cutover holds it, and lets it go
 			wg.Go(func() { errs[i] = do(&list[i]) })
 		}
 	}

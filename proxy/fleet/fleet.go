@@ -131,7 +131,8 @@ type Fleet struct {
 	ears       map[string]*ear       // by database
 	ids        map[IDs]*scatter.UniqueIDs
 	closed     bool
-	held       bool // new pools serve nobody yet
+	held       bool            // new pools serve nobody yet
+	moving     map[string]bool // those of these databases neither
 }
 
 // New makes a fleet. It connects to nothing.
@@ -139,7 +140,7 @@ func New(source Source, log *slog.Logger) *Fleet {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Fleet{log: log, lookup: net.DefaultResolver.LookupHost, source: source, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}, rehearsals: map[string]*rehearsal{}, ears: map[string]*ear{}, limits: map[string]*pool.Limit{}, claims: claim.NewBank(), ids: map[IDs]*scatter.UniqueIDs{}}
+	return &Fleet{log: log, lookup: net.DefaultResolver.LookupHost, source: source, members: map[pair]*member{}, pools: map[string]*pool.Pool{}, groups: map[string]*group{}, rehearsals: map[string]*rehearsal{}, ears: map[string]*ear{}, limits: map[string]*pool.Limit{}, claims: claim.NewBank(), ids: map[IDs]*scatter.UniqueIDs{}, moving: map[string]bool{}}
 }
 
 // Lookup is a proxy's Config.Lookup.
@@ -173,18 +174,22 @@ func (f *Fleet) Pick(ctx context.Context, user, database string, shard int, role
 	return m.pick(ctx, shard, role)
 }
 
-// pool returns the pool of a server, which is number i of a group, if it is of one.
-func (f *Fleet) pool(s *Server, g *group, i int) (*pool.Pool, error) {
+// pool returns the pool of a member's server, which is number i of a group, if it is of one.
+func (m *member) pool(s *Server, g *group, i int) (*pool.Pool, error) {
+	f := m.fleet
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
 		return nil, pool.ErrClosed
 	}
+	if m.moved.Load() {
+		return nil, errMoved
+	}
 	p := f.pools[s.Key]
 	if p == nil {
 		b := s.Backend
 		p = pool.New(&b, s.Pool, f.log, f.limitsOf(s)...)
-		if f.held {
+		if f.held || f.moving[m.pair.database] {
 			p.Hold()
 		}
 		f.pools[s.Key] = p

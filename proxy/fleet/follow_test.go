@@ -34,7 +34,7 @@ func TestFollow(t *testing.T) {
 		}
 		return *address.Load(), nil
 	}
-	p, err := f.pool(&Server{
+	p, err := (&member{fleet: f}).pool(&Server{
 		Key: "a", Host: "db.example", HostTTL: 2 * time.Millisecond,
 		Backend: pool.Backend{Name: "a", Dial: srv.Dial, Login: pool.Credentials{User: srv.Info().User, Database: "postgres"}},
 	}, nil, 0)

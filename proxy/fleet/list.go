@@ -106,9 +106,16 @@ func (f *Fleet) Release() { f.hold(false, (*pool.Pool).Resume) }
 func (f *Fleet) hold(yes bool, each func(*pool.Pool)) {
 	f.mu.Lock()
 	f.held = yes
+	var moving []string
+	for n := range f.moving {
+		moving = append(moving, n)
+	}
 	f.mu.Unlock()
+	keep := f.poolsOf(moving)
 	for _, p := range f.Pools() {
-		each(p)
+		if !slices.Contains(keep, p) { // which are held all the same
+			each(p)
+		}
 	}
 }
 

@@ -29,6 +29,8 @@ type member struct {
 	pair  pair
 	db    atomic.Pointer[proxy.Database] // for clients that come
 
+	moved atomic.Bool // the database is another one now, which other members have
+
 	mu     sync.Mutex
 	wave   int64
 	plan   Plan
@@ -68,6 +70,9 @@ const openPause = time.Second
 func (m *member) sharded(ctx context.Context, plan Plan) (*proxy.Database, error) {
 	m.opening.Lock()
 	defer m.opening.Unlock()
+	if m.moved.Load() {
+		return nil, errMoved
+	}
 	if m.cluster == nil {
 		ids, err := m.fleet.generator(plan.IDs)
 		if err != nil {
@@ -223,13 +228,16 @@ func (m *member) Pick(ctx context.Context, role route.Role) (*pool.Pool, error) 
 }
 
 func (m *member) pick(ctx context.Context, shard int, role route.Role) (*pool.Pool, error) {
+	if m.moved.Load() {
+		return nil, errMoved
+	}
 	wave := m.fleet.wave.Load() // before the plan is looked at, which may be newer
 	plan, servers, err := m.servers(shard)
 	if err != nil {
 		return nil, err
 	}
 	if len(servers) == 1 && servers[0].ConfRole == conf.Primary {
-		p, err := m.fleet.pool(&servers[0], nil, 0)
+		p, err := m.pool(&servers[0], nil, 0)
 		if err == nil && shard == 0 {
 			m.only.Store(&only{wave, p})
 		}
@@ -248,7 +256,7 @@ func (m *member) pick(ctx context.Context, shard int, role route.Role) (*pool.Po
 	}
 	all := &several{wave: wave, group: g, pools: make([]*pool.Pool, len(servers))}
 	for j := range servers {
-		if all.pools[j], err = m.fleet.pool(&servers[j], g, j); err != nil {
+		if all.pools[j], err = m.pool(&servers[j], g, j); err != nil {
 			return nil, err
 		}
 	}
