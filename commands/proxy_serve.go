@@ -84,7 +84,7 @@ func (c *proxyServeCmd) Run(ctx context.Context, env *Env) error {
 	}
 	s := &proxyServing{listen: c.Listen, key: "proxy " + filepath.Join(p.Files...), source: source, sockets: sockets, keys: keys}
 	s.config.Store(&p.Config)
-	s.logs = p.General.TwoPhaseCommitWALDir
+	s.logs, s.files = p.General.TwoPhaseCommitWALDir, p.Files
 	s.reload = func() (*config.Proxy, error) { return c.load(env) }
 	if len(p.Users) > 0 {
 		u := &p.Users[0]
@@ -183,6 +183,10 @@ type proxyServing struct {
 	sockets                  proxySockets
 	peers                    *peers.Forwarder // nil until run
 	logs                     string           // the directory of the logs of two-phase commit, if there may be some
+	files                    []string         // that the configuration was read from
+
+	changing  sync.Mutex // held while the configuration changes
+	exchanged []exchange // what is not in the files
 }
 
 func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
@@ -228,6 +232,7 @@ func (s *proxyServing) run(ctx context.Context, env *Env) (err error) {
 		defer cancel()
 		members.Close(polite)
 	}()
+	defer panel.Close()
 	g := &cfg.General
 	clientTLS, err := fleet.ClientTLS(g)
 	if err != nil {
@@ -396,7 +401,9 @@ func (s *proxyServing) again(env *Env, members *fleet.Fleet) {
 		env.UI.Warn("there is no file to read again")
 		return
 	}
+	s.changing.Lock()
 	err := s.readAgain(members)
+	s.changing.Unlock()
 	if err != nil {
 		env.UI.Warn("the configuration stays as it is: %v", err)
 		return
@@ -414,7 +421,7 @@ func (s *proxyServing) readAgain(members *fleet.Fleet) error {
 	if err != nil {
 		return err
 	}
-	return s.apply(&p.Config, members)
+	return s.apply(s.exchangedAgain(&p.Config), members)
 }
 
 // apply takes a configuration into effect; after an error nothing has changed.

@@ -18,22 +18,27 @@ import (
 
 // console returns what the admin database and the metrics endpoint know the proxy by.
 func (s *proxyServing) console(env *Env, members *fleet.Fleet, shutdown func(wait bool)) *console.Console {
-	cfg := console.Config{Fleet: members, Config: s.config.Load, Peers: s.figures}
+	cfg := console.Config{Fleet: members, Config: s.config.Load, Peers: s.figures, Log: env.Log}
+	cfg.FindDump = func(ctx context.Context, major int) (string, error) { return findPgDump(ctx, env, "", major) }
 	if env.Command == nil { // else it ends with the command
 		cfg.Shutdown = shutdown
 	}
 	if s.reload != nil { // without a configuration the servers are not of one
-		var mu sync.Mutex
 		cfg.Reload = func() error {
-			mu.Lock()
-			defer mu.Unlock()
+			s.changing.Lock()
+			defer s.changing.Unlock()
 			return s.readAgain(members)
 		}
 		cfg.Apply = func(c *conf.Config) error {
-			mu.Lock()
-			defer mu.Unlock()
+			s.changing.Lock()
+			defer s.changing.Unlock()
 			env.Log.Info("a setting was changed by the admin database")
 			return s.apply(c, members)
+		}
+		cfg.Exchange = func(a, b string) error {
+			s.changing.Lock()
+			defer s.changing.Unlock()
+			return s.exchange(env, members, a, b)
 		}
 	}
 	return console.New(cfg)

@@ -175,7 +175,7 @@ func TestColumns(t *testing.T) {
 func TestNothingMoves(t *testing.T) {
 	c := serve(t, newFake())("admin", pgx.QueryExecModeSimpleProtocol)
 	for sql, want := range map[string]string{
-		"SHOW TASKS":             "id type started_at elapsed elapsed_ms",
+		"SHOW TASKS":             "id scope type status inner_status started_at updated_at elapsed elapsed_ms",
 		"SHOW TABLE_COPIES":      "schema table status rows rows_human bytes bytes_human bytes_per_sec bytes_per_sec_human elapsed elapsed_ms sql",
 		"SHOW SCHEMA_SYNC":       "database user shard kind sync_state started_at elapsed elapsed_ms table_schema table_name sql",
 		"SHOW REPLICATION_SLOTS": "host port database_name name lsn lag lag_bytes copy_data last_transaction last_transaction_ms",

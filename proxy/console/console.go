@@ -47,8 +47,9 @@ type Config struct {
 	// Exchange gives each of two databases of the configuration the other one's name, and takes that into
 	// effect. Nil: that cannot be done, and no database can be moved.
 	Exchange func(a, b string) error
-	// PgDump finds the pg_dump to use, where the configuration names one. Nil: the one that it names.
-	PgDump func(path string) string
+	// FindDump finds a pg_dump for servers of a major version, where the configuration names none. Nil: the
+	// one on PATH.
+	FindDump func(ctx context.Context, major int) (string, error)
 	// Log gets what becomes of databases that are moved. Nil discards it.
 	Log *slog.Logger
 }

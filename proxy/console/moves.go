@@ -23,25 +23,22 @@ func (m mover) Database(name string) (reshard.Database, error) {
 
 // Settings implements reshard.Host.
 func (m mover) Settings() reshard.Settings {
-	g := &m.c.cfg.Config().General
+	c := m.c.cfg.Config()
+	g := &c.General
+	program := reshard.Program{Path: c.Replication.PgDumpPath}
+	if program.Path == "pg_dump" && m.c.cfg.FindDump != nil { // the default
+		program = reshard.Program{Find: m.c.cfg.FindDump}
+	}
 	return reshard.Settings{
 		Options: reshard.Options{
 			Text: g.ReshardingCopyFormat == conf.CopyText, Parallel: g.ReshardingParallelCopies,
 			CopyAttempts: g.ReshardingCopyRetryMaxAttempts, CopyDelay: g.ReshardingCopyRetryMinDelay,
 			StreamAttempts: g.ReshardingReplicationRetryMaxAttempts, StreamDelay: g.ReshardingReplicationRetryMinDelay,
 		},
-		PgDump:  m.pgDump(),
+		PgDump:  program,
 		StopLag: g.CutoverTrafficStopThreshold, SwapLag: g.CutoverReplicationLagThreshold, Quiet: g.CutoverLastTransactionDelay,
 		Timeout: g.CutoverTimeout, Force: g.CutoverTimeoutAction == conf.CutoverForced,
 	}
-}
-
-func (m mover) pgDump() string {
-	path := m.c.cfg.Config().Replication.PgDumpPath
-	if m.c.cfg.PgDump != nil {
-		return m.c.cfg.PgDump(path)
-	}
-	return path
 }
 
 // Hold implements reshard.Host.

@@ -2,6 +2,7 @@ package reshard
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,29 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgx-dev/pgx-dev/wire/replication"
 )
+
+// A Program says which pg_dump to use. The zero value is the one on PATH.
+type Program struct {
+	Path string
+	// Find finds one for servers of a major version, if Path is empty.
+	Find func(ctx context.Context, major int) (string, error)
+}
+
+func (p *Program) path(ctx context.Context, server *pgconn.PgConn) (string, error) {
+	if p.Path != "" || p.Find == nil {
+		return cmp.Or(p.Path, "pg_dump"), nil
+	}
+	version, err := replication.ParseVersion(server.ParameterStatus("server_version"))
+	if err != nil {
+		return "", err
+	}
+	return p.Find(ctx, version/10000)
+}
 
 // An entry is one object of a dump: what pg_dump writes below one of its headings.
 type entry struct {

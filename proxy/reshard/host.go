@@ -25,7 +25,7 @@ type Host interface {
 type Settings struct {
 	Options
 	// PgDump is the program that writes schemas.
-	PgDump string
+	PgDump Program
 	// StopLag is the lag in bytes at which clients are held.
 	StopLag int64
 	// SwapLag is the lag at which they get the other servers, if nothing has come for Quiet. With 0 it is

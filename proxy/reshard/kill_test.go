@@ -26,7 +26,7 @@ func TestKilled(t *testing.T) {
 	h.exec("one0", strings.ReplaceAll(schema, "CREATE TRIGGER", "ALTER TABLE payments REPLICA IDENTITY FULL; CREATE TRIGGER"), filling)
 
 	// The three shards are made as the five will be.
-	first := &reshard.SchemaSync{Source: one, Destination: src, PgDump: h.pgDump()}
+	first := &reshard.SchemaSync{Source: one, Destination: src, PgDump: reshard.Program{Path: h.pgDump()}}
 	m := &reshard.Move{Source: one, Destination: src, Publication: "moved", Slot: "first", Options: options()}
 	for _, err := range []error{first.Run(ctx, reshard.Pre), m.Begin(ctx), m.Copy(ctx), first.Run(ctx, reshard.Post), first.Run(ctx, reshard.Cutover), m.Done(ctx, true)} {
 		if err != nil {
@@ -43,7 +43,7 @@ func TestKilled(t *testing.T) {
 	for i := range 3 {
 		loads = append(loads, h.writeShard(src, i))
 	}
-	second := &reshard.SchemaSync{Source: src, Destination: dst, PgDump: h.pgDump()}
+	second := &reshard.SchemaSync{Source: src, Destination: dst, PgDump: reshard.Program{Path: h.pgDump()}}
 	if err := second.Run(ctx, reshard.Pre); err != nil {
 		t.Fatal(err)
 	}

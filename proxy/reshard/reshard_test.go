@@ -378,7 +378,7 @@ func TestMove(t *testing.T) {
 	dst := h.database("dst", 3, keys())
 	h.exec("src0", schema, filling)
 	l := h.write("src0", 3)
-	sync1 := &reshard.SchemaSync{Source: src, Destination: dst, PgDump: h.pgDump()}
+	sync1 := &reshard.SchemaSync{Source: src, Destination: dst, PgDump: reshard.Program{Path: h.pgDump()}}
 	if err := sync1.Run(ctx, reshard.Pre); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package reshard
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,8 +51,7 @@ type Statement struct {
 // A SchemaSync copies the schema of a database to all shards of another one.
 type SchemaSync struct {
 	Source, Destination Database
-	// PgDump is the program. Default: pg_dump.
-	PgDump string
+	PgDump              Program
 	// IgnoreErrors goes on after statements that fail.
 	IgnoreErrors bool
 	// Log gets what is worth telling. Nil discards it.
@@ -75,15 +73,19 @@ func (s *SchemaSync) Plan(ctx context.Context, phase Phase) ([]Statement, error)
 	if phase == Cutover {
 		return s.sequences(ctx)
 	}
-	all, err := dump(ctx, &s.Source.Shards[0], cmp.Or(s.PgDump, "pg_dump"))
-	if err != nil {
-		return nil, err
-	}
 	conn, err := s.Source.Shards[0].connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer shut(ctx, conn)
+	program, err := s.PgDump.path(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	all, err := dump(ctx, &s.Source.Shards[0], program)
+	if err != nil {
+		return nil, err
+	}
 	w, err := wideColumns(ctx, conn)
 	if err != nil {
 		return nil, err
