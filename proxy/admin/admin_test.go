@@ -337,7 +337,7 @@ func TestMistakes(t *testing.T) {
 	fails(c, "SET load_balancing_strategy = best", "22023", "random, round_robin")
 	fails(c, "SET host = x", "22023", "cannot be set")
 	f.fails = ErrUnsupported
-	fails(c, "COPY_DATA a b", "0A000", "COPY_DATA: is not supported")
+	fails(c, "COPY_DATA a b p", "0A000", "COPY_DATA: is not supported")
 	f.fails = errors.New("no such database")
 	fails(c, "PAUSE x", "55000", "PAUSE: no such database")
 	f.fails = nil

@@ -8,18 +8,10 @@ import (
 
 // unused lists the keys that are accepted and change nothing here, with the reason.
 func unused() map[string]map[string]string {
-	const (
-		reshards = "has no effect yet: the proxy does not move rows between shards"
-	)
 	return map[string]map[string]string{
 		"general": {
-			"regex_parser_limit":     "has no effect: every query is searched for SET and its like, whatever its length",
-			"query_parser_engine":    "has no effect: there is one parser",
-			"resharding_copy_format": reshards, "resharding_parallel_copies": reshards,
-			"resharding_copy_retry_max_attempts": reshards, "resharding_copy_retry_min_delay": reshards,
-			"resharding_replication_retry_max_attempts": reshards, "resharding_replication_retry_min_delay": reshards,
-			"cutover_traffic_stop_threshold": reshards, "cutover_replication_lag_threshold": reshards,
-			"cutover_last_transaction_delay": reshards, "cutover_timeout": reshards, "cutover_timeout_action": reshards, "cutover_save_config": reshards,
+			"regex_parser_limit":  "has no effect: every query is searched for SET and its like, whatever its length",
+			"query_parser_engine": "has no effect: there is one parser",
 		},
 		"memory": {
 			"net_buffer":     "has no effect: buffers are there only while there is something in them",

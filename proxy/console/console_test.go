@@ -296,8 +296,8 @@ func TestConsole(t *testing.T) {
 	}
 	for sql, want := range map[string]string{
 		"BAN": "only one of its database", "BAN nosuch": `no pool "nosuch"`, "PAUSE nosuch": `no database "nosuch"`, "KILL_CLIENT 0": "no client",
-		"RELOAD": "is not supported", "SHUTDOWN": "is not supported", "COPY_DATA a b": "does not move rows", "RESHARD": "does not move rows",
-		"SCHEMA_SYNC PRE a b p": "does not move rows", "REPLICATE a b p": "does not move rows", "CUTOVER": "does not move rows", "STOP_TASK 1": "does not move rows",
+		"RELOAD": "is not supported", "SHUTDOWN": "is not supported", "COPY_DATA a b p": "without a configuration", "RESHARD a b p": "without a configuration",
+		"SCHEMA_SYNC PRE a b p": "without a configuration", "REPLICATE a b p": "without a configuration", "CUTOVER": "without a configuration", "STOP_TASK 1": "without a configuration",
 	} {
 		if err := do(sql); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", sql, err, want)

@@ -168,13 +168,9 @@ func (t *Tasks) start(j *job, run func(context.Context) error) int64 {
 	t.mu.Lock()
 	t.next++
 	j.id = t.next
-	over := 0
-	for i := len(t.jobs) - 1; i >= 0; i-- {
-		if t.jobs[i].over() {
-			if over++; over > kept {
-				t.jobs = slices.Delete(t.jobs, i, i+1)
-			}
-		}
+	if over := slices.DeleteFunc(slices.Clone(t.jobs), func(j *job) bool { return !j.over() }); len(over) > kept {
+		oldest := over[0]
+		t.jobs = slices.DeleteFunc(t.jobs, func(j *job) bool { return j == oldest })
 	}
 	t.jobs = append(t.jobs, j)
 	t.mu.Unlock()
