@@ -69,7 +69,7 @@ func (c *embedDumpCmd) sql(ctx context.Context, env *Env) error {
 	err = func() error {
 		program, err := findPgDump(ctx, env, db.Info().Bindir, db.Info().VersionNum/10000)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w, or copy the directory by \"pgx-dev embed clone\", which needs no program", err)
 		}
 		if err := db.listen(ctx, listenFlag{}); err != nil {
 			return err
@@ -149,5 +149,5 @@ func findPgDump(ctx context.Context, env *Env, bindir string, major int) (string
 	if len(old) > 0 {
 		found = strings.Join(old, ", ")
 	}
-	return "", fmt.Errorf("a dump as SQL needs pg_dump of PostgreSQL %d or newer (%s); install one (Debian: postgresql-client-%d), or copy the directory by \"pgx-dev embed clone\", which needs no program", major, found, major)
+	return "", fmt.Errorf("a dump as SQL needs pg_dump of PostgreSQL %d or newer (%s); install one (Debian: postgresql-client-%d)", major, found, major)
 }

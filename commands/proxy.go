@@ -16,6 +16,7 @@ type proxyCommands struct {
 		Check   proxyCheckCmd   `cmd:"" help:"Check a configuration: read its files, log in at every server."`
 		Orphans proxyOrphansCmd `cmd:"" help:"Name the prepared transactions on shards, and settle those whose log is lost."`
 		Setup   proxySetupCmd   `cmd:"" help:"Install sharded sequences on the shards of a database."`
+		Reshard proxyReshardCmd `cmd:"" help:"Move a database to other shards while clients use it."`
 		Hash    proxyHashCmd    `cmd:"" help:"Make the SCRAM verifier of a password, for password_hash."`
 		Admin   proxyAdminCmd   `cmd:"" help:"Look at a running proxy and tell it what to do."`
 		Top     proxyTopCmd     `cmd:"" help:"Show a running proxy's pools and slow queries, again and again."`
