@@ -105,6 +105,10 @@ func (a *analysis) scatter(b *block, d dist) (*multi, bool) {
 		}
 		m.spec.Order = append(m.spec.Order, k)
 	}
+	var order template
+	if len(m.spec.Order) == 0 && !distinct && !unique && b.left == nil {
+		hidden, order = a.inView(b, m.spec)
+	}
 	if distinct && on != nil && unique {
 		// The rows that are equal in ON come together, since ORDER BY starts with it.
 		if len(m.spec.Order) < len(on) {
@@ -138,14 +142,14 @@ func (a *analysis) scatter(b *block, d dist) (*multi, bool) {
 	if a.locks && (limited != nil || m.limit != nil || m.offset != nil) {
 		return nil, false
 	}
-	if len(hidden) > 0 || limited != nil {
+	if len(hidden) > 0 || limited != nil || order != nil {
 		var t template
 		t = t.toks(0, c.listEnd)
 		for _, h := range hidden {
 			t = t.str(", ").add(h)
 		}
 		rest := c.after(c.limit, c.lock)
-		t = t.toks(c.listEnd, rest)
+		t = t.toks(c.listEnd, rest).add(order)
 		if limited != nil {
 			t = t.add(limited).toks(c.after(c.lock), c.end)
 		} else {

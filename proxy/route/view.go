@@ -28,6 +28,7 @@ type view struct {
 	clock                  bool
 	calls                  []*call
 	into                   *through // what is written by it
+	order                  []viewOrder
 }
 
 // views are those that a plan has looked into.
@@ -99,7 +100,16 @@ func (a *analysis) read(t *schema.Table) *view {
 		v.kind, v.why = mixed, "what it holds was computed on each shard by itself, and may differ"
 	}
 	if t.Kind == 'v' {
-		v.into = in.through(t, b, sel)
+		v.into, v.order = in.through(t, b, sel), in.sorted(b)
+		ts, _ := in.targets(b)
+		for i := range v.order { // by the view's own names
+			for at, x := range ts {
+				if x.name == v.order[i].column && at < len(t.Columns) {
+					v.order[i].column = t.Columns[at].Name
+					break
+				}
+			}
+		}
 	}
 	return v
 }

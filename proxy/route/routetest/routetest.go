@@ -26,6 +26,9 @@ CREATE VIEW users_grouped AS SELECT u.id, max(u.email) AS email, min(u.country) 
 CREATE VIEW users_joined AS SELECT u.id, u.email, c.id AS country, u.code, u.score FROM users u LEFT JOIN countries c ON c.id = u.country;
 CREATE VIEW users_union AS SELECT * FROM users WHERE country < 2 UNION ALL SELECT * FROM users_some WHERE country >= 2;
 CREATE VIEW users_paid AS SELECT DISTINCT u.id, u.email, u.country, u.code, u.score FROM users u JOIN payments p ON p.user_id = u.id;
+CREATE VIEW users_sorted AS SELECT id, email, country, code, score FROM users ORDER BY country DESC NULLS LAST, email, id;
+CREATE VIEW users_again AS SELECT id, email, country, code, score FROM users_sorted WHERE id > 0;
+CREATE VIEW users_best AS SELECT user_id AS id, sum(n) AS n FROM payments GROUP BY user_id ORDER BY sum(n) DESC, user_id;
 CREATE VIEW payments_all (id, user_id, amount, n, note, f) AS SELECT id, user_id, amount, n, note, f FROM payments;
 CREATE VIEW payments_known AS SELECT p.id, u.id AS user_id, p.amount, p.n, p.note, p.f FROM payments p JOIN users_all u ON u.id = p.user_id;
 CREATE VIEW payments_unkeyed AS SELECT id, user_id + 0 AS user_id, amount, n, note, f FROM payments;
@@ -36,7 +39,7 @@ CREATE VIEW countries_first AS SELECT id, name FROM countries ORDER BY id LIMIT 
 func named(table string) []string {
 	switch table {
 	case "users":
-		return []string{"users_all", "users_some", "users_grouped", "users_joined", "users_union", "users_paid"}
+		return []string{"users_all", "users_some", "users_grouped", "users_joined", "users_union", "users_paid", "users_sorted", "users_again"}
 	case "payments":
 		return []string{"payments_all", "payments_known", "payments_unkeyed"}
 	case "countries":

@@ -115,3 +115,33 @@ LOCK TABLE users_all IN ACCESS SHARE MODE;
 
 TRUNCATE users_all;
 
+-- ordered
+SELECT * FROM users_sorted;
+
+-- ordered
+SELECT id FROM users_sorted WHERE country > 1 LIMIT 7 OFFSET 1;
+
+-- ordered
+SELECT email FROM users_again LIMIT 9;
+
+-- ordered
+SELECT x.b, x.a FROM users_again AS x (a, b) OFFSET 5;
+
+-- ordered
+SELECT * FROM users_best LIMIT 6;
+
+SELECT count(*), min(email) FROM users_sorted;
+
+SELECT country, count(*) FROM users_sorted GROUP BY country;
+
+-- ordered
+SELECT id, lower(email) FROM users_sorted ORDER BY id DESC LIMIT 4;
+
+-- ordered
+SELECT * FROM users_best;
+
+SELECT DISTINCT country FROM users_sorted;
+
+-- ordered
+SELECT id FROM users_sorted FOR UPDATE;
+
