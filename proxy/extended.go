@@ -83,8 +83,9 @@ func (s *session) parse(m, body, after []byte) error {
 	}
 	s.names[string(name)] = st
 	r := request{kind: askedParse, name: string(name), stmt: st}
-	if s.there(st) {
-		// Closing what is not there has the same answer but for a letter, in the same place.
+	if s.server.Status != wire.TxFailed && s.there(st) {
+		// Closing what is not there has the same answer but for a letter, in the same place; but not in
+		// a transaction that has failed, where PostgreSQL prepares nothing but that which ends it.
 		r.swap = true
 		s.ask(r)
 		s.out = appendNamed(s.out, wire.TypeClose, nobody)

@@ -1,12 +1,14 @@
 package proxy_test
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/proxy"
@@ -216,5 +218,54 @@ func testSQLPrepare(t *testing.T) {
 			})
 		}
 		wg.Wait()
+	})
+}
+
+// TestPrepareFailed checks that a client which prepares in a transaction that has failed is told so, also
+// if the server has the statement already, and that it can prepare what ends the transaction.
+func TestPrepareFailed(t *testing.T) {
+	srv := startServer(t, engines.Spec{})
+	transports(t, func(t *testing.T) {
+		b := newBench(t, srv, proxy.Transaction, pool.Config{Size: 1}, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		first, c := b.connect("").PgConn(), b.connect("").PgConn()
+		for _, sql := range []string{"SELECT 1", "ROLLBACK"} {
+			if _, err := first.Prepare(ctx, sql, sql, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			if _, err := c.Exec(ctx, "BEGIN; SELECT 1/0").ReadAll(); code(err) != "22012" {
+				t.Fatal(err)
+			}
+			if _, err := c.Prepare(ctx, "one", "SELECT 1", nil); code(err) != "25P02" {
+				t.Errorf("preparing in a transaction that has failed: %v", err)
+			}
+			if _, err := c.Prepare(ctx, "end", "ROLLBACK", nil); err != nil {
+				t.Errorf("preparing what ends it: %v", err)
+			}
+			if r := c.ExecPrepared(ctx, "end", nil, nil, nil).Read(); r.Err != nil || c.TxStatus() != 'I' {
+				t.Errorf("what ends it: %v, status %c", r.Err, c.TxStatus())
+			}
+			if err := c.Deallocate(ctx, "end"); err != nil {
+				t.Error(err)
+			}
+			for _, pc := range []*pgconn.PgConn{c, first} {
+				name := "SELECT 1"
+				if pc == c {
+					name = "one"
+					if _, err := c.Prepare(ctx, name, "SELECT 1", nil); err != nil {
+						t.Error(err)
+					}
+				}
+				if r := pc.ExecPrepared(ctx, name, nil, nil, nil).Read(); r.Err != nil || len(r.Rows) != 1 {
+					t.Errorf("afterwards: %v", r.Err)
+				}
+			}
+			if err := c.Deallocate(ctx, "one"); err != nil {
+				t.Error(err)
+			}
+		}
 	})
 }
