@@ -113,6 +113,9 @@ const minSpace = 16 << 10
 
 // Readable implements loop.Handler.
 func (s *session) Readable(lc *loop.Conn, buf []byte) {
+	if s.nc == net.Conn(lc) && len(s.in) == 0 && s.hurry(lc, buf) {
+		return
+	}
 	for {
 		s.mu.Lock()
 		stalled := s.over || s.busy != nil && s.stalled != flowing
@@ -137,7 +140,7 @@ func (s *session) Readable(lc *loop.Conn, buf []byte) {
 		n, err := s.nc.Read(b[had:])
 		if n > 0 {
 			s.stats.received.Add(int64(n))
-			if had > 0 || !s.hurry(b[:n]) {
+			if had > 0 || !s.encrypted() || !s.rush(b[:n]) {
 				s.advance(b[:had+n], own)
 			}
 		}

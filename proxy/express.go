@@ -2,9 +2,11 @@ package proxy
 
 import (
 	"bytes"
+	"errors"
 	"time"
 
 	"github.com/pgx-dev/pgx-dev/proxy/effect"
+	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -115,12 +117,33 @@ func (q *series) follow(b []byte) bool {
 // such messages is an error.
 const maxNameExpress = 1 << 10
 
-// hurry deals with what an idle client has said, if that can go the short way.
-func (s *session) hurry(b []byte) bool {
+// rush deals with what a client has said, if it is idle and that can go the short way.
+func (s *session) rush(b []byte) bool {
 	s.mu.Lock()
-	done := s.busy == nil && !s.over && s.sendExpress(b)
+	sent := s.busy == nil && !s.over && s.sendExpress(b)
 	s.mu.Unlock()
-	return done
+	return sent
+}
+
+// hurry reads what a client has said, if it is idle, and deals with it. It reports whether it did.
+func (s *session) hurry(lc *loop.Conn, buf []byte) bool {
+	s.mu.Lock()
+	if s.busy != nil || s.over {
+		s.mu.Unlock()
+		return false
+	}
+	n, err := lc.Read(buf)
+	sent := err == nil && s.sendExpress(buf[:n])
+	s.mu.Unlock()
+	switch {
+	case err == nil:
+		if s.stats.received.Add(int64(n)); !sent {
+			s.advance(buf[:n], false)
+		}
+	case !errors.Is(err, loop.ErrAgain):
+		s.finish(err)
+	}
+	return true
 }
 
 // sendExpress sends what an idle client has said to a server, if that is all there is to do, and

@@ -134,7 +134,12 @@ func (c *Conn) Do(f func()) {
 // happened deals with an event.
 func (c *Conn) happened(events uint32, buf []byte) {
 	c.turn.Lock()
-	defer c.turn.Unlock()
+	c.handle(events, buf)
+	c.turn.Unlock()
+}
+
+// handle is happened with the turn held.
+func (c *Conn) handle(events uint32, buf []byte) {
 	if events&(syscall.EPOLLOUT|syscall.EPOLLERR|syscall.EPOLLHUP) != 0 {
 		c.mu.Lock()
 		had := c.back != nil

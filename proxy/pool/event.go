@@ -192,7 +192,9 @@ func (c *Conn) attach(s Sink) bool {
 		}
 		return false
 	}
-	c.Resume()
+	if c.lc.Paused() {
+		c.Resume()
+	}
 	return true
 }
 

@@ -137,22 +137,25 @@ func (p *Pool) TryGet(now time.Time) *Conn {
 // just these parameters.
 func (p *Pool) Lend(now time.Time, s Sink, have, reported setting.Set) *Conn {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	n := len(p.idle) - 1
 	if n < 0 || p.closed || p.paused || p.first != nil {
+		p.mu.Unlock()
 		return nil
 	}
 	c := p.idle[n]
-	if c.lc == nil || c.lc.Paused() || !p.fit(c, now) {
+	ok := c.lc != nil && !c.lc.Paused() && p.fit(c, now)
+	if ok {
+		c.mu.Lock()
+		if ok = !c.ended && c.sink == nil && !c.Unknown && c.Have == have && c.Reported == reported; ok {
+			c.sink, c.resting, p.idle = s, false, p.idle[:n]
+			p.lend(c)
+		}
+		c.mu.Unlock()
+	}
+	p.mu.Unlock()
+	if !ok {
 		return nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ended || c.sink != nil || c.Unknown || c.Have != have || c.Reported != reported {
-		return nil
-	}
-	c.sink, c.resting, p.idle = s, false, p.idle[:n]
-	p.lend(c)
 	return c
 }
 
