@@ -360,8 +360,14 @@ func pgbench(b *testing.B, path string, t target, mode string, clients, seconds 
 	if m, ok := strings.CutSuffix(mode, "-tls"); ok {
 		mode, sslmode = m, "require"
 	}
-	cmd := exec.Command(path, "-h", "127.0.0.1", "-p", t.port, "-U", "postgres", "-S", "-n", "-M", mode,
-		"-c", strconv.Itoa(clients), "-j", strconv.Itoa(min(2, clients)), "-T", strconv.Itoa(seconds), "postgres")
+	args := []string{
+		"-h", "127.0.0.1", "-p", t.port, "-U", "postgres", "-S", "-n",
+		"-c", strconv.Itoa(clients), "-j", strconv.Itoa(min(2, clients)), "-T", strconv.Itoa(seconds),
+	}
+	if mode == "login" {
+		args, mode = append(args, "-C"), "simple"
+	}
+	cmd := exec.Command(path, append(args, "-M", mode, "postgres")...)
 	cmd.Env = append(os.Environ(), "PGSSLMODE="+sslmode, "PGGSSENCMODE=disable", "PGOPTIONS=")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -439,7 +445,7 @@ func (f *benchField) measured(t target, mode string, clients int) bool {
 	switch {
 	case f.old[t.name]:
 		return !strings.HasPrefix(mode, "prepared")
-	case t.name == "floor" && mode == "prepared":
+	case t.name == "floor" && (mode == "prepared" || mode == "login"):
 		return false
 	case t.name == "direct", t.name == "relay", t.name == "floor":
 		return !strings.HasSuffix(mode, "-tls") && clients <= 500
@@ -459,6 +465,8 @@ func (f *benchField) measured(t target, mode string, clients int) bool {
 // There is the system's PgBouncer, without which it fails, and the newest one, if "just pgbouncer"
 // has fetched it or PGBOUNCER_NEWEST says where it is. PgBouncer below 1.21 cannot do prepared
 // statements, and is left out there: the ratio is that to what it takes in extended mode.
+//
+// In the mode "login" each client logs in, asks for one row, and leaves, again and again.
 //
 // A row, of a mode and a number of clients, takes half a minute, with 200 clients one and with
 // 2,000 four; a mode six, one with TLS five; all of them half an hour. PGX_DEV_BENCH_SECONDS (2)
@@ -484,7 +492,7 @@ func BenchmarkProxy(b *testing.B) {
 			clients = append(clients, n)
 		}
 	}
-	modes := []string{"simple", "extended", "prepared", "simple-tls", "extended-tls"}
+	modes := []string{"simple", "extended", "prepared", "login", "simple-tls", "extended-tls"}
 	if v := os.Getenv("PGX_DEV_BENCH_MODES"); v != "" {
 		modes = strings.Split(v, ",")
 	}
