@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -194,9 +195,19 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		go func() {
 			defer s.wg.Done()
+			deepen()
 			_ = c.serve(ctx) // told to ErrorLog
 		}()
 	}
+}
+
+// deepen has the goroutine's stack as large as a login needs it, while it is empty: to be copied each
+// time that it turns out too small takes longer.
+//
+//go:noinline
+func deepen() {
+	var room [5 << 10]byte
+	runtime.KeepAlive(&room)
 }
 
 // ServeConn serves one connection and returns when its session has ended, with nil for an
