@@ -92,8 +92,8 @@ func TestDryRun(t *testing.T) {
 	wait("SELECT n FROM orders WHERE user_id = ?", plan(5, 5, 0, 0))
 	do("SELECT count(*) FROM orders")
 	wait("SELECT count(*) FROM orders", plan(1, 0, 1, 0))
-	const refused = "SELECT user_id, ? AS k INTO copied FROM orders"
-	do("SELECT user_id, 77 AS k INTO copied FROM orders")
+	const refused = "SELECT n, ? AS k INTO copied FROM orders"
+	do("SELECT n, 77 AS k INTO copied FROM orders")
 	wait(refused, plan(1, 0, 0, 1))
 	if s := log.String(); !strings.Contains(s, "dry_run") || strings.Contains(s, "77") || !strings.Contains(s, "INTO copied") {
 		t.Errorf("the log: %s", s)
