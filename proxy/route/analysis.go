@@ -18,6 +18,7 @@ type analysis struct {
 	snap    *schema.Snapshot
 	path    []string
 	primary PrimaryKey
+	inside  []*schema.Table
 	refs    []*ref
 	// virtual are the refs that stand for sub-queries.
 	virtual []*ref

@@ -28,6 +28,7 @@ type ref struct {
 	alias    bool   // an alias follows
 	target   bool   // the statement writes it
 	inserted bool   // by an INSERT
+	events   int    // what triggers of a target may be called for
 	sampled  bool   // by TABLESAMPLE
 	slot     int    // among the refs of the plan
 }

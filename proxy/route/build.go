@@ -18,6 +18,7 @@ type builder struct {
 	snap    *schema.Snapshot
 	path    []string
 	primary PrimaryKey
+	inside  []*schema.Table // whose triggers are being looked into
 }
 
 // plan makes the plan of one statement. A statement that cannot be parsed is an error (42601).
@@ -39,7 +40,7 @@ func (pb *builder) query(sql string, toks []lex.Token) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &analysis{st: st, layout: pb.layout, snap: pb.snap, path: pb.path, primary: pb.primary}
+	a := &analysis{st: st, layout: pb.layout, snap: pb.snap, path: pb.path, primary: pb.primary, inside: pb.inside}
 	p := &Plan{st: st}
 	sel, isSelect := st.tree.(*ast.SelectStmt)
 	if isSelect {
@@ -171,6 +172,9 @@ func (a *analysis) mergeInserts(m *ast.MergeStmt, c *change) error {
 func (a *analysis) finish(p *Plan) {
 	if p.fixed == nil {
 		p.fixed = a.differs
+	}
+	if err := a.triggered(); err != nil {
+		p.fixed, p.staged, p.computed = err, nil, nil // whatever way it would go
 	}
 	if a.behindView != nil {
 		p.fixed, p.staged, p.computed = a.behindView, nil, nil

@@ -5,6 +5,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/proxy/gather"
 	"github.com/pgx-dev/pgx-dev/proxy/route/lex"
+	"github.com/pgx-dev/pgx-dev/proxy/route/schema"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
 
@@ -86,6 +87,9 @@ func (pb *builder) copy(st *statement) (*Plan, error) {
 	}
 	r := pb.placed(c.Schema, name, t)
 	place := r.place
+	if in {
+		p.fixed = pb.triggered(t, schema.TriggerInsert)
+	}
 	c.Key = r.key
 	if c.Key != nil && !t.View() {
 		c.Fit = fitOf(t, c.Key.Columns)

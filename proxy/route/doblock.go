@@ -20,6 +20,9 @@ type code struct {
 	named                 string
 	alters, changes       string // an ALTER TABLE of a table whose name is computed, and what one may change
 	err                   error
+	what, hint            string // it, and what to do about it
+	// target is what rows a trigger, whose function it is, is called for; nil for a DO.
+	target *ref
 }
 
 // doBlock refuses a DO that is not the same on every shard: one that reads or writes rows of
@@ -29,7 +32,7 @@ func (pb *builder) doBlock(st *statement) error {
 	if pb.layout.Shards == 1 || len(pb.layout.Keys()) == 0 {
 		return nil
 	}
-	c := &code{pb: pb}
+	c := &code{pb: pb, what: "a DO", hint: "send the statements as they are, or name the shard by a comment such as /* pgdog_shard: 0 */"}
 	for i, t := range st.toks {
 		if t.Kind != lex.String || st.is(i-1, "language") {
 			continue
@@ -39,15 +42,23 @@ func (pb *builder) doBlock(st *statement) error {
 			c.read(string(body), 0)
 		}
 	}
+	return c.verdict()
+}
+
+// verdict is what all that was read of it comes to.
+func (c *code) verdict() error {
 	if c.err == nil && c.computed && (c.named != "" || c.adds && !c.names) {
-		c.err = refuse("a DO that reads or writes rows of "+orSay(c.named, "a table whose name is computed")+", of which every shard may have its own, would do so on each of them by itself",
-			"send the statements as they are, or name the shard by a comment such as /* pgdog_shard: 0 */")
+		c.err = refuse(c.what+" reads or writes rows of "+orSay(c.named, "a table whose name is computed")+", of which every shard may have its own, on each of them by itself", c.hint)
 	}
-	if c.err == nil && c.writes && c.differs != "" {
+	switch {
+	case c.err != nil || c.differs == "":
+	case c.target == nil && c.writes:
 		c.err = refuse("a DO that writes with "+c.differs+" would leave the copies of an omnisharded table different", "compute the value first, and send the write as a statement of its own")
+	case c.target != nil && c.target.key == nil && !c.target.blind:
+		c.err = refuse(c.what+" has another value of "+c.differs+" on each shard, which would leave the copies of an omnisharded table different", c.hint)
 	}
 	if c.err == nil && c.alters != "" && c.changes != "" {
-		c.err = refuse("a DO that may "+c.changes+" of a table whose name is computed, by which its rows may be divided in another way", "send the statements as they are")
+		c.err = refuse(c.what+" may "+c.changes+" of a table whose name is computed, by which its rows may be divided in another way", c.hint)
 	}
 	return c.err
 }
@@ -122,9 +133,16 @@ func (c *code) read(sql string, depth int) {
 		}
 	}
 	c.dynamic = c.dynamic || st.has("execute")
+	var along []lex.Range
+	if depth == 0 {
+		along = c.alongside(st)
+	}
 	for i, t := range st.toks {
 		if c.err != nil {
 			return
+		}
+		if slices.ContainsFunc(along, func(r lex.Range) bool { return i >= r.From && i < r.To }) {
+			continue
 		}
 		switch t.Kind {
 		case lex.String:
@@ -193,7 +211,7 @@ func (c *code) word(st *statement, i int) {
 		}
 		for _, f := range c.pb.snap.Functions(schema, name) {
 			if f.Opaque && f.Volatility != 'i' {
-				c.err = refuse("a DO that calls function "+name+", which may read tables, of which it would see one shard only",
+				c.err = refuse(c.what+" calls function "+name+", which may read tables, of which it would see one shard only",
 					"declare it IMMUTABLE if it reads none, list it under local_functions, or name the shard by a comment")
 			}
 		}
@@ -210,8 +228,9 @@ func (c *code) word(st *statement, i int) {
 		if t == nil && !c.pb.snap.Empty() || slices.ContainsFunc(aboutTables, func(w string) bool { return st.is(before, w) }) {
 			return
 		}
-		c.err = refuse("a DO that reads or writes rows of "+name+", of which every shard has its own, would do so on each of them by itself",
-			"send the statements as they are, or name the shard by a comment such as /* pgdog_shard: 0 */")
+		c.err = refuse(c.what+" reads or writes rows of "+name+", of which every shard has its own, on each of them by itself", c.hint)
+	case c.target != nil && c.target.key != nil && t != nil && !r.place.Pinned && t.Schema != "pg_catalog" && t.Schema != "information_schema" && (st.is(before, "into") && (st.is(before-1, "insert") || st.is(before-1, "merge")) || st.is(before, "update") && !st.is(before-1, "for") && !st.is(before-1, "do") || st.is(before, "from") && st.is(before-1, "delete")):
+		c.err = refuse(c.what+" writes omnisharded table "+name+", of which only one shard's copy would be written", c.hint)
 	case t != nil && st.is(before, "into"):
 		for _, col := range t.Columns {
 			if col.Volatile && !col.Generated && c.differs == "" {

@@ -39,6 +39,8 @@ type Config struct {
 	SlowParse time.Duration
 	// PrimaryKey says what becomes of an INSERT without a primary key of type bigint.
 	PrimaryKey PrimaryKey
+
+	inside []*schema.Table // whose triggers are being looked into
 }
 
 // A Router makes decisions. It is safe for concurrent use.
@@ -209,7 +211,7 @@ func (r *Router) lookup(d *Decision, sql string, s *Session) (*Plan, []lex.Comme
 	// The plan outlives the text.
 	own := strings.Clone(sql)
 	kept := slices.Clone(toks)
-	pb := &builder{layout: r.cfg.Layout, snap: st.snap, path: slices.Clone(path), primary: r.cfg.PrimaryKey}
+	pb := &builder{layout: r.cfg.Layout, snap: st.snap, path: slices.Clone(path), primary: r.cfg.PrimaryKey, inside: r.cfg.inside}
 	p, err := r.timed(pb, own, kept)
 	if err != nil {
 		return nil, nil, err

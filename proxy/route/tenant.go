@@ -3,6 +3,8 @@ package route
 import (
 	"slices"
 	"strings"
+
+	"github.com/pgx-dev/pgx-dev/proxy/route/schema"
 )
 
 // Unbound returns the tables with the layout's keys of which a query reads, changes or copies rows
@@ -66,6 +68,9 @@ func (pb *builder) emptied(st *statement, p *Plan) {
 			schemaName, name = name, st.toks[i+2].Ident(st.sql)
 		}
 		t := pb.snap.Table(schemaName, name, pb.path)
+		if p.fixed == nil {
+			p.fixed = pb.triggered(t, schema.TriggerTruncate)
+		}
 		switch {
 		case t == nil:
 			p.unknown = append(p.unknown, strings.Clone(name))

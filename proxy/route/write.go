@@ -44,7 +44,7 @@ func (a *analysis) targetOf(parent *block, n ast.Node) (*change, error) {
 		if c.target = b.by[v].r; c.target == nil {
 			return refuse("a write to a WITH query", "write to a table")
 		}
-		c.target.target = true
+		c.target.target, c.target.events = true, eventsOf(n)
 		for _, n := range rest {
 			if err := a.expression(b, n, false); err != nil {
 				return err
@@ -78,7 +78,7 @@ func (a *analysis) targetOf(parent *block, n ast.Node) (*change, error) {
 		if c.target == nil {
 			return nil, refuse("a MERGE into a WITH query", "write to a table")
 		}
-		c.target.target = true
+		c.target.target, c.target.events = true, eventsOf(n)
 		pairs := a.equalities(b, n.JoinCondition, nil)
 		src, err := a.join(b, n.SourceRelation, nil)
 		if err != nil {
@@ -125,7 +125,7 @@ func (a *analysis) targetOf(parent *block, n ast.Node) (*change, error) {
 		if c.target == nil {
 			return nil, refuse("an INSERT into a WITH query", "write to a table")
 		}
-		c.target.target, c.target.inserted = true, true
+		c.target.target, c.target.inserted, c.target.events = true, true, eventsOf(n)
 		if sel, ok := n.SelectStmt.(*ast.SelectStmt); ok && sel != nil {
 			outer := &block{parent: parent, ctes: b.ctes, depth: b.depth}
 			inner, d, err := a.query(sel, outer, b.depth+1)

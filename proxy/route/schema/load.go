@@ -82,6 +82,18 @@ FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang`
 
+	// TriggersSQL: schema, table, function's schema and name, its language, its text, pg_trigger.tgtype; those
+	// of constraints and those that are disabled left out.
+	TriggersSQL = `SELECT n.nspname, c.relname, fn.nspname, p.proname, l.lanname, p.prosrc, g.tgtype
+FROM pg_catalog.pg_trigger g
+JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid
+JOIN pg_catalog.pg_namespace fn ON fn.oid = p.pronamespace
+JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+WHERE NOT g.tgisinternal AND g.tgenabled <> 'D'
+ORDER BY c.oid, g.tgname`
+
 	// CollationsSQL: the names of the collations by which different strings may be equal.
 	CollationsSQL = `SELECT collname FROM pg_catalog.pg_collation WHERE NOT collisdeterministic`
 
@@ -188,6 +200,18 @@ func Load(ctx context.Context, q Querier) (*Snapshot, error) {
 		f := &Function{Schema: string(c[0]), Name: string(c[1]), Kind: char(c[2]), Volatility: char(c[3]), Opaque: yes(c[4]), Set: yes(c[5])}
 		s.functions[f.Name] = append(s.functions[f.Name], f)
 		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = read("triggers", TriggersSQL, 7, func(c [][]byte) error {
+		t := s.Table(string(c[0]), string(c[1]), nil)
+		if t == nil {
+			return nil
+		}
+		when, err := strconv.Atoi(string(c[6]))
+		t.Fires = append(t.Fires, Trigger{Schema: string(c[2]), Function: string(c[3]), Language: string(c[4]), Body: string(c[5]), When: when})
+		return err
 	})
 	if err != nil {
 		return nil, err

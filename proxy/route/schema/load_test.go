@@ -52,6 +52,12 @@ func TestLoad(t *testing.T) {
 		CREATE TABLE parted (id bigint, d int) PARTITION BY RANGE (d);
 		CREATE TABLE parted1 PARTITION OF parted FOR VALUES FROM (0) TO (9) PARTITION BY LIST (d);
 		CREATE TABLE parted11 PARTITION OF parted1 FOR VALUES IN (1);
+		CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+		CREATE TABLE fired (id int PRIMARY KEY, other int REFERENCES fired);
+		CREATE TRIGGER b BEFORE INSERT OR UPDATE ON fired FOR EACH ROW EXECUTE FUNCTION fire();
+		CREATE TRIGGER a AFTER DELETE ON fired EXECUTE FUNCTION fire();
+		CREATE TRIGGER off AFTER DELETE ON fired EXECUTE FUNCTION fire();
+		ALTER TABLE fired DISABLE TRIGGER off;
 		CREATE VIEW v AS SELECT 1 AS one`)
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +84,13 @@ func TestLoad(t *testing.T) {
 		},
 	}
 	if diff := cmp.Diff(want, s.Table("S x", "t", nil)); diff != "" {
+		t.Error(diff)
+	}
+	fire := func(when int) schema.Trigger {
+		return schema.Trigger{Schema: "public", Function: "fire", Language: "plpgsql", Body: "BEGIN RETURN NEW; END", When: when}
+	}
+	fires := []schema.Trigger{fire(schema.TriggerDelete), fire(schema.TriggerRow | schema.TriggerBefore | schema.TriggerInsert | schema.TriggerUpdate)}
+	if diff := cmp.Diff(fires, s.Table("public", "fired", nil).Fires); diff != "" {
 		t.Error(diff)
 	}
 	if s.Table("", "t", []string{"public"}) != nil || s.Table("", "t", []string{"public", "S x"}) == nil || s.Table("", "pg_class", []string{"public"}) == nil {

@@ -51,6 +51,8 @@ type Table struct {
 	// Triggers says that the table has triggers of its own (not those of constraints), or
 	// rules, or is referred to by foreign keys that change other tables with it.
 	Triggers bool
+	// Fires are its triggers, by name.
+	Fires []Trigger
 	// Definition is the query of a view or materialized view, as pg_get_viewdef has it; empty for
 	// tables, and for those of the system.
 	Definition string
@@ -60,6 +62,19 @@ type Table struct {
 	// what statements mean; empty if it is the same on all.
 	Differs string
 }
+
+// A Trigger calls a function when rows of its table are written.
+type Trigger struct {
+	Schema, Function, Language, Body string
+	// When is pg_trigger.tgtype, bits of which say for what.
+	When int
+}
+
+// Bits of Trigger.When (TRIGGER_TYPE_ROW and others in pg_trigger.h).
+const (
+	TriggerRow, TriggerBefore                                    = 1, 2
+	TriggerInsert, TriggerDelete, TriggerUpdate, TriggerTruncate = 4, 8, 16, 32
+)
 
 // A Column is a column of a table.
 type Column struct {
