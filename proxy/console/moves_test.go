@@ -301,7 +301,9 @@ func (h *town) check(s *shops) {
 	for _, sql := range []string{"SELECT id, n FROM users", "SELECT id, user_id, amount FROM payments"} {
 		a, b := h.rows(sql, "old"), h.rows(sql, newShards()...)
 		if !slices.Equal(a, b) {
-			h.t.Errorf("%s: %d rows on the old server, %d on the new ones", sql, len(a), len(b))
+			tasks, _ := h.admin("SHOW TASKS")
+			slots, _ := h.admin("SHOW REPLICATION_SLOTS")
+			h.t.Errorf("%s: %d rows on the old server, %d on the new ones; %v; %v", sql, len(a), len(b), tasks, slots)
 		}
 	}
 	for _, db := range newShards() {

@@ -18,8 +18,11 @@ import (
 	"github.com/pgx-dev/pgx-dev/proxy/route/sharding"
 )
 
-// dropPause is how long to wait for a slot that is in use.
-const dropPause = 50 * time.Millisecond
+// dropPause is how long to wait before a slot that is in use is tried again, dropFor how long in all.
+const (
+	dropPause = 50 * time.Millisecond
+	dropFor   = 20 * time.Second
+)
 
 // sendAt is how many bytes are gathered for a shard before they are sent.
 const sendAt = 64 << 10

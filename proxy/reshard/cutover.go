@@ -147,7 +147,14 @@ func (j *job) cutover(ctx context.Context, f *following) error {
 	if err := j.schema.Run(held, Cutover); err != nil {
 		return gone(err)
 	}
-	// Nobody writes: what comes from here on is what clients write to the new servers.
+	// Nobody writes: what the new servers have from here on is what clients write there. After an error the
+	// stream begins again.
+	if err := f.end(); err != nil {
+		return gone(err)
+	}
+	if err := back.move.dropStale(held); err != nil {
+		return gone(err)
+	}
 	if err := back.move.Begin(held); err != nil {
 		return gone(err)
 	}
@@ -157,8 +164,9 @@ func (j *job) cutover(ctx context.Context, f *following) error {
 	}
 	j.t.log.Info("clients have the new servers", "database", a, "held", time.Since(began).Round(time.Millisecond))
 	host.Release(a, b)
-	_ = f.end() // whatever it says: it is not needed any more
-	if err := j.clean(ctx); err != nil {
+	over, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	if err := j.clean(over); err != nil {
 		j.t.log.Warn("something stays of a move that is over", "error", err)
 	}
 	j.t.start(back, func(ctx context.Context) error {
@@ -224,6 +232,18 @@ func (j *job) near(ctx context.Context, f *following) error {
 
 // drain waits until all that clients had written is applied.
 func (j *job) drain(ctx context.Context, f *following, set *Settings) error {
+	for {
+		prepared, err := j.move.prepared(ctx)
+		if err != nil {
+			return err
+		}
+		if prepared == "" {
+			break
+		}
+		if err := j.wait(ctx, f, 5*poll); err != nil {
+			return fmt.Errorf("the prepared transaction %q is neither committed nor rolled back: %w", prepared, err)
+		}
+	}
 	ends, err := j.move.Ends(ctx)
 	if err != nil {
 		return err

@@ -1,11 +1,16 @@
 package reshard
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // A finalError is one that another attempt would meet again.
 type finalError struct{ error }
 
 func (e finalError) Unwrap() error { return e.error }
+
+func finalf(format string, args ...any) error { return finalError{fmt.Errorf(format, args...)} }
 
 // An again is one that it may not meet.
 type again struct{ error }

@@ -26,10 +26,13 @@ type job struct {
 	stop context.CancelCauseFunc
 	done chan struct{}
 
+	cleaning sync.Mutex
+	cleaned  bool
+
 	mu               sync.Mutex
 	status, inner    string
 	started, updated time.Time
-	ended, cleaned   bool
+	ended            bool
 	parts            []*part
 }
 
@@ -159,19 +162,21 @@ func (j *job) named(err error) error {
 	return fmt.Errorf("%w (the replication slot %q stays, from which a task with its name goes on; STOP_TASK %d drops it)", err, j.move.Slot, j.id)
 }
 
-// clean drops what the task has made for itself, once.
+// clean drops what the task has made for itself.
 func (j *job) clean(ctx context.Context) error {
-	j.mu.Lock()
-	done := j.cleaned || j.move == nil
-	j.cleaned = true
-	j.mu.Unlock()
-	if done {
+	if j.move == nil {
+		return nil
+	}
+	j.cleaning.Lock()
+	defer j.cleaning.Unlock()
+	if j.cleaned {
 		return nil
 	}
 	err := j.move.Done(ctx, true)
 	if j.published {
 		err = errors.Join(err, unpublish(ctx, &j.move.Source, j.move.Publication))
 	}
+	j.cleaned = err == nil
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
@@ -90,7 +91,7 @@ func (m *Move) tables(ctx context.Context, shard int) ([]*table, error) {
 	if level, err := one(ctx, conn, "SELECT current_setting('wal_level')"); err != nil {
 		return nil, err
 	} else if level != "logical" {
-		return nil, fmt.Errorf("wal_level is %s: changes cannot be followed; set it to logical and restart the server", level)
+		return nil, finalf("wal_level is %s: changes cannot be followed; set it to logical and restart the server", level)
 	}
 	all, err := published(ctx, conn, m.Publication)
 	if err != nil {
@@ -177,18 +178,25 @@ func (m *Move) replica(ctx context.Context, shard int) (*pgconn.PgConn, error) {
 }
 
 // Done drops what the move has made: the slots, and with progress the tables on the destination, too. The
-// error names what stays.
+// error names what stays; it may be called again.
 func (m *Move) Done(ctx context.Context, progress bool) error {
 	m.mu.Lock()
 	slots := m.slots
 	m.slots = nil
 	m.mu.Unlock()
 	var errs []error
+	var left []*slot
 	for i, s := range slots {
 		s.close()
 		if err := s.drop(ctx); err != nil {
+			left = append(left, s)
 			errs = append(errs, fmt.Errorf("the replication slot %q stays on shard %d of %s (%s), which keeps its WAL until SELECT pg_drop_replication_slot('%s'): %w", s.name, i, m.Source.Name, s.server, s.name, err))
 		}
+	}
+	if len(left) > 0 {
+		m.mu.Lock()
+		m.slots = left
+		m.mu.Unlock()
 	}
 	if !progress {
 		return errors.Join(errs...)
@@ -282,6 +290,17 @@ func (s *slot) close() {
 	}
 }
 
+// dropStale drops slots of the move's names that an earlier attempt has left.
+func (m *Move) dropStale(ctx context.Context) error {
+	for i := range m.Source.Shards {
+		s := &slot{server: &m.Source.Shards[i], name: m.slotOf(i)}
+		if err := s.drop(ctx); err != nil {
+			return fmt.Errorf("drop the replication slot %q on shard %d of %s (%s): %w", s.name, i, m.Source.Name, s.server, err)
+		}
+	}
+	return nil
+}
+
 // drop drops the permanent slot.
 func (s *slot) drop(ctx context.Context) error {
 	conn, err := s.server.connect(ctx)
@@ -289,10 +308,10 @@ func (s *slot) drop(ctx context.Context) error {
 		return err
 	}
 	defer shut(ctx, conn)
-	for {
+	for began := time.Now(); ; {
 		// Its walsender may not have noticed yet that nobody listens.
 		_, err := query(ctx, conn, "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots WHERE slot_name = $1", s.name)
-		if code(err) != "55006" { // object_in_use
+		if code(err) != "55006" || time.Since(began) > dropFor { // object_in_use
 			return err
 		}
 		if e := pause(ctx, dropPause); e != nil {

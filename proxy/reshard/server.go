@@ -37,11 +37,12 @@ type Database struct {
 	Layout *sharding.Layout
 }
 
-// settings make texts the same on every server, and let nothing end that takes long.
+// settings make texts the same on every server, and let nothing end that takes long. What is committed is on
+// disk: the source is told that it need not be kept.
 func settings(version int) string {
 	s := `SET client_encoding = 'UTF8'; SET datestyle = 'ISO'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; SET extra_float_digits = 3;
 SET bytea_output = 'hex'; SET standard_conforming_strings = on; SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0;
-SET default_transaction_read_only = off; SET row_security = off; SET search_path = ''; SET xmloption = 'content'`
+SET default_transaction_read_only = off; SET row_security = off; SET synchronous_commit = on; SET search_path = ''; SET xmloption = 'content'`
 	if version >= 140000 {
 		s += "; SET idle_session_timeout = 0"
 	}

@@ -90,7 +90,7 @@ func unlessOver(ctx context.Context, err error) error {
 func (m *Move) planned(ctx context.Context) ([][]*table, error) {
 	for fails := 1; ; fails++ {
 		tables, err := m.plan(ctx, true)
-		if err == nil || code(err) == "" || !passing(err) || m.Options.StreamAttempts > 0 && fails >= m.Options.StreamAttempts {
+		if err == nil || !passing(err) || m.Options.StreamAttempts > 0 && fails >= m.Options.StreamAttempts {
 			return tables, err
 		}
 		if err := pause(ctx, m.Options.StreamDelay); err != nil {

@@ -72,9 +72,9 @@ func published(ctx context.Context, conn *pgconn.PgConn, publication string) ([]
 	case err != nil:
 		return nil, fmt.Errorf("look for the publication: %w", err)
 	case len(all) == 0:
-		return nil, fmt.Errorf("there is no publication %q; make it by CREATE PUBLICATION %s FOR ALL TABLES", publication, ident(publication))
+		return nil, finalf("there is no publication %q; make it by CREATE PUBLICATION %s FOR ALL TABLES", publication, ident(publication))
 	case !all[0].bool(0):
-		return nil, fmt.Errorf("the publication %q leaves operations out: rows would differ; ALTER PUBLICATION %s SET (publish = 'insert, update, delete, truncate')", publication, ident(publication))
+		return nil, finalf("the publication %q leaves operations out: rows would differ; ALTER PUBLICATION %s SET (publish = 'insert, update, delete, truncate')", publication, ident(publication))
 	}
 	version, err := one(ctx, conn, "SELECT current_setting('server_version_num')")
 	if err != nil {
@@ -105,7 +105,7 @@ func published(ctx context.Context, conn *pgconn.PgConn, publication string) ([]
 		t.columns = append(t.columns, c)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("the publication %q has no tables", publication)
+		return nil, finalf("the publication %q has no tables", publication)
 	}
 	return out, nil
 }
@@ -128,7 +128,7 @@ func (t *table) place(layout *sharding.Layout, sources int) error {
 		names[i] = c.name
 	}
 	if t.identity == pgoutput.IdentityNothing || len(t.identityColumns()) == 0 {
-		return fmt.Errorf("table %s has no replica identity, so that updates and deletes cannot be followed: give it a primary key, or ALTER TABLE %s REPLICA IDENTITY FULL", t, t)
+		return finalf("table %s has no replica identity, so that updates and deletes cannot be followed: give it a primary key, or ALTER TABLE %s REPLICA IDENTITY FULL", t, t)
 	}
 	t.placement = layout.Find(t.root.schema, t.root.table, names)
 	key := t.placement.Key
@@ -139,25 +139,25 @@ func (t *table) place(layout *sharding.Layout, sources int) error {
 		return nil
 	}
 	if key.Function == sharding.Lookup {
-		return fmt.Errorf("table %s is divided by a lookup, which cannot be resharded: the query has to be asked of a database that clients use meanwhile", t)
+		return finalf("table %s is divided by a lookup, which cannot be resharded: the query has to be asked of a database that clients use meanwhile", t)
 	}
 	var types []hash.OID
 	for _, c := range key.Columns {
 		i := slices.IndexFunc(t.columns, func(col column) bool { return col.name == c })
 		if i < 0 {
-			return fmt.Errorf("the publication leaves out the column %q, by which the table %s is divided", c, t)
+			return finalf("the publication leaves out the column %q, by which the table %s is divided", c, t)
 		}
 		if t.columns[i].collates {
-			return fmt.Errorf("the column %q of table %s has a collation by which different strings are equal: its hash is not known", c, t)
+			return finalf("the column %q of table %s has a collation by which different strings are equal: its hash is not known", c, t)
 		}
 		t.keyAt, types, t.fit = append(t.keyAt, i), append(types, t.columns[i].oid), append(t.fit, t.columns[i].length)
 	}
 	var err error
 	if t.key, err = key.WithTypes(types); err != nil {
-		return fmt.Errorf("table %s: %w", t, err)
+		return finalf("table %s: %w", t, err)
 	}
 	if sources > 1 && !t.identified() {
-		return fmt.Errorf("the replica identity of table %s lacks its sharding key (%s): a row of one of several source shards could not be told from another's with the same identity; ALTER TABLE %s REPLICA IDENTITY FULL on the source", t, strings.Join(key.Columns, ", "), t)
+		return finalf("the replica identity of table %s lacks its sharding key (%s): a row of one of several source shards could not be told from another's with the same identity; ALTER TABLE %s REPLICA IDENTITY FULL on the source", t, strings.Join(key.Columns, ", "), t)
 	}
 	return nil
 }
@@ -236,7 +236,7 @@ func (t *table) matches(ctx context.Context, conn *pgconn.PgConn) error {
 		return err
 	}
 	if len(rows) == 0 {
-		return fmt.Errorf("there is no table %s; the schema has to be synchronized first (SCHEMA_SYNC pre)", t)
+		return finalf("there is no table %s; the schema has to be synchronized first (SCHEMA_SYNC pre)", t)
 	}
 	var errs []error
 	for i := range t.columns {
@@ -244,13 +244,39 @@ func (t *table) matches(ctx context.Context, conn *pgconn.PgConn) error {
 		at := slices.IndexFunc(rows, func(r row) bool { return r.str(0) == c.name })
 		switch {
 		case at < 0:
-			errs = append(errs, fmt.Errorf("table %s has no column %q", t, c.name))
+			errs = append(errs, finalf("table %s has no column %q", t, c.name))
 		case rows[at].str(1) == c.typ:
 		case widened(c.typ, rows[at].str(1)):
 			c.cast = rows[at].str(1)
 		default:
-			errs = append(errs, fmt.Errorf("column %q of table %s is %s, and not %s as on the source", c.name, t, rows[at].str(1), c.typ))
+			errs = append(errs, finalf("column %q of table %s is %s, and not %s as on the source", c.name, t, rows[at].str(1), c.typ))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// unpublishedSQL are the tables with rows of their own that a publication does not have.
+const unpublishedSQL = `SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', '` + Schema + `')
+	AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication_tables p WHERE p.pubname = $1 AND p.schemaname = n.nspname AND p.tablename = c.relname)
+	AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication_tables p WHERE p.pubname = $1 AND c.relispartition
+		AND (pg_catalog.quote_ident(p.schemaname) || '.' || pg_catalog.quote_ident(p.tablename))::regclass = ANY (SELECT x FROM pg_catalog.pg_partition_ancestors(c.oid) x))
+ORDER BY 1, 2`
+
+// unpublished names them.
+func unpublished(ctx context.Context, s *Server, publication string) ([]string, error) {
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer shut(ctx, conn)
+	rows, err := query(ctx, conn, unpublishedSQL, publication)
+	if err != nil {
+		return nil, fmt.Errorf("look for tables that are not published: %w", err)
+	}
+	var out []string
+	for _, r := range rows {
+		out = append(out, name{r.str(0), r.str(1)}.String())
+	}
+	return out, nil
 }

@@ -94,6 +94,9 @@ func (t *Tasks) move(ctx context.Context, kind, source, destination, publication
 	if err != nil {
 		return 0, "", err
 	}
+	if j := t.using(&src, &dst, nil); j != nil {
+		return 0, "", fmt.Errorf("task %d (%s) is at one of them", j.id, j.typ())
+	}
 	slot = cmp.Or(slot, "pgx_dev_"+strings.ToLower(rand.Text()[:10]))
 	set := t.host.Settings()
 	j := &job{t: t, kind: kind, cut: make(chan *cut)}
@@ -106,6 +109,11 @@ func (t *Tasks) move(ctx context.Context, kind, source, destination, publication
 		if err := logical(ctx, &dst); err != nil {
 			return 0, "", err
 		}
+	}
+	if left, err := unpublished(ctx, &src.Shards[0], publication); err != nil {
+		return 0, "", err
+	} else if len(left) > 0 {
+		t.log.Warn("tables that are not in the publication stay behind", "publication", publication, "tables", left)
 	}
 	return t.start(j, j.run), slot, nil
 }
@@ -157,6 +165,24 @@ func (t *Tasks) pair(source, destination string) (src, dst Database, err error) 
 		}
 	}
 	return src, dst, nil
+}
+
+// using returns a task that runs, other than one, and moves rows of or to one of two databases.
+func (t *Tasks) using(a, b *Database, but *job) *job {
+	same := func(x, y *Database) bool {
+		return x.Shards[0].String() == y.Shards[0].String() && x.Shards[0].Config.Database == y.Shards[0].Config.Database
+	}
+	for _, j := range t.all() {
+		if j == but || j.move == nil || j.over() {
+			continue
+		}
+		for _, d := range []*Database{&j.move.Source, &j.move.Destination} {
+			if same(a, d) || same(b, d) {
+				return j
+			}
+		}
+	}
+	return nil
 }
 
 // start runs a job.
@@ -215,6 +241,11 @@ func (t *Tasks) Stop(ctx context.Context, id int64) error {
 	case <-j.done:
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+	if j.move != nil {
+		if other := t.using(&j.move.Source, &j.move.Destination, j); other != nil {
+			return fmt.Errorf("task %d (%s) works with what this one has left", other.id, other.typ())
+		}
 	}
 	return j.clean(ctx)
 }
