@@ -60,7 +60,7 @@ func newTown(t *testing.T, change func(*conf.Config)) *town {
 	cfg.General.ReshardingCopyRetryMinDelay, cfg.General.ReshardingReplicationRetryMinDelay = 10*time.Millisecond, 10*time.Millisecond
 	cfg.General.TwoPhaseCommitWALDir = t.TempDir()
 	cfg.PgBouncer.AdminUsers = []string{srv.Info().User}
-	cfg.General.CutoverTimeout = time.Minute
+	cfg.General.CutoverTimeout, cfg.General.CheckoutTimeout = 5*time.Minute, 5*time.Minute
 	if change != nil {
 		change(&cfg)
 	}
@@ -151,7 +151,7 @@ func (h *town) dial(ctx context.Context, database string) (*pgx.Conn, error) {
 // admin runs a command, and returns the rows as text.
 func (h *town) admin(sql string) (rows [][]string, err error) {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(h.t.Context(), 5*time.Minute)
 	defer cancel()
 	conn, err := h.dial(ctx, "admin")
 	if err != nil {
@@ -175,7 +175,7 @@ func (h *town) admin(sql string) (rows [][]string, err error) {
 // until waits for a task's status and what it is doing.
 func (h *town) until(id, status, inner string) {
 	h.t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); ; {
+	for deadline := time.Now().Add(5 * time.Minute); ; {
 		rows, err := h.admin("SHOW TASKS id, status, inner_status, type")
 		if err != nil {
 			h.t.Fatal(err)
@@ -211,7 +211,7 @@ func (h *town) write(database string, clients int) *shops {
 	for c := range clients {
 		s.wg.Go(func() {
 			var conn *pgx.Conn
-			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 			defer cancel()
 			defer func() {
 				if conn != nil {
@@ -392,7 +392,7 @@ func TestReshard(t *testing.T) {
 func settled(ok func() bool) bool {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-tick.C {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); <-tick.C {
 		if ok() {
 			return true
 		}
@@ -431,7 +431,7 @@ func TestCutoverAborted(t *testing.T) {
 		t.Errorf("after the cutover was given up: %v", err)
 	}
 	c := *h.config.Load()
-	c.General.CutoverTimeout = time.Minute
+	c.General.CutoverTimeout = 5 * time.Minute
 	h.config.Store(&c)
 	if _, err := h.admin("CUTOVER"); err != nil {
 		t.Fatal(err)

@@ -47,13 +47,15 @@ func TestKilled(t *testing.T) {
 	if err := second.Run(ctx, reshard.Pre); err != nil {
 		t.Fatal(err)
 	}
-	stopKilling := h.kill()
+	stopKilling := h.kill(12)
 	again := func() *reshard.Move {
-		return &reshard.Move{Source: src, Destination: dst, Publication: "moved", Slot: "second", Options: options()}
+		o := options()
+		o.StreamAttempts, o.CopyAttempts = 0, 20
+		return &reshard.Move{Source: src, Destination: dst, Publication: "moved", Slot: "second", Options: o}
 	}
 	for n := 1; ; n++ {
 		m = again()
-		short, end := context.WithTimeout(ctx, time.Duration(n)*200*time.Millisecond)
+		short, end := context.WithTimeout(ctx, time.Duration(n*n)*100*time.Millisecond)
 		err := m.Begin(short)
 		if err == nil {
 			err = m.Copy(short)
@@ -66,6 +68,8 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	stopKilling()
+	stopKilling = h.kill(12)
 	for range 3 {
 		m = again()
 		if err := m.Begin(ctx); err != nil {
@@ -122,13 +126,14 @@ func (s *stream) some(ctx context.Context) {
 	}
 }
 
-// kill ends a session of a move every few milliseconds.
-func (h *house) kill() (stop func()) {
+// kill ends a session of a move every few milliseconds, so many in all: on a slow machine nothing would come
+// to its end otherwise.
+func (h *house) kill(most int) (stop func()) {
 	conn := h.connect("postgres")
 	end, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		for {
+		for range most {
 			select {
 			case <-end:
 				return
@@ -157,7 +162,7 @@ func (h *house) writeShard(d reshard.Database, shard int) *load {
 	l := &load{stop: make(chan struct{})}
 	conn := h.connect(d.Shards[shard].Config.Database)
 	l.wg.Go(func() {
-		for i := range 100 {
+		for i := range 40 {
 			select {
 			case <-l.stop:
 				return

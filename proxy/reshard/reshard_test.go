@@ -26,7 +26,7 @@ import (
 )
 
 // patience is how long anything may take here.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // A house is a server whose databases play the shards.
 type house struct {
