@@ -277,7 +277,7 @@ func (q *queue) answersExpress(b []byte, c *pool.Conn) bool {
 // do, and reports whether it was. The lock is held.
 func (s *session) answerExpress(c *pool.Conn, b []byte) bool {
 	x := s.busy
-	if !x.express || s.over || x.tape != nil || x.stalled != flowing || s.own != nil || s.p.closing.Load() || !x.queue.answersExpress(b, c) {
+	if s.over || x.tape != nil || x.stalled != flowing || s.own != nil || s.p.closing.Load() || !x.queue.answersExpress(b, c) {
 		return false
 	}
 	n, err := s.nc.Write(b)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"maps"
 	"net"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/pgx-dev/pgx-dev/engines"
 	"github.com/pgx-dev/pgx-dev/proxy"
+	"github.com/pgx-dev/pgx-dev/proxy/loop"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/wire"
 )
@@ -76,6 +78,87 @@ func TestExpress(t *testing.T) {
 		}
 		if counts[i] != wanted[i] && name != behind { // whether it waits for the first answer nobody knows
 			t.Errorf("%s: on the short way is counted\n%d\non the long one\n%d", name, counts[i], wanted[i])
+		}
+	}
+}
+
+// TestExpressWithinRow has an answer come in pieces, of which one looks like a whole answer but is within
+// a row: it must not be taken for one.
+func TestExpressWithinRow(t *testing.T) {
+	loops, err := loop.New(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loops.Close()
+	const end = "C\x00\x00\x00\x0dSELECT 1\x00Z\x00\x00\x00\x05I"
+	pieces := []string{"D\x00\x00\x00" + string(rune(4+2+4+len("begin")+len(end))) + "\x00\x01\x00\x00\x00" + string(rune(len("begin")+len(end))) + "begin", end, end}
+	more := make(chan struct{})
+	p := pool.New(&pool.Backend{Name: "fake", Dial: func(context.Context) (net.Conn, error) {
+		a, b := pair(t)
+		go func() {
+			defer func() { _ = b.Close() }()
+			r := wire.NewReader(b, wire.Frontend, 0)
+			if _, err := r.ReadStartup(); err != nil {
+				return
+			}
+			_, _ = b.Write(encoded(t, &wire.AuthenticationOk{}, &wire.BackendKeyData{PID: 1, Key: []byte("abcd")}, &wire.ReadyForQuery{TxStatus: wire.TxIdle}))
+			for {
+				if f, err := r.ReadFrame(); err != nil || f.Type != wire.TypeQuery {
+					return
+				}
+				for _, piece := range pieces {
+					_, _ = io.WriteString(b, piece)
+					if _, ok := <-more; !ok {
+						return
+					}
+				}
+			}
+		}()
+		return a, nil
+	}, Login: pool.Credentials{User: "u", Database: "d"}}, pool.Config{Size: 1, Loops: loops}, nil)
+	db := &proxy.Database{Name: "d", Servers: proxy.One{Pool: p}}
+	px, err := proxy.New(proxy.Config{Loops: loops, Lookup: func(context.Context, proxy.Client) (*proxy.Database, error) { return db, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln := newPipes()
+	served := make(chan error, 1)
+	go func() { served <- px.Serve(context.Background(), ln) }()
+	a, b := pair(t)
+	nc := ln.offer(a, b)
+	defer func() {
+		close(more)
+		_ = nc.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := px.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+		p.Close(ctx)
+	}()
+	if err := nc.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nc.Write(encoded(t, &wire.StartupMessage{Version: wire.Version30, Params: []wire.Param{{Name: "user", Value: "u"}}})); err != nil {
+		t.Fatal(err)
+	}
+	upToReady(t, nc, 1)
+	for range 3 { // the first one goes the long way, since there is no connection yet
+		if _, err := nc.Write(encoded(t, &wire.Query{SQL: "SELECT 1"})); err != nil {
+			t.Fatal(err)
+		}
+		for i, piece := range pieces {
+			got := make([]byte, len(piece))
+			if _, err := io.ReadFull(nc, got); err != nil || string(got) != piece {
+				t.Fatalf("%q, %v", got, err)
+			}
+			if n := p.Active(); i < len(pieces)-1 && n != 1 {
+				t.Fatalf("after piece %d the connection is given back", i+1)
+			}
+			more <- struct{}{}
 		}
 	}
 }

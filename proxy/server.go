@@ -20,10 +20,11 @@ func (s *session) Data(c *pool.Conn, b []byte) (int, error) {
 		return 0, pool.ErrDetached
 	}
 	if s.now = (time.Time{}); s.lc != nil {
-		if s.answerExpress(c, b) {
+		if s.express && s.answerExpress(c, b) {
 			s.mu.Unlock()
 			return len(b), nil
 		}
+		s.express = false // what comes next may begin within a message
 		s.now = c.Came()
 	}
 	d := &s.delivery
