@@ -91,7 +91,7 @@ func (c *code) changing(st *statement, i int) {
 	case st.is(i, "attach"), st.is(i, "detach"), st.is(i, "inherit"):
 		c.changes = strings.ToUpper(st.ident(i)) + " a part"
 	case st.is(i, "column") && i+1 < len(st.toks) && strings.HasPrefix(st.toks[i+1].Text(st.sql), "%"):
-		c.changes = strings.ToUpper(st.ident(i-1)) + " a column"
+		c.changes = orSay(strings.ToUpper(st.ident(i-1)), "change") + " a column"
 	case st.is(i, "add"), st.is(i, "drop"), st.is(i, "alter"):
 		for _, change := range st.columnChanges(i, len(st.toks)) {
 			if slices.ContainsFunc(c.pb.layout.Keys(), func(k *sharding.Key) bool { return slices.Contains(k.Columns, change.name) }) {

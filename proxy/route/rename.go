@@ -32,7 +32,7 @@ func (pb *builder) renamed(st *statement, p *Plan) {
 
 // ident is the name at a token, empty if there is none.
 func (st *statement) ident(i int) string {
-	if i < len(st.toks) && (st.toks[i].Kind == lex.Word || st.toks[i].Kind == lex.Quoted) {
+	if i >= 0 && i < len(st.toks) && (st.toks[i].Kind == lex.Word || st.toks[i].Kind == lex.Quoted) {
 		return st.toks[i].Ident(st.sql)
 	}
 	return ""
@@ -186,7 +186,7 @@ func (st *statement) columnChanges(from, to int) (out []columnChange) {
 			continue
 		}
 		i++
-		if st.toks[i].Kind == lex.Word && slices.Contains([]string{"constraint", "primary", "unique", "foreign", "check", "exclude", "not"}, st.ident(i)) {
+		if i < len(st.toks) && st.toks[i].Kind == lex.Word && slices.Contains([]string{"constraint", "primary", "unique", "foreign", "check", "exclude", "not"}, st.ident(i)) {
 			continue
 		}
 		if st.is(i, "column") {
