@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/pgx-dev/pgx-dev/proxy/effect"
 	"github.com/pgx-dev/pgx-dev/proxy/pool"
 	"github.com/pgx-dev/pgx-dev/proxy/route"
 	"github.com/pgx-dev/pgx-dev/wire"
@@ -405,6 +406,10 @@ func (s *session) release() {
 func (s *session) probing() {
 	s.probe = false
 	if s.pinned == "" || s.db.Mode == Session || s.over {
+		return
+	}
+	if s.unsaid { // of parameters the server cannot tell which the client has set
+		s.pinned = effect.PinSet
 		return
 	}
 	b, err := wire.Append(nil, &wire.Query{SQL: probeSQL})

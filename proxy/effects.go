@@ -18,7 +18,7 @@ type effectArgs struct {
 // An op is something that a transaction has done to the session and that counts once it has
 // committed.
 type op struct {
-	kind        effect.Kind // Set, Reset, ResetAll; Savepoint
+	kind        effect.Kind // Set, Reset, ResetAll; Listen, Unlisten; Pin, for PinSet; Savepoint
 	name, value string
 }
 
@@ -85,7 +85,7 @@ func (s *session) apply(e *effect.Effect, args *[]effectArgs) {
 		s.server.Statements.Clear()
 		s.server.Unnamed = 0
 		s.dropUnnamed()
-		s.pinned = ""
+		s.pinned, s.unsaid = "", false
 		s.deafen()
 		s.probe = false
 		s.resync = s.startup.Len() > 0
@@ -110,6 +110,10 @@ func (s *session) apply(e *effect.Effect, args *[]effectArgs) {
 			s.pending = append(s.pending, op{kind: e.Kind, name: e.Name})
 		}
 		s.probe = true
+	case effect.Pin:
+		if e.Name == effect.PinSet {
+			s.pending = append(s.pending, op{kind: e.Kind})
+		}
 	case effect.Unpin:
 		s.probe = true
 	}
@@ -135,6 +139,7 @@ func (s *session) setParams(e *effect.Effect, args *[]effectArgs) {
 	local, noLocal := value(e.LocalAt, "f")
 	if unclear {
 		s.pin(effect.PinSet)
+		s.pending = append(s.pending, op{kind: effect.Pin})
 		return
 	}
 	if noName || noLocal || strings.HasPrefix(strings.ToLower(local), "t") || local == "1" || local == "\x01" || strings.EqualFold(local, "on") || strings.EqualFold(local, "yes") {
@@ -165,6 +170,8 @@ func (s *session) commit() {
 		switch o.kind {
 		case effect.Listen, effect.Unlisten:
 			s.heard(o)
+		case effect.Pin:
+			s.unsaid = true
 		case effect.Set:
 			s.want = s.want.With(o.name, o.value)
 			if o.name == pinByHand {

@@ -143,7 +143,7 @@ func (s *session) serverMessage(c *pool.Conn, typ wire.Type, m []byte, n int, d 
 		if r.kind != askedQuery && r.kind != askedSync && r.kind != askedFunction || len(body) != 1 {
 			return wire.Errorf(wire.CodeProtocolViolation, "the server is ready for a query before it has answered the last one")
 		}
-		if r.probe && r.version == s.pins {
+		if r.probe && r.version == s.pins && !s.unsaid {
 			if _, set := s.want.Get(pinByHand); !set || !s.pinnedByHand() {
 				s.pinned = "" // nothing is left, and nothing new has been asked for meanwhile
 			}

@@ -110,6 +110,7 @@ type busy struct {
 	ddl      bool                // the transaction has changed a schema
 	pinned   string              // why the connection stays with the client
 	pins     uint64              // how often something pinned
+	unsaid   bool                // the client has set parameters as no text tells: it stays pinned until DISCARD ALL
 	probe    bool                // ask the server whether it still must
 	asked    time.Time           // the oldest request that waits
 	begun    time.Time           // the transaction; zero: there is none

@@ -39,8 +39,13 @@ func Plain(sql string) bool {
 			return false
 		}
 	case 6:
-		if !fold(word, "select") && !fold(word, "insert") && !fold(word, "update") && !fold(word, "delete") &&
-			!fold(word, "commit") && !fold(word, "values") && !fold(word, "notify") {
+		switch {
+		case fold(word, "update"):
+			if mentions(sql[i:], settingsView) {
+				return false
+			}
+		case !fold(word, "select") && !fold(word, "insert") && !fold(word, "delete") &&
+			!fold(word, "commit") && !fold(word, "values") && !fold(word, "notify"):
 			return false
 		}
 	default:
@@ -95,6 +100,19 @@ func sign(s string, i int) bool {
 		return around(s, i-2, "temp")
 	}
 	return false
+}
+
+// mentions reports whether a text has a word, in whatever case, whose third letter is an underscore.
+func mentions(s, word string) bool {
+	for i := 0; ; i++ {
+		n := strings.IndexByte(s[i:], '_')
+		if n < 0 {
+			return false
+		}
+		if i += n; around(s, i-2, word) {
+			return true
+		}
+	}
 }
 
 // around reports whether a text has a word at a place, in whatever case.

@@ -216,8 +216,19 @@ func (s *statement) word(i int, name string) {
 		}
 	case name == "pg_temp" && s.is(i+1, ".") && s.is(0, "create", "select", "with", "explain"):
 		s.add(Effect{Kind: Pin, Name: PinTemp})
+	case name == settingsView:
+		from := i - 1
+		if s.is(from, ".") {
+			from -= 2
+		}
+		if s.is(from, "update", "only") { // it has a rule that calls set_config
+			s.add(Effect{Kind: Pin, Name: PinSet})
+		}
 	}
 }
+
+// settingsView is the view whose UPDATE sets parameters (system_views.sql).
+const settingsView = "pg_settings"
 
 // text is the tokens from i to j as text, without comments.
 func (s *statement) text(i, j int) string {
