@@ -105,7 +105,9 @@ type General struct {
 	TLSPrivateKey string `toml:"tls_private_key"`
 	// TLSClientRequired refuses clients without TLS. Default: false.
 	TLSClientRequired bool `toml:"tls_client_required"`
-	// TLSClientCACertificate is a file with the authorities of client certificates in PEM.
+	// TLSClientCACertificate is a file with the authorities of client certificates in PEM. With it
+	// everybody needs one who comes over the network, but those whose
+	// tls_client_certificate_required is false.
 	// Default: none are asked for.
 	TLSClientCACertificate string `toml:"tls_client_ca_certificate"`
 	// TLSVerify is how connections to servers are encrypted: disabled, prefer, require (not

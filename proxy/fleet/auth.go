@@ -75,6 +75,9 @@ func (a *Auth) Authenticate(ctx context.Context, c *pgserver.AuthConn) (*pgserve
 		}
 		return a.by(ctx, method, c, cfg, secrets)
 	}
+	if err := a.certified(c, cfg, nil); err != nil {
+		return nil, err
+	}
 	if a.Fleet != nil && authUser(cfg, c.Database()) != "" {
 		secret, err := a.Fleet.AuthQuery(ctx, cfg, c.Database(), c.User())
 		switch {
@@ -94,9 +97,10 @@ func (a *Auth) Authenticate(ctx context.Context, c *pgserver.AuthConn) (*pgserve
 	return a.strangers.Authenticate(ctx, c)
 }
 
-// certified refuses a client without a certificate, where one is demanded.
+// certified refuses a client without a certificate, where one is demanded: of everybody but those
+// whose entry says otherwise. u is nil for who has none.
 func (a *Auth) certified(c *pgserver.AuthConn, cfg *conf.Config, u *conf.User) error {
-	if cfg.General.TLSClientCACertificate == "" || u.TLSClientCertificateRequired != nil && !*u.TLSClientCertificateRequired || c.Local() {
+	if cfg.General.TLSClientCACertificate == "" || u != nil && u.TLSClientCertificateRequired != nil && !*u.TLSClientCertificateRequired || c.Local() {
 		return nil
 	}
 	if t := c.TLS(); t != nil && len(t.VerifiedChains) > 0 {
@@ -143,6 +147,13 @@ func methodFor(s auth.Secret, cfg *conf.Config) conf.AuthType {
 // admin lets those into the admin database who may use it: the user of [admin] by its
 // password, others by their own.
 func (a *Auth) admin(ctx context.Context, c *pgserver.AuthConn, cfg *conf.Config) (*pgserver.Identity, error) {
+	var entry *conf.User
+	if i := slices.IndexFunc(cfg.Users, func(u conf.User) bool { return u.Name == c.User() }); i >= 0 {
+		entry = &cfg.Users[i]
+	}
+	if err := a.certified(c, cfg, entry); err != nil {
+		return nil, err
+	}
 	if ok, _ := admin.Allowed(cfg, c.User()); !ok {
 		return a.strangers.Authenticate(ctx, c)
 	}
@@ -153,16 +164,14 @@ func (a *Auth) admin(ctx context.Context, c *pgserver.AuthConn, cfg *conf.Config
 		}
 		return a.scram(c, []auth.Secret{{Kind: auth.PlainSecret, Plain: cfg.Admin.Password}})
 	}
-	for i := range cfg.Users {
-		if u := &cfg.Users[i]; u.Name == c.User() {
-			secrets, err := secretsOf(u)
-			if err != nil {
-				return nil, err
-			}
-			return a.scram(c, secrets)
-		}
+	if entry == nil {
+		return a.strangers.Authenticate(ctx, c)
 	}
-	return a.strangers.Authenticate(ctx, c)
+	secrets, err := secretsOf(entry)
+	if err != nil {
+		return nil, err
+	}
+	return a.scram(c, secrets)
 }
 
 // secretsOf returns what a user may log in with.

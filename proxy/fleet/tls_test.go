@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -159,6 +160,37 @@ func TestTLSLogins(t *testing.T) {
 			}
 			if _, err := login(url, "wrong", "require", true); code(err) != "28P01" {
 				t.Errorf("with a certificate and another password: %v", err)
+			}
+		}
+	})
+
+	t.Run("certificates of users without an entry", func(t *testing.T) {
+		for how, change := range map[string]func(c *conf.Config){
+			"passthrough": func(c *conf.Config) { c.General.PassthroughAuth = conf.PassthroughEnabledPlain },
+			"auth_query": func(c *conf.Config) {
+				c.PgBouncer.AuthUser = "postgres"
+				c.Users = []conf.User{{Name: "postgres", Database: "db", Password: "x"}}
+			},
+			"nothing": func(*conf.Config) {},
+		} {
+			url := front(func(c *conf.Config) {
+				c.General.TLSClientCACertificate = cert
+				change(c)
+			})
+			for _, mode := range []string{"require", "disable"} {
+				if _, err := login(url, "secret", mode, false); code(err) != "28000" {
+					t.Errorf("%s: without a certificate, sslmode=%s: %v", how, mode, err)
+				}
+			}
+			if _, err := login(url, "secret", "require", true); (err == nil) == (how == "nothing") {
+				t.Errorf("%s: with a certificate: %v", how, err)
+			}
+			console := strings.ReplaceAll(url, "/db?", "/admin?")
+			if _, err := login(console, "secret", "require", false); code(err) != "28000" {
+				t.Errorf("%s: the console without a certificate: %v", how, err)
+			}
+			if _, err := login(console, "secret", "require", true); code(err) != "28P01" {
+				t.Errorf("%s: the console with one: %v", how, err)
 			}
 		}
 	})
