@@ -160,6 +160,16 @@ func TestOwnServers(t *testing.T) {
 	}
 }
 
+// awaitOther waits until a source has another version: files are looked at ten times a second.
+func awaitOther(t *testing.T, s *Source, version string) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); s.Version() == version; <-time.After(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the version is still %s", version)
+		}
+	}
+}
+
 // TestTemplateFollowsFiles builds another template when a migration changes, shares one
 // with other processes, and builds it again when somebody has emptied the cache.
 func TestTemplateFollowsFiles(t *testing.T) {
@@ -174,9 +184,7 @@ func TestTemplateFollowsFiles(t *testing.T) {
 		t.Error(err)
 	}
 	write(t, s.cfg.Dir, map[string]string{"2.sql": "ALTER TABLE things ADD more int DEFAULT 7"})
-	for s.Version() == a.Version {
-		<-time.After(10 * time.Millisecond) // files are looked at ten times a second
-	}
+	awaitOther(t, s, a.Version)
 	c := create(t, s)
 	if got := ask(t, c, "SELECT more::text FROM things"); got != "7" || c.Version != s.Version() {
 		t.Errorf("after a change: %q, version %s of %s", got, c.Version, s.Version())
@@ -208,9 +216,7 @@ func TestBrokenMigration(t *testing.T) {
 	}
 	version := s.Version()
 	write(t, s.cfg.Dir, map[string]string{"2.sql": "CREATE TABLE half (id int); -- put right"})
-	for s.Version() == version {
-		<-time.After(10 * time.Millisecond)
-	}
+	awaitOther(t, s, version)
 	if got := ask(t, create(t, s), "SELECT count(*)::text FROM half"); got != "0" {
 		t.Errorf("after it was put right: %q", got)
 	}
