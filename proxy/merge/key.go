@@ -40,6 +40,9 @@ func orderKeyer(keys []gather.Key, fields []wire.Field, set sortkey.Settings) (*
 			if err := bytewise(key.Collation, fields[col].Name); err != nil {
 				return nil, err
 			}
+			if set.OtherEncoding {
+				return nil, fmt.Errorf("column %q: %w: it comes in another encoding", fields[col].Name, ErrNeedsServer)
+			}
 		}
 		if err := k.add(col, fields, set); err != nil {
 			return nil, err

@@ -20,7 +20,10 @@ func (r *Router) decide(d *Decision, p *Plan, hints []lex.Comment, sql string, s
 		Plan: p, Limit: -1, Shards: layout.All(), env: d.env, key: d.key, sc: d.sc,
 		Params: d.Params[:0], Queries: d.Queries[:0], Relations: d.Relations[:0],
 	}
-	d.env.bind, d.env.lookups = b, nil
+	d.env.bind, d.env.lookups, d.env.from = b, nil, UTF8
+	if s != nil {
+		d.env.from = s.Encoding
+	}
 	d.env.buf = d.env.buf[:0]
 	if b != nil {
 		d.env.lookups = b.Lookups
@@ -42,11 +45,16 @@ func (r *Router) decide(d *Decision, p *Plan, hints []lex.Comment, sql string, s
 	d.Role, d.RoleNamed = r.role(p, s, hint), hint.HasRole
 	if hint.Shard >= 0 || hint.HasKey {
 		shard, err := hint.place(layout, d.env.lookups)
-		if err != nil {
+		if hint.HasKey && s.elsewhere(hint.Key) {
+			err = refuse("a sharding key with other than ASCII characters in this client_encoding", utf8Hint)
+		}
+		switch {
+		case err == nil:
+			d.Shards, d.Why = sharding.One(shard), "named by hand"
+			return r.ids(d, p)
+		case p.Class != Set && p.Class != Transaction: // by these one gets out of it
 			return err
 		}
-		d.Shards, d.Why = sharding.One(shard), "named by hand"
-		return r.ids(d, p)
 	}
 	if layout.Shards == 1 {
 		d.Shards, d.Why = sharding.One(0), "there is one shard"
@@ -304,6 +312,9 @@ func (r *Router) insert(d *Decision, p *Plan) error {
 					// Parse without Bind: any of the shards, to be decided when the values come.
 					d.Why, d.Open = "the rows' shards depend on the parameters", true
 					return nil
+				}
+				if e.from != UTF8 {
+					return refuse(fmt.Sprintf("the sharding key of row %d has other than ASCII characters, and client_encoding is not UTF8", i+1), utf8Hint)
 				}
 				return wire.Errorf(wire.Code("22023"), "the sharding key of row %d cannot be read", i+1)
 			}

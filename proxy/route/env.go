@@ -30,12 +30,22 @@ type env struct {
 	bind    *Binding
 	lookups sharding.Lookups
 	one     [1]sharding.Raw
+	from    Encoding // of the text and the values
 	buf     []byte
 	neg     []byte
 }
 
-// value returns an operand's value; false if it is not known.
+// value returns an operand's value; false if it is not known, or not in the servers' encoding.
 func (e *env) value(o operand) (sharding.Raw, bool) {
+	v, ok := e.given(o)
+	if e.from != UTF8 && ok && !e.from.Comparable(v) {
+		return sharding.Raw{Type: v.Type}, false
+	}
+	return v, ok
+}
+
+// given returns an operand's value as it came.
+func (e *env) given(o operand) (sharding.Raw, bool) {
 	switch {
 	case o.null:
 		return sharding.Raw{Null: true}, true

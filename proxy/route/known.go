@@ -50,6 +50,9 @@ func (r *Router) Take(d *Decision) {
 // find is lookup in the cache only. A text that lookup changes before it looks has no plan there as it
 // is, so it is not found.
 func (r *Router) find(d *Decision, sql string, s *Session) (f finding, hints []lex.Comment, ok bool) {
+	if s.elsewhere(sql) {
+		return f, nil, false
+	}
 	f.cache = r.state.Load().cache
 	path := s.path()
 	d.sc.Hints = d.sc.Hints[:0]

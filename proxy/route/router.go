@@ -91,6 +91,8 @@ type Session struct {
 	InTransaction, ReadOnly, Started, OnReplica bool
 	// EscapeStrings says that standard_conforming_strings is off.
 	EscapeStrings bool
+	// Encoding is that of the client's texts.
+	Encoding Encoding
 }
 
 func (s *Session) path() []string {
@@ -171,7 +173,8 @@ func (r *Router) lookup(d *Decision, sql string, s *Session) (*Plan, []lex.Comme
 	st := r.state.Load()
 	path := s.path()
 	d.sc.Hints = d.sc.Hints[:0]
-	if e := st.cache.text(path, sql); e != nil {
+	elsewhere := s.elsewhere(sql)
+	if e := st.cache.text(path, sql); e != nil && !elsewhere {
 		d.env.sql, d.env.toks = e.plan.text, e.plan.tokens
 		e.plan.usage.hits.Add(1)
 		return e.plan, e.plan.hints, nil
@@ -180,6 +183,11 @@ func (r *Router) lookup(d *Decision, sql string, s *Session) (*Plan, []lex.Comme
 		return nil, nil, scanError(err)
 	}
 	toks := d.sc.Tokens
+	if elsewhere {
+		if err := s.readable(sql, toks); err != nil {
+			return nil, nil, err
+		}
+	}
 	for len(toks) > 0 && toks[len(toks)-1].Is(sql, ";") {
 		toks = toks[:len(toks)-1]
 	}

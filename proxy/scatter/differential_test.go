@@ -113,13 +113,20 @@ type pair struct {
 }
 
 func newPair(t *testing.T, srv engines.Server, name string, n int, tables ...sharding.Table) *pair {
-	createDatabase(t, srv, name+"w")
+	t.Helper()
+	return pairWith(t, srv, name, n, "", tables...)
+}
+
+// pairWith is newPair in databases that are made with some options.
+func pairWith(t *testing.T, srv engines.Server, name string, n int, with string, tables ...sharding.Table) *pair {
+	t.Helper()
+	createDatabase(t, srv, name+"w", with)
 	w, err := engines.Connect(t.Context(), srv, name+"w")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.Close(context.Background()) })
-	f := newFleet(t, srv, name, n, func(sc *sharding.Config, _ *scatter.Config) { sc.Tables = append(slices.Clone(demo), tables...) })
+	f := newFleet(t, srv, name, n, func(sc *sharding.Config, _ *scatter.Config) { sc.Tables = append(slices.Clone(demo), tables...) }, with)
 	return &pair{w.PgConn(), f.connect().PgConn(), f}
 }
 

@@ -170,7 +170,7 @@ func (s *Session) answer1(typ wire.Type, body []byte, out Delivery) (passes bool
 		}
 		out.Reported(m.Name, m.Value)
 		old, ok := s.reported[m.Name]
-		if s.reported[m.Name] = m.Value; ok && old == m.Value {
+		if s.report(m.Name, m.Value); ok && old == m.Value {
 			return false, nil, false, nil
 		}
 	case wire.TypeBindComplete, wire.TypeNoData, wire.TypeCommandComplete, wire.TypeEmptyQueryResponse, wire.TypeNoticeResponse, wire.TypeNotificationResponse:

@@ -322,7 +322,7 @@ func window(d *route.Decision) merge.Window {
 
 // sorting is what text depends on.
 func (s *Session) sorting() sortkey.Settings {
-	return sortkey.Settings{DateStyle: s.reported["DateStyle"], IntervalStyle: s.reported["IntervalStyle"], LossyFloats: s.lossyFloats()}
+	return sortkey.Settings{DateStyle: s.reported["DateStyle"], IntervalStyle: s.reported["IntervalStyle"], LossyFloats: s.lossyFloats(), OtherEncoding: s.state.Encoding != route.UTF8}
 }
 
 // lossyFloats reports whether the session may have set extra_float_digits below 1.

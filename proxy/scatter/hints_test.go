@@ -53,6 +53,7 @@ func TestHints(t *testing.T) {
 		{"SET pgdog.sharding_key = '4'; " + count, "3"},
 		{"SHOW pgdog.sharding_key", "4"},
 		{"RESET pgdog.sharding_key; " + count, "6"},
+		{"SET pgdog.sharding_key = 'nowhere'; BEGIN; COMMIT; RESET pgdog.sharding_key; " + count, "6"},
 		{"SET pgdog.sharding_key TO 0; RESET ALL; " + count, "6"},
 		{"BEGIN; SET LOCAL pgdog.sharding_key = '0'; " + count + "; COMMIT", "1"},
 		{count, "6"},

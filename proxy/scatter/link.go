@@ -289,7 +289,7 @@ func (s *Session) parameter(body []byte) error {
 	if old, ok := s.reported[m.Name]; ok && old == m.Value {
 		return nil
 	}
-	s.reported[m.Name] = m.Value
+	s.report(m.Name, m.Value)
 	return s.raw(wire.TypeParameterStatus, body)
 }
 

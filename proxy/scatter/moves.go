@@ -302,6 +302,11 @@ func (s *Session) moved(ctx context.Context, plan *route.Plan, q *request, into,
 
 // place finds a row's shard, with lookups as they are needed.
 func (s *Session) place(ctx context.Context, key *sharding.Key, values []sharding.Raw) (int, error) {
+	if slices.ContainsFunc(values, func(v sharding.Raw) bool { return !s.state.Encoding.Comparable(v) }) {
+		err := wire.Errorf(wire.CodeFeatureNotSupported, "the sharding key of a row has other than ASCII characters, and client_encoding is not UTF8")
+		err.Hint = "SET client_encoding = 'UTF8'"
+		return 0, err
+	}
 	for range 2 {
 		shard, err := key.Place(values, &s.found)
 		need, ok := errors.AsType[*sharding.NeedLookup](err)

@@ -3,7 +3,6 @@ package scatter
 import (
 	"context"
 	"errors"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,11 +88,20 @@ func (e *Executor) NewSession(out *wire.Writer, o Options) *Session {
 		active: map[Conn]int{}, listening: map[string]int{},
 		found: sessionLookups{shared: e.lookups, own: map[lookupKey][]byte{}},
 	}
-	maps.Copy(s.reported, o.Reported)
+	for name, value := range o.Reported {
+		s.report(name, value)
+	}
 	if s.settings == nil {
 		s.settings, s.base = &Settings{}, &Settings{}
 	}
 	return s
+}
+
+// report keeps a parameter of the session, as a server has reported it.
+func (s *Session) report(name, value string) {
+	if s.reported[name] = value; name == "client_encoding" {
+		s.state.Encoding = route.EncodingOf(value)
+	}
 }
 
 // TwoPhased is how many of the session's transactions were committed in two phases. Any goroutine may

@@ -19,6 +19,9 @@ type Settings struct {
 	// LossyFloats says that extra_float_digits is below 1, so that different floats may
 	// look the same.
 	LossyFloats bool
+	// OtherEncoding says that strings do not come in the servers' encoding: by their bytes they compare
+	// in another way than at the servers, but for equality.
+	OtherEncoding bool
 }
 
 // ErrUnsupported says that values of a type, in a format, cannot be compared here.
