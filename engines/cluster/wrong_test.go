@@ -227,6 +227,18 @@ func TestCancelledOpen(t *testing.T) {
 	awaitState(t, dir, cluster.Missing)
 }
 
+// removeByHand removes a directory in which somebody may be writing a file just now, which leaves it
+// not empty.
+func removeByHand(t *testing.T, dir string) {
+	t.Helper()
+	deadline := time.Now().Add(2 * time.Minute)
+	for err := os.RemoveAll(dir); err != nil; err = os.RemoveAll(dir) {
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Who removes a project by hand while a cluster of it runs leaves nobody waiting.
 func TestControlRemovedByHand(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "main")
@@ -234,9 +246,7 @@ func TestControlRemovedByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.RemoveAll(inspect(t, dir).Control); err != nil {
-		t.Fatal(err)
-	}
+	removeByHand(t, inspect(t, dir).Control)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := srv.Close(ctx); err != nil || ctx.Err() != nil {
