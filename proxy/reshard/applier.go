@@ -15,8 +15,8 @@ type applier struct {
 	shard int
 	conn  *pgconn.PgConn
 	slot  string
-	have  wire.LSN          // the last transaction that is applied
-	start map[name]wire.LSN // of each table that was copied, the position of the snapshot
+	have  wire.LSN      // the last transaction that is applied
+	start map[name]mark // of each table that was copied
 
 	queue []statement
 	bytes int
@@ -48,7 +48,7 @@ func (a *applier) begin(ctx context.Context) (err error) {
 // wants reports whether a transaction, by the position of its end's record, has still to be applied to a
 // table here.
 func (a *applier) wants(t *table, final wire.LSN) bool {
-	return final >= a.have && final >= a.start[t.name]
+	return final >= a.have && final >= a.start[t.name].at
 }
 
 // add queues a statement.

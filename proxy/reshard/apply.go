@@ -326,11 +326,7 @@ func (s *streamer) truncate(ctx context.Context, m *pgoutput.Truncate) error {
 		var names []string
 		for _, t := range whole {
 			if slices.Contains(s.all(t), d) && a.wants(t, s.final) {
-				n := t.String()
-				if !t.partitioned {
-					n = "ONLY " + n
-				}
-				names = append(names, n)
+				names = append(names, t.only())
 			}
 		}
 		if len(names) == 0 {
@@ -380,11 +376,11 @@ func (s *streamer) truncatePart(ctx context.Context, t *table, shard int) error 
 	if err != nil {
 		return finalError{err}
 	}
-	cursor := fmt.Sprintf("DECLARE pgx_dev_truncate NO SCROLL CURSOR FOR SELECT DISTINCT %s FROM %s", strings.Join(cols, ", "), t)
+	cursor := fmt.Sprintf("DECLARE pgx_dev_truncate NO SCROLL CURSOR FOR SELECT DISTINCT %s FROM %s", strings.Join(cols, ", "), t.only())
 	if _, _, err := a.ask(ctx, cursor, nil); err != nil {
 		return err
 	}
-	sql := fmt.Sprintf("DELETE FROM %s WHERE %s", t, strings.Join(conds, " AND "))
+	sql := fmt.Sprintf("DELETE FROM %s WHERE %s", t.only(), strings.Join(conds, " AND "))
 	for {
 		rows, _, err := a.ask(ctx, "FETCH 1000 FROM pgx_dev_truncate", nil)
 		if err != nil {

@@ -140,7 +140,7 @@ func (r *relation) where(n int) string {
 	cond := strings.Join(conds, " AND ")
 	if whole {
 		// In a partitioned table a row is one of its place and its partition.
-		return fmt.Sprintf("(tableoid, ctid) = (SELECT tableoid, ctid FROM %s WHERE %s LIMIT 1)", r.t, cond)
+		return fmt.Sprintf("(tableoid, ctid) = (SELECT tableoid, ctid FROM %s WHERE %s LIMIT 1)", r.t.only(), cond)
 	}
 	return cond
 }
@@ -177,14 +177,14 @@ func (r *relation) update(old, row pgoutput.Tuple) (sql string, params [][]byte,
 		for n, i := range set {
 			cols = append(cols, fmt.Sprintf("%s = $%d", r.column(i), n+1))
 		}
-		return fmt.Sprintf("UPDATE %s SET %s WHERE %s", r.t, strings.Join(cols, ", "), r.where(len(set)))
+		return fmt.Sprintf("UPDATE %s SET %s WHERE %s", r.t.only(), strings.Join(cols, ", "), r.where(len(set)))
 	})
 	return sql, append(params, r.keys(old)...), true
 }
 
 // remove deletes the row of an identity.
 func (r *relation) remove(old pgoutput.Tuple) (sql string, params [][]byte) {
-	sql = r.cached("delete", func() string { return fmt.Sprintf("DELETE FROM %s WHERE %s", r.t, r.where(0)) })
+	sql = r.cached("delete", func() string { return fmt.Sprintf("DELETE FROM %s WHERE %s", r.t.only(), r.where(0)) })
 	return sql, r.keys(old)
 }
 

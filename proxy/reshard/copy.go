@@ -119,7 +119,7 @@ func (m *Move) empty(ctx context.Context, tables [][]*table) error {
 			defer shut(ctx, conn)
 			var errs []error
 			for _, t := range distinct(tables) {
-				text, err := one(ctx, conn, "SELECT EXISTS (SELECT FROM "+t.String()+") AND NOT EXISTS (SELECT FROM "+Schema+".copied WHERE schema_name = $1 AND table_name = $2)", t.schema, t.name.table)
+				text, err := one(ctx, conn, "SELECT EXISTS (SELECT FROM "+t.only()+") AND NOT EXISTS (SELECT FROM "+Schema+".copied WHERE schema_name = $1 AND table_name = $2)", t.schema, t.name.table)
 				if err != nil {
 					return err
 				}
@@ -189,11 +189,7 @@ func (t *table) selects() string {
 		}
 		cols = append(cols, ident(c.name))
 	}
-	from := "ONLY " + t.String()
-	if t.partitioned {
-		from = t.String()
-	}
-	sql := "SELECT " + strings.Join(cols, ", ") + " FROM " + from
+	sql := "SELECT " + strings.Join(cols, ", ") + " FROM " + t.only()
 	if t.filter != "" {
 		sql += " WHERE " + t.filter
 	}
@@ -290,7 +286,7 @@ func (m *Move) tryCopy(ctx context.Context, shard int, t *table, c *TableCopy) (
 		return err
 	}
 	for _, d := range targets {
-		sql := fmt.Sprintf("INSERT INTO "+Schema+".copied VALUES (%s, %s, %s, %s, %d); COMMIT", literal(sl.name), literal(t.schema), literal(t.name.table), literal(at.String()), d.rows)
+		sql := fmt.Sprintf("INSERT INTO "+Schema+".copied VALUES (%s, %s, %s, %s, %d, %s); COMMIT", literal(sl.name), literal(t.schema), literal(t.name.table), literal(at.String()), d.rows, literal(t.division(d.shard, len(m.Destination.Shards))))
 		if err := do(ctx, d.conn, sql); err != nil {
 			return fmt.Errorf("commit on shard %d of %s (%s): %w", d.shard, m.Destination.Name, &m.Destination.Shards[d.shard], err)
 		}
@@ -310,8 +306,11 @@ func (m *Move) lacking(ctx context.Context, slot string, t *table) (out []*targe
 			shut(ctx, conn)
 			return out, err
 		}
-		if _, ok := have[t.name]; ok {
+		if was, ok := have[t.name]; ok {
 			shut(ctx, conn)
+			if err := m.alike(t, was, d); err != nil {
+				return out, err
+			}
 			continue
 		}
 		out = append(out, &target{shard: d, conn: conn})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -128,6 +129,7 @@ func (m *Move) compare(ctx context.Context, shard int, tables [][]*table) error 
 // the destination. Slots that are there already go on.
 func (m *Move) Begin(ctx context.Context) error {
 	m.Options = m.Options.filled()
+	known := map[string]bool{}
 	for d := range m.Destination.Shards {
 		err := func() error {
 			conn, err := m.replica(ctx, d)
@@ -135,7 +137,12 @@ func (m *Move) Begin(ctx context.Context) error {
 				return err
 			}
 			defer shut(ctx, conn)
-			return prepareProgress(ctx, conn)
+			if err := prepareProgress(ctx, conn); err != nil {
+				return err
+			}
+			have, err := slots(ctx, conn)
+			maps.Copy(known, have)
+			return err
 		}()
 		if err != nil {
 			return fmt.Errorf("shard %d of %s (%s): %w", d, m.Destination.Name, &m.Destination.Shards[d], err)
@@ -148,7 +155,11 @@ func (m *Move) Begin(ctx context.Context) error {
 	}
 	for i := range m.Source.Shards {
 		s := &slot{server: &m.Source.Shards[i], name: m.slotOf(i)}
-		if err := s.make(ctx); err != nil {
+		err := s.make(ctx)
+		if err == nil && s.ours && known[s.name] {
+			err = finalf("the replication slot %q was there when rows were copied, or changes applied, by its name, and has gone since: what was changed in between cannot be had any more; TRUNCATE the tables and DROP SCHEMA %s CASCADE on all shards of %s, and begin again", s.name, Schema, m.Destination.Name)
+		}
+		if err != nil {
 			for _, done := range append(m.slots, s) {
 				done.close()
 				if done.ours {
@@ -290,12 +301,25 @@ func (s *slot) close() {
 	}
 }
 
-// dropStale drops slots of the move's names that an earlier attempt has left.
+// dropStale drops slots of the move's names, and their progress, that an earlier attempt has left.
 func (m *Move) dropStale(ctx context.Context) error {
 	for i := range m.Source.Shards {
 		s := &slot{server: &m.Source.Shards[i], name: m.slotOf(i)}
 		if err := s.drop(ctx); err != nil {
 			return fmt.Errorf("drop the replication slot %q on shard %d of %s (%s): %w", s.name, i, m.Source.Name, s.server, err)
+		}
+		for d := range m.Destination.Shards {
+			err := func() error {
+				conn, err := m.Destination.Shards[d].connect(ctx)
+				if err != nil {
+					return err
+				}
+				defer shut(ctx, conn)
+				return forgetSlot(ctx, conn, s.name)
+			}()
+			if err != nil {
+				return fmt.Errorf("forget the progress of the replication slot %q on shard %d of %s (%s): %w", s.name, d, m.Destination.Name, &m.Destination.Shards[d], err)
+			}
 		}
 	}
 	return nil

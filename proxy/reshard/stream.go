@@ -220,8 +220,15 @@ func (s *streamer) whole(a *applier) error {
 		return nil // the rows came there in another way
 	}
 	for _, t := range s.tables {
-		if _, ok := a.start[t.name]; !ok && slices.Contains(s.all(t), a.shard) {
+		if !slices.Contains(s.all(t), a.shard) {
+			continue
+		}
+		was, ok := a.start[t.name]
+		if !ok {
 			return finalError{fmt.Errorf("table %s was not copied to shard %d: copy again", t, a.shard)}
+		}
+		if err := s.m.alike(t, was, a.shard); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package reshard
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -191,6 +192,36 @@ func (t *table) shardOf(values []sharding.Raw) (int, error) {
 		key = append(key, t.key.Columns[i]+" = "+text)
 	}
 	return 0, fmt.Errorf("a row of table %s with %s has no shard: %w", t, strings.Join(key, ", "), err)
+}
+
+// division says which rows of the table a shard has, the same for divisions that give it the same ones.
+func (t *table) division(shard, shards int) string {
+	at := fmt.Sprintf("shard %d of %d: ", shard, shards)
+	switch {
+	case t.key != nil:
+		sum := sha256.Sum256([]byte(t.key.Identity()))
+		return at + strings.Join(t.key.Columns, ", ") + fmt.Sprintf(" %x", sum[:8])
+	case t.placement.Pinned:
+		return at + "all, here only"
+	}
+	return at + "all"
+}
+
+// alike refuses a table that was copied to a shard when the configuration divided it in another way.
+func (m *Move) alike(t *table, was mark, shard int) error {
+	if now := t.division(shard, len(m.Destination.Shards)); was.division != now {
+		return finalf("table %s was copied to shard %d of %s divided in another way than the configuration has now (%q, now %q): configure what was, or begin again with another slot", t, shard, m.Destination.Name, was.division, now)
+	}
+	return nil
+}
+
+// only names the table in a statement that is to leave alone the tables that inherit from it, whose rows
+// are their own.
+func (t *table) only() string {
+	if t.partitioned {
+		return t.String()
+	}
+	return "ONLY " + t.String()
 }
 
 // targets are the shards that may have rows of the table.

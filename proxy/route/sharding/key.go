@@ -65,6 +65,9 @@ type span struct {
 // Colocated reports whether rows of k and o with equal keys are on the same shard.
 func (k *Key) Colocated(o *Key) bool { return k == o || k.id == o.id }
 
+// Identity is the same text for keys whose equal values are on the same shard, in every process.
+func (k *Key) Identity() string { return k.id }
+
 // All are all shards.
 func (k *Key) All() Set { return First(k.shards) }
 
