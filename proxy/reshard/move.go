@@ -95,11 +95,11 @@ func (m *Move) tables(ctx context.Context, shard int) ([]*table, error) {
 		return nil, finalf("wal_level is %s: changes cannot be followed; set it to logical and restart the server", level)
 	}
 	all, err := published(ctx, conn, m.Publication)
-	if err != nil {
+	if all == nil {
 		return nil, err
 	}
 	var out []*table
-	var errs []error
+	errs := []error{err}
 	for _, t := range all {
 		if err := t.place(m.Destination.Layout, len(m.Source.Shards)); err != nil {
 			errs = append(errs, err)
@@ -122,6 +122,7 @@ func (m *Move) compare(ctx context.Context, shard int, tables [][]*table) error 
 			errs = append(errs, t.matches(ctx, conn))
 		}
 	}
+	errs = append(errs, alwaysFires(ctx, conn, distinct(tables)))
 	return errors.Join(errs...)
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -66,7 +67,7 @@ ORDER BY c.oid, a.attnum`
 // publicationSQL: does it publish everything.
 const publicationSQL = `SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate FROM pg_catalog.pg_publication WHERE pubname = $1`
 
-// published reads the tables of a publication.
+// published reads the tables of a publication. With them the error is one of several that they may have.
 func published(ctx context.Context, conn *pgconn.PgConn, publication string) ([]*table, error) {
 	all, err := query(ctx, conn, publicationSQL, publication)
 	switch {
@@ -108,7 +109,62 @@ func published(ctx context.Context, conn *pgconn.PgConn, publication string) ([]
 	if len(out) == 0 {
 		return nil, finalf("the publication %q has no tables", publication)
 	}
-	return out, nil
+	err = alwaysFires(ctx, conn, out)
+	if version >= "150000" {
+		err = errors.Join(err, listed(ctx, conn, publication, version >= "180000"))
+	}
+	return out, err
+}
+
+// listedSQL are the columns that a publication leaves out, or, if they are generated, has.
+const listedSQL = `SELECT p.schemaname, p.tablename, a.attname, a.attgenerated <> '' FROM pg_catalog.pg_publication_tables p
+JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE p.pubname = $1 AND CASE WHEN a.attgenerated = '' THEN a.attname <> ALL (p.attnames) ELSE $2::bool AND a.attname = ANY (p.attnames) END ORDER BY 1, 2, 3`
+
+// listed refuses a publication of some columns only: the others would be lost. Generated ones, which servers
+// from 18 on may publish, are generated on the destination, too.
+func listed(ctx context.Context, conn *pgconn.PgConn, publication string, generated bool) error {
+	rows, err := query(ctx, conn, listedSQL, publication, strconv.FormatBool(generated))
+	if err != nil {
+		return fmt.Errorf("read the columns of the publication %q: %w", publication, err)
+	}
+	var errs []error
+	for _, r := range rows {
+		t := name{r.str(0), r.str(1)}
+		if r.bool(3) {
+			errs = append(errs, finalf("the publication %q has the generated column %q of table %s, which nothing can be written to: publish_generated_columns has to be none, and no list of columns may name it", publication, r.str(2), t))
+			continue
+		}
+		errs = append(errs, finalf("the publication %q leaves out the column %q of table %s, whose values would be lost: publish the table without a list of columns", publication, r.str(2), t))
+	}
+	return errors.Join(errs...)
+}
+
+// alwaysSQL are the triggers and rules that take effect though session_replication_role is replica, with the
+// topmost partitioned table of their own.
+const alwaysSQL = `SELECT n.nspname, c.relname, rn.nspname, r.relname, x.kind, x.name FROM (
+	SELECT tgrelid AS of, 'trigger' AS kind, tgname AS name FROM pg_catalog.pg_trigger WHERE tgenabled IN ('A', 'R') AND NOT tgisinternal
+	UNION ALL SELECT ev_class, 'rule', rulename FROM pg_catalog.pg_rewrite WHERE ev_enabled IN ('A', 'R')) x
+JOIN pg_catalog.pg_class c ON c.oid = x.of JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_class r ON r.oid = coalesce(CASE WHEN c.relispartition THEN (SELECT max(y) FROM pg_catalog.pg_partition_root(c.oid) y) END, c.oid)
+JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace ORDER BY 1, 2, 6`
+
+// alwaysFires refuses tables on a server with triggers or rules that would take effect once more for what
+// has happened already.
+func alwaysFires(ctx context.Context, conn *pgconn.PgConn, tables []*table) error {
+	rows, err := query(ctx, conn, alwaysSQL)
+	if err != nil {
+		return fmt.Errorf("look for triggers: %w", err)
+	}
+	var errs []error
+	for _, r := range rows {
+		own, root := name{r.str(0), r.str(1)}, name{r.str(2), r.str(3)}
+		if slices.ContainsFunc(tables, func(t *table) bool { return t.name == own || t.root == root }) {
+			errs = append(errs, finalf("the %s %q of table %s is enabled always, or for replicas: it would take effect again for every row that is moved; ALTER TABLE %s ENABLE %s %s, or DISABLE it, until the move is over", r.str(4), r.str(5), own, own, strings.ToUpper(r.str(4)), ident(r.str(5))))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // identityColumns are the positions of the columns that identify a row.
