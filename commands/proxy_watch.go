@@ -35,9 +35,12 @@ func (s *proxyServing) console(env *Env, members *fleet.Fleet, shutdown func(wai
 			env.Log.Info("a setting was changed by the admin database")
 			return s.apply(c, members)
 		}
-		cfg.Exchange = func(a, b string) error {
+		cfg.Exchange = func(a, b string, check func() error) error {
 			s.changing.Lock()
 			defer s.changing.Unlock()
+			if err := check(); err != nil {
+				return err
+			}
 			return s.exchange(env, members, a, b)
 		}
 	}

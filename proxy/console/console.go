@@ -45,8 +45,9 @@ type Config struct {
 	// themselves. Nil: that cannot be done.
 	Shutdown func(wait bool)
 	// Exchange gives each of two databases of the configuration the other one's name, and takes that into
-	// effect. Nil: that cannot be done, and no database can be moved.
-	Exchange func(a, b string) error
+	// effect, if check has no error, which is called while nobody else can change the configuration. Nil: that
+	// cannot be done, and no database can be moved.
+	Exchange func(a, b string, check func() error) error
 	// FindDump finds a pg_dump for servers of a major version, where the configuration names none. Nil: the
 	// one on PATH.
 	FindDump func(ctx context.Context, major int) (string, error)

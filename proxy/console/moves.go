@@ -50,7 +50,9 @@ func (m mover) Hold(ctx context.Context, databases ...string) error {
 func (m mover) Release(databases ...string) { m.c.cfg.Fleet.ReleaseDatabases(databases...) }
 
 // Exchange implements reshard.Host.
-func (m mover) Exchange(a, b string) error { return m.c.cfg.Exchange(a, b) }
+func (m mover) Exchange(a, b string, check func() error) error {
+	return m.c.cfg.Exchange(a, b, check)
+}
 
 // Close ends the tasks that move databases. What they need to go on stays on the servers.
 func (c *Console) Close() { c.tasks.Close() }

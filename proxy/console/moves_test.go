@@ -77,7 +77,10 @@ func newTown(t *testing.T, change func(*conf.Config)) *town {
 	var p *proxy.Proxy
 	c := console.New(console.Config{
 		Fleet: f, Config: h.config.Load, Log: log,
-		Exchange: func(a, b string) error {
+		Exchange: func(a, b string, check func() error) error {
+			if err := check(); err != nil {
+				return err
+			}
 			if err := h.config.Load().Exchangeable(a, b); err != nil {
 				return err
 			}
@@ -279,9 +282,14 @@ const townSchema = `CREATE TABLE users (id integer PRIMARY KEY, n bigint NOT NUL
 CREATE TABLE payments (id bigint PRIMARY KEY, user_id bigint NOT NULL, amount numeric);
 CREATE TABLE plans (name text PRIMARY KEY);
 CREATE SEQUENCE numbers;
+CREATE MATERIALIZED VIEW prices AS SELECT name, 7 AS price FROM plans WITH NO DATA;
+CREATE MATERIALIZED VIEW bounds AS SELECT max(price) FROM prices WITH NO DATA;
+CREATE MATERIALIZED VIEW unread AS SELECT name FROM plans WITH NO DATA;
 SELECT setval('numbers', 4711);
 INSERT INTO users SELECT i FROM generate_series(1, 200) i;
 INSERT INTO plans VALUES ('small'), ('large');
+REFRESH MATERIALIZED VIEW prices;
+REFRESH MATERIALIZED VIEW bounds;
 CREATE PUBLICATION moved FOR ALL TABLES`
 
 // rows are a table's of some databases, sorted.
@@ -350,6 +358,9 @@ func TestReshard(t *testing.T) {
 	for _, db := range newShards() {
 		if got := h.direct(db, "SELECT last_value::text FROM numbers"); got[0] != fmt.Sprint([][]byte{[]byte("4711")}) {
 			t.Errorf("the sequence of %s is at %v", db, got)
+		}
+		if got := h.direct(db, "SELECT (SELECT max FROM bounds) || ',' || string_agg(relname, ',') FROM pg_class WHERE relkind = 'm' AND NOT relispopulated"); got[0] != fmt.Sprint([][]byte{[]byte("7,unread")}) {
+			t.Errorf("the materialized views of %s: %v", db, got)
 		}
 	}
 	if _, err := h.admin("CUTOVER 2"); err != nil {
@@ -432,6 +443,18 @@ func TestCutoverAborted(t *testing.T) {
 	}
 	c := *h.config.Load()
 	c.General.CutoverTimeout = 5 * time.Minute
+	// The configuration that clients would get is another one than that by which rows were moved.
+	moved, divided := c, c
+	moved.Databases = slices.Clone(c.Databases)
+	moved.Databases[1].DatabaseName, moved.Databases[2].DatabaseName = c.Databases[2].DatabaseName, c.Databases[1].DatabaseName
+	divided.ShardedTables = slices.Clone(c.ShardedTables)
+	divided.ShardedTables[1].Column = "id"
+	for _, other := range []*conf.Config{&moved, &divided} {
+		h.config.Store(other)
+		if _, err := h.admin("CUTOVER"); err == nil || !strings.Contains(err.Error(), `other servers for the database "next", or divides it in another way`) {
+			t.Fatalf("with another configuration: %v", err)
+		}
+	}
 	h.config.Store(&c)
 	if _, err := h.admin("CUTOVER"); err != nil {
 		t.Fatal(err)
@@ -451,13 +474,18 @@ func TestMoveRefused(t *testing.T) {
 	h := newTown(t, func(c *conf.Config) {
 		c.Users = append(c.Users, conf.User{Name: "other", Database: "prod"})
 	})
-	h.direct("old", townSchema, "CREATE TABLE bare (x int)", "CREATE TABLE loose (id int PRIMARY KEY, user_id bigint)")
+	h.direct("old", townSchema, "CREATE TABLE bare (x int)", "CREATE TABLE loose (id int PRIMARY KEY, user_id bigint)",
+		"CREATE PUBLICATION few FOR TABLE loose (id)", "CREATE TABLE heard (id int PRIMARY KEY)", "CREATE PUBLICATION noisy FOR TABLE heard",
+		"CREATE FUNCTION hear() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO loose VALUES (NEW.id, 1); RETURN NEW; END'",
+		"CREATE TRIGGER hears AFTER INSERT ON heard FOR EACH ROW EXECUTE FUNCTION hear()", "ALTER TABLE heard ENABLE ALWAYS TRIGGER hears")
 	for sql, want := range map[string]string{
 		"RESHARD prod next moved":     `user "other" may use the database "prod", and not "next"`,
 		"COPY_DATA prod next moved":   "table \"public\".\"bare\" has no replica identity",
 		"COPY_DATA prod nosuch moved": `no database "nosuch"`,
 		"COPY_DATA prod prod moved":   "the same database",
 		"COPY_DATA prod next nosuch":  `no publication "nosuch"`,
+		"COPY_DATA prod next few":     `leaves out the column "user_id" of table "public"."loose"`,
+		"COPY_DATA prod next noisy":   `the trigger "hears" of table "public"."heard" is enabled always`,
 		"SCHEMA_SYNC now prod next":   `no phase "now"`,
 		"CUTOVER":                     "no such task",
 		"STOP_TASK 7":                 "no such task",
@@ -472,9 +500,36 @@ func TestMoveRefused(t *testing.T) {
 	c.ShardedTables = slices.Clone(c.ShardedTables)
 	c.ShardedTables[1] = conf.ShardedTable{Database: "next", Name: "payments", Column: "user_id", Mapping: []conf.Mapping{{Values: []conf.Value{"1"}, Shard: 1}}}
 	h.config.Store(&c)
-	h.direct("old", "DROP TABLE bare", "INSERT INTO payments VALUES (1, 1, 1), (2, 7, 1)")
-	rows, err := h.admin("COPY_DATA prod next moved")
+	h.direct("old", "DROP TABLE bare, heard", "INSERT INTO payments VALUES (1, 1, 1), (2, 7, 1)")
+	// Of several that ask at the same time one has the databases, for as long as a lock keeps it from ending.
+	lock, err := pgx.Connect(t.Context(), h.srv.Info().URL("old"))
 	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Close(context.Background()) }()
+	if _, err := lock.Exec(t.Context(), "BEGIN; LOCK TABLE payments"); err != nil {
+		t.Fatal(err)
+	}
+	var rows [][]string
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			got, err := h.admin("COPY_DATA prod next moved")
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				rows = append(rows, got...)
+			} else if !strings.Contains(err.Error(), "is at one of them") {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(rows) != 1 {
+		t.Fatalf("%d tasks move the same database", len(rows))
+	}
+	if _, err := lock.Exec(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
 	h.until(rows[0][0], "failed: copy table", "")

@@ -111,6 +111,9 @@ func (j *job) cutover(ctx context.Context, f *following) error {
 		j.say("cutting over")
 	}
 	m, host := j.move, j.t.host
+	if err := j.configured(); err != nil {
+		return err
+	}
 	back, err := j.back(ctx)
 	if err != nil {
 		return err
@@ -123,6 +126,9 @@ func (j *job) cutover(ctx context.Context, f *following) error {
 		return gone(err)
 	}
 	if err := j.schema.Validate(ctx); err != nil {
+		return gone(err)
+	}
+	if err := j.schema.Refresh(ctx); err != nil {
 		return gone(err)
 	}
 	set := host.Settings()
@@ -159,7 +165,7 @@ func (j *job) cutover(ctx context.Context, f *following) error {
 		return gone(err)
 	}
 	back.move.release()
-	if err := host.Exchange(a, b); err != nil {
+	if err := host.Exchange(a, b, j.configured); err != nil {
 		return gone(err)
 	}
 	j.t.log.Info("clients have the new servers", "database", a, "held", time.Since(began).Round(time.Millisecond))
@@ -173,6 +179,20 @@ func (j *job) cutover(ctx context.Context, f *following) error {
 		back.say("replicating")
 		return back.named(back.follow(ctx, false))
 	})
+	return nil
+}
+
+// configured refuses to give clients what the configuration has by now, if that is not where the rows are.
+func (j *job) configured() error {
+	src, dst, err := j.t.pair(j.move.Source.Name, j.move.Destination.Name)
+	if err != nil {
+		return err
+	}
+	for _, d := range [][2]*Database{{&j.move.Source, &src}, {&j.move.Destination, &dst}} {
+		if !d[0].same(d[1]) {
+			return fmt.Errorf("the configuration has other servers for the database %q, or divides it in another way, than when task %d began: put back what was, or STOP_TASK %d and begin again", d[0].Name, j.id, j.id)
+		}
+	}
 	return nil
 }
 

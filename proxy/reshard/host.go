@@ -17,8 +17,9 @@ type Host interface {
 	Hold(ctx context.Context, databases ...string) error
 	// Release ends Hold.
 	Release(databases ...string)
-	// Exchange gives each of two databases the other one's name. On an error nothing has changed.
-	Exchange(a, b string) error
+	// Exchange gives each of two databases the other one's name, if check, which is called while nobody else
+	// can change the configuration, has no error. On an error nothing has changed.
+	Exchange(a, b string, check func() error) error
 }
 
 // Settings say how databases are moved, and when clients are.

@@ -95,6 +95,14 @@ func (j *job) typ() string {
 	return typ
 }
 
+// who names the task for people; one that is about to begin has no number yet.
+func (j *job) who() string {
+	if j.id == 0 {
+		return "a task that is about to begin (" + j.typ() + ")"
+	}
+	return fmt.Sprintf("task %d (%s)", j.id, j.typ())
+}
+
 func (j *job) list() []Task {
 	typ := j.typ()
 	j.mu.Lock()

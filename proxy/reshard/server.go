@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,6 +37,24 @@ type Database struct {
 	Shards []Server
 	// Layout divides the rows. Its number of shards is that of Shards.
 	Layout *sharding.Layout
+}
+
+// same reports whether two databases have the same servers, and divide rows alike.
+func (d *Database) same(o *Database) bool {
+	a, b := *d.Layout, *o.Layout
+	a.LocalFunctions, b.LocalFunctions, a.Catalogs, b.Catalogs = nil, nil, sharding.Catalogs(0), sharding.Catalogs(0)
+	return slices.EqualFunc(d.Shards, o.Shards, func(x, y Server) bool { return x.same(&y) }) && reflect.DeepEqual(a, b)
+}
+
+// shares reports whether two databases have a server's database in common.
+func (d *Database) shares(o *Database) bool {
+	return slices.ContainsFunc(d.Shards, func(x Server) bool {
+		return slices.ContainsFunc(o.Shards, func(y Server) bool { return x.same(&y) })
+	})
+}
+
+func (s *Server) same(o *Server) bool {
+	return s.String() == o.String() && s.Config.Database == o.Config.Database
 }
 
 // settings make texts the same on every server, and let nothing end that takes long. What is committed is on

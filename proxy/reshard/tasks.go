@@ -28,6 +28,8 @@ type Tasks struct {
 	mu   sync.Mutex
 	next int64
 	jobs []*job
+	// claims are those that are about to begin: their databases are theirs.
+	claims []*job
 }
 
 // NewTasks makes a Tasks that has none.
@@ -94,14 +96,16 @@ func (t *Tasks) move(ctx context.Context, kind, source, destination, publication
 	if err != nil {
 		return 0, "", err
 	}
-	if j := t.using(&src, &dst, nil); j != nil {
-		return 0, "", fmt.Errorf("task %d (%s) is at one of them", j.id, j.typ())
-	}
 	slot = cmp.Or(slot, "pgx_dev_"+strings.ToLower(rand.Text()[:10]))
 	set := t.host.Settings()
 	j := &job{t: t, kind: kind, cut: make(chan *cut)}
 	j.move = &Move{Source: src, Destination: dst, Publication: publication, Slot: slot, Options: set.Options, Log: t.log}
 	j.schema = &SchemaSync{Source: src, Destination: dst, PgDump: set.PgDump, Log: t.log}
+	release, other := t.claim(j)
+	if other != "" {
+		return 0, "", fmt.Errorf("%s is at one of them", other)
+	}
+	defer release()
 	if err := j.move.Check(ctx); err != nil {
 		return 0, "", err
 	}
@@ -167,22 +171,42 @@ func (t *Tasks) pair(source, destination string) (src, dst Database, err error) 
 	return src, dst, nil
 }
 
-// using returns a task that runs, other than one, and moves rows of or to one of two databases.
-func (t *Tasks) using(a, b *Database, but *job) *job {
-	same := func(x, y *Database) bool {
-		return x.Shards[0].String() == y.Shards[0].String() && x.Shards[0].Config.Database == y.Shards[0].Config.Database
-	}
-	for _, j := range t.all() {
+// using names a task that runs, other than one, and moves rows of or to one of two databases; empty if none
+// does.
+func (t *Tasks) using(a, b *Database, but *job) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.usingLocked(a, b, but)
+}
+
+func (t *Tasks) usingLocked(a, b *Database, but *job) string {
+	for _, j := range slices.Concat(t.jobs, t.claims) {
 		if j == but || j.move == nil || j.over() {
 			continue
 		}
 		for _, d := range []*Database{&j.move.Source, &j.move.Destination} {
-			if same(a, d) || same(b, d) {
-				return j
+			if a.shares(d) || b.shares(d) {
+				return j.who()
 			}
 		}
 	}
-	return nil
+	return ""
+}
+
+// claim keeps the databases of a task that is about to begin from others, until release is called. It
+// names the one that has them, if one has.
+func (t *Tasks) claim(j *job) (release func(), other string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if other = t.usingLocked(&j.move.Source, &j.move.Destination, nil); other != "" {
+		return nil, other
+	}
+	t.claims = append(t.claims, j)
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.claims = slices.DeleteFunc(t.claims, func(o *job) bool { return o == j })
+	}, ""
 }
 
 // start runs a job.
@@ -243,8 +267,8 @@ func (t *Tasks) Stop(ctx context.Context, id int64) error {
 		return context.Cause(ctx)
 	}
 	if j.move != nil {
-		if other := t.using(&j.move.Source, &j.move.Destination, j); other != nil {
-			return fmt.Errorf("task %d (%s) works with what this one has left", other.id, other.typ())
+		if other := t.using(&j.move.Source, &j.move.Destination, j); other != "" {
+			return fmt.Errorf("%s works with what this one has left", other)
 		}
 	}
 	return j.clean(ctx)
