@@ -473,9 +473,11 @@ func TestMoveRefused(t *testing.T) {
 	t.Parallel()
 	h := newTown(t, func(c *conf.Config) {
 		c.Users = append(c.Users, conf.User{Name: "other", Database: "prod"})
+		c.ShardedTables = append(c.ShardedTables, conf.ShardedTable{Database: "next", Name: "logs", Column: "user_id"})
 	})
 	h.direct("old", townSchema, "CREATE TABLE bare (x int)", "CREATE TABLE loose (id int PRIMARY KEY, user_id bigint)",
 		"CREATE PUBLICATION few FOR TABLE loose (id)", "CREATE TABLE heard (id int PRIMARY KEY)", "CREATE PUBLICATION noisy FOR TABLE heard",
+		"CREATE DOMAIN uid AS bigint", "CREATE TABLE logs (id int PRIMARY KEY, user_id uid)", "CREATE PUBLICATION domains FOR TABLE logs",
 		"CREATE FUNCTION hear() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO loose VALUES (NEW.id, 1); RETURN NEW; END'",
 		"CREATE TRIGGER hears AFTER INSERT ON heard FOR EACH ROW EXECUTE FUNCTION hear()", "ALTER TABLE heard ENABLE ALWAYS TRIGGER hears")
 	for sql, want := range map[string]string{
@@ -486,6 +488,7 @@ func TestMoveRefused(t *testing.T) {
 		"COPY_DATA prod next nosuch":  `no publication "nosuch"`,
 		"COPY_DATA prod next few":     `leaves out the column "user_id" of table "public"."loose"`,
 		"COPY_DATA prod next noisy":   `the trigger "hears" of table "public"."heard" is enabled always`,
+		"COPY_DATA prod next domains": `is of the domain`,
 		"SCHEMA_SYNC now prod next":   `no phase "now"`,
 		"CUTOVER":                     "no such task",
 		"STOP_TASK 7":                 "no such task",
@@ -500,7 +503,7 @@ func TestMoveRefused(t *testing.T) {
 	c.ShardedTables = slices.Clone(c.ShardedTables)
 	c.ShardedTables[1] = conf.ShardedTable{Database: "next", Name: "payments", Column: "user_id", Mapping: []conf.Mapping{{Values: []conf.Value{"1"}, Shard: 1}}}
 	h.config.Store(&c)
-	h.direct("old", "DROP TABLE bare, heard", "INSERT INTO payments VALUES (1, 1, 1), (2, 7, 1)")
+	h.direct("old", "DROP TABLE bare, heard, logs", "INSERT INTO payments VALUES (1, 1, 1), (2, 7, 1)")
 	// Of several that ask at the same time one has the databases, for as long as a lock keeps it from ending.
 	lock, err := pgx.Connect(t.Context(), h.srv.Info().URL("old"))
 	if err != nil {

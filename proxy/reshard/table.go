@@ -27,6 +27,7 @@ type column struct {
 	cast     string // the destination's type where it is another one
 	key      bool   // part of the replica identity
 	collates bool   // by a collation that calls different strings equal
+	domain   bool
 }
 
 // A table is one of the publication, as the source has it.
@@ -102,7 +103,7 @@ func published(ctx context.Context, conn *pgconn.PgConn, publication string) ([]
 			t.primary = append(t.primary, c.name)
 		}
 		if base := hash.OID(r.int(15)); base != 0 {
-			c.oid = base
+			c.oid, c.domain = base, true
 		}
 		t.columns = append(t.columns, c)
 	}
@@ -206,6 +207,9 @@ func (t *table) place(layout *sharding.Layout, sources int) error {
 		}
 		if t.columns[i].collates {
 			return finalf("the column %q of table %s has a collation by which different strings are equal: its hash is not known", c, t)
+		}
+		if t.columns[i].domain {
+			return finalf("the column %q of table %s, by which it is divided, is of the domain %s, of which the proxy does not divide statements: clients could not use the table; give it the domain's own type", c, t, t.columns[i].typ)
 		}
 		t.keyAt, types, t.fit = append(t.keyAt, i), append(types, t.columns[i].oid), append(t.fit, t.columns[i].length)
 	}
