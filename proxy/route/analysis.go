@@ -226,6 +226,7 @@ func (a *analysis) innerPairs(b *block, list []ast.Node, pairs *[][2]column) {
 func (a *analysis) joinPairs(b *block, j *ast.JoinExpr) [][2]column {
 	var pairs [][2]column
 	if j.Quals != nil {
+		defer b.on(j)()
 		pairs = a.equalities(b, j.Quals, pairs)
 	}
 	for _, u := range items(j.UsingClause) {
@@ -234,38 +235,23 @@ func (a *analysis) joinPairs(b *block, j *ast.JoinExpr) [][2]column {
 			continue
 		}
 		name, _ := a.st.name(str.SVal)
-		l, r := b.having(a.within(b, j.Larg, nil), name), b.having(a.within(b, j.Rarg, nil), name)
-		if l == nil || r == nil {
-			continue
+		l, r := a.side(b, j.Larg, name), a.side(b, j.Rarg, name)
+		if !slices.Contains(b.using, name) { // what merges it last goes before what merged it below
+			b.using = append(b.using, name)
+			switch j.Jointype {
+			case ast.JOIN_INNER, ast.JOIN_LEFT:
+				b.merged[name] = l
+			case ast.JOIN_RIGHT:
+				b.merged[name] = r
+			default:
+				b.merged[name] = nil
+			}
 		}
-		pairs = append(pairs, [2]column{{l, name}, {r, name}})
-		switch j.Jointype {
-		case ast.JOIN_INNER, ast.JOIN_LEFT:
-			b.merged[name] = l
-		case ast.JOIN_RIGHT:
-			b.merged[name] = r
+		if l != nil && r != nil {
+			pairs = append(pairs, [2]column{{l, name}, {r, name}})
 		}
 	}
 	return pairs
-}
-
-// having is the only source of list that has a column, nil if it cannot be told.
-func (b *block) having(list []*source, name string) *source {
-	var found *source
-	for _, s := range list {
-		switch {
-		case s.columns == nil && len(list) == 1:
-			return s
-		case s.columns == nil:
-			return nil
-		case slices.Contains(s.columns, name):
-			if found != nil {
-				return b.merged[name]
-			}
-			found = s
-		}
-	}
-	return found
 }
 
 // within lists the sources in a FROM item.
@@ -299,6 +285,7 @@ func (a *analysis) join(b *block, n ast.Node, inner [][2]column) (part, error) {
 	if err != nil {
 		return part{}, err
 	}
+	defer b.on(j)()
 	if j.Quals != nil {
 		if err := a.expression(b, j.Quals, j.Jointype == ast.JOIN_INNER); err != nil {
 			return part{}, err

@@ -95,7 +95,11 @@ type block struct {
 	depth       int
 	sources     []*source
 	by          map[ast.Node]*source
-	merged      map[string]*source // columns that USING merges
+	merged      map[string]*source // columns that USING merges, and whose they are; nil is of neither side
+	using       []string           // their names in the order of the text
+	natural     bool               // there is a NATURAL JOIN
+	names       []visible          // what names can stand for
+	scopes      map[*ast.JoinExpr][]visible
 	ctes        map[string]*cte
 	pairs       [][2]column // equalities that hold for all rows
 	part        part
@@ -137,58 +141,6 @@ type dist struct {
 	key  *sharding.Key
 	out  []int // for each column of the key, the output column that has it; nil if one is missing
 	why  string
-}
-
-// column resolves a column reference in b or around it.
-func (a *analysis) column(b *block, n ast.Node) (column, bool) {
-	c, ok := n.(*ast.ColumnRef)
-	if !ok {
-		return column{}, false
-	}
-	parts, _ := a.st.names(c.Fields)
-	name := parts[len(parts)-1]
-	if name == "*" || name == "" {
-		return column{}, false
-	}
-	if len(parts) > 1 {
-		alias := parts[len(parts)-2]
-		for ; b != nil; b = b.parent {
-			for _, s := range b.sources {
-				if s.alias == alias {
-					return column{s, name}, true
-				}
-			}
-		}
-		return column{}, false
-	}
-	for ; b != nil; b = b.parent {
-		if s := b.merged[name]; s != nil {
-			return column{s, name}, true
-		}
-		var found *source
-		unknown := false
-		for _, s := range b.sources {
-			switch {
-			case s.columns == nil:
-				unknown = true
-				if len(b.sources) == 1 && b.parent == nil {
-					found = s
-				}
-			case slices.Contains(s.columns, name):
-				if found != nil {
-					return column{}, false // merged by USING, or ambiguous
-				}
-				found = s
-			}
-		}
-		if found != nil && (!unknown || len(b.sources) == 1) {
-			return column{found, name}, true
-		}
-		if unknown {
-			return column{}, false
-		}
-	}
-	return column{}, false
 }
 
 // equalities returns the pairs of columns that the conjuncts of n equate.

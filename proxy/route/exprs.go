@@ -172,37 +172,11 @@ func (a *analysis) targets(b *block) (out []target, ok bool) {
 		if isCol {
 			parts, _ := a.st.names(ref.Fields)
 			if parts[len(parts)-1] == "*" {
-				seen := map[string]bool{}
-				for _, s := range b.sources {
-					if len(parts) > 1 && s.alias != parts[len(parts)-2] {
-						continue
-					}
-					if s.columns == nil || len(b.merged) > 0 && len(parts) == 1 && len(b.sources) > 2 {
-						return nil, false
-					}
+				more, known := a.expand(b, parts, i)
+				if !known {
+					return nil, false
 				}
-				// Columns that USING merges come first, once.
-				if len(parts) == 1 {
-					for _, s := range b.sources {
-						for _, c := range s.columns {
-							if m := b.merged[c]; m != nil && !seen[c] {
-								seen[c] = true
-								out = append(out, target{name: c, item: i, col: column{m, c}, isC: true})
-							}
-						}
-					}
-				}
-				for _, s := range b.sources {
-					if len(parts) > 1 && s.alias != parts[len(parts)-2] {
-						continue
-					}
-					for _, c := range s.columns {
-						if len(parts) == 1 && seen[c] {
-							continue
-						}
-						out = append(out, target{name: c, item: i, col: column{s, c}, isC: true})
-					}
-				}
+				out = append(out, more...)
 				continue
 			}
 		}

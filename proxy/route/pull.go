@@ -20,8 +20,11 @@ func (a *analysis) pull(b *block, why string) (*multi, error) {
 	if a.locks {
 		return nil, no("they would not be locked")
 	}
+	if a.longNames() {
+		return nil, no("columns are named with the schema of their table (give the table an alias)")
+	}
 	words := map[string]bool{}
-	everything := false
+	everything := a.renamedJoin()
 	for i, t := range a.st.toks {
 		switch {
 		case t.Kind == lex.Word || t.Kind == lex.Quoted:
@@ -171,6 +174,31 @@ func (a *analysis) columnAliases(r *ref) bool {
 		at++
 	}
 	return a.st.is(at+1, "(")
+}
+
+// renamedJoin reports whether a join gives names to all columns of what it joins, by their order.
+func (a *analysis) renamedJoin() bool {
+	found := false
+	ast.Rewrite(a.st.tree, func(c *ast.Cursor) bool {
+		if j, ok := c.Node().(*ast.JoinExpr); ok && j != nil && j.Alias != nil {
+			found = found || len(items(j.Alias.ColNames)) > 0
+		}
+		return true
+	}, nil)
+	return found
+}
+
+// longNames reports columns named with table and schema, as no fetched row can be.
+func (a *analysis) longNames() bool {
+	found := false
+	ast.Rewrite(a.st.tree, func(c *ast.Cursor) bool {
+		if x, ok := c.Node().(*ast.ColumnRef); ok && x != nil {
+			parts, _ := a.st.names(x.Fields)
+			found = found || len(parts) > 2
+		}
+		return true
+	}, nil)
+	return found
 }
 
 // pushed are the conditions of the outermost WHERE that concern r alone: they can be left to

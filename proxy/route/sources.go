@@ -54,10 +54,7 @@ func (a *analysis) declare(b *block, n ast.Node) error {
 	var alias *ast.Alias
 	switch n := n.(type) {
 	case *ast.JoinExpr:
-		if err := a.declare(b, n.Larg); err != nil {
-			return err
-		}
-		return a.declare(b, n.Rarg)
+		return a.declareJoin(b, n)
 	case *ast.RangeVar:
 		r, c := a.table(b, n)
 		s.r, alias = r, n.Alias
@@ -126,6 +123,7 @@ func (a *analysis) declare(b *block, n ast.Node) error {
 	}
 	b.by[n] = s
 	b.sources = append(b.sources, s)
+	b.names = append(b.names, visible{alias: s.alias, sources: []*source{s}})
 	return nil
 }
 
