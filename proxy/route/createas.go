@@ -188,7 +188,10 @@ func (a *analysis) intoTable(p *Plan) {
 	name, _ := a.st.name(sel.IntoClause.Rel.RelName)
 	schemaName, _ := a.st.name(sel.IntoClause.Rel.SchemaName)
 	pb := &builder{layout: a.layout, snap: a.snap, path: a.path}
-	if p.fixed = pb.made(inner, schemaName, name, nil); p.fixed != nil {
+	if p.fixed = pb.made(inner, schemaName, name, nil); p.fixed == nil && (strings.HasPrefix(schemaName, "pg_temp") || a.st.intoTemporary()) {
+		p.fixed = pb.hides(name)
+	}
+	if p.fixed != nil {
 		return
 	}
 	if p.omni = len(p.refs) == 0; !p.omni {

@@ -73,9 +73,10 @@ func (a *analysis) pull(b *block, why string) (*multi, error) {
 		}
 		whole := a.wholeRow(alias) && r.table.Column(alias) < 0
 		all := whole || everything || a.columnAliases(r)
+		order := r.viewed(whole)
 		var names []string
 		for _, c := range r.table.Columns {
-			if all || words[c.Name] {
+			if all || words[c.Name] || slices.ContainsFunc(order, func(o viewOrder) bool { return o.column == c.Name }) {
 				rel.Columns = append(rel.Columns, gather.RelationColumn{Name: c.Name, Collation: c.Collation})
 				names = append(names, "t."+quoteIdent(c.Name))
 			}
@@ -101,6 +102,17 @@ func (a *analysis) pull(b *block, why string) (*multi, error) {
 		m.relations = append(m.relations, relation{ref: r, sql: sql})
 		m.spec.Finish.Relations = append(m.spec.Finish.Relations, rel)
 		by := template{{piece: &gather.Piece{Kind: gather.Source, Relation: at}}}
+		for i, o := range order {
+			if i == 0 {
+				by = template{}.str("(SELECT * FROM ").add(by).str(" AS t ORDER BY ")
+			} else {
+				by = by.str(", ")
+			}
+			by = by.str("t." + quoteIdent(o.column) + o.direction())
+			if i == len(order)-1 {
+				by = by.str(")")
+			}
+		}
 		if !r.alias {
 			by = by.str(" AS " + quoteIdent(r.name))
 		}

@@ -265,6 +265,9 @@ func (pb *builder) ddl(st *statement, first string) (*Plan, error) {
 		if err := pb.createAs(st, p); err != nil {
 			return nil, err
 		}
+		if name, ok := st.temporary(); ok && p.fixed == nil {
+			p.fixed = pb.hides(name)
+		}
 	case "alter":
 		pb.renamed(st, p)
 	}

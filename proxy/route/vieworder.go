@@ -71,6 +71,27 @@ func (a *analysis) sorted(b *block) []viewOrder {
 	return out
 }
 
+// direction is what ORDER BY says of it.
+func (o viewOrder) direction() string {
+	out := ""
+	if o.key.Descending {
+		out = " DESC"
+	}
+	if o.key.NullsFirst {
+		return out + " NULLS FIRST"
+	}
+	return out + " NULLS LAST"
+}
+
+// viewed is the order of a view whose rows are fetched: where they are aggregated, for instance, they
+// are taken in it. Whole rows are of the view's own type only as long as nothing sorts them.
+func (r *ref) viewed(whole bool) []viewOrder {
+	if r.view == nil || whole && (r.block == nil || !r.block.grouped) {
+		return nil
+	}
+	return r.view.order
+}
+
 // shown is the output column that an expression is, or -1.
 func (a *analysis) shown(b *block, ts []target, c clauses, n ast.Node, r lex.Range) int {
 	st := a.st
@@ -134,14 +155,7 @@ func (a *analysis) inView(b *block, spec *gather.Spec) (hidden []template, order
 		if i == 0 {
 			sep = " ORDER BY "
 		}
-		if order = order.str(sep + text); k.Descending {
-			order = order.str(" DESC")
-		}
-		if k.NullsFirst {
-			order = order.str(" NULLS FIRST")
-		} else {
-			order = order.str(" NULLS LAST")
-		}
+		order = order.str(sep + text + o.direction())
 	}
 	return hidden, order
 }

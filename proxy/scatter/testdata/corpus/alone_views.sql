@@ -145,3 +145,21 @@ SELECT DISTINCT country FROM users_sorted;
 -- ordered
 SELECT id FROM users_sorted FOR UPDATE;
 
+-- ordered
+SELECT array_agg(id) FROM users_sorted;
+
+-- ordered
+SELECT json_agg(s) FROM users_sorted s WHERE country = 2;
+
+-- ordered
+SELECT ARRAY(SELECT id FROM users_again);
+
+-- ordered
+SELECT row_number() OVER (), email FROM users_sorted;
+
+-- ordered
+SELECT array_agg(id), array_agg(n) FROM users_best;
+
+-- ordered
+SELECT string_agg(x.b, ',') FROM users_sorted AS x (a, b) WHERE a > 20;
+
