@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +27,8 @@ type Verifier struct {
 	// TLS is for ldaps and ldaptls: whom to trust. Its ServerName is set for each server. Nil:
 	// the system's certificate authorities.
 	TLS *tls.Config
-	// Timeout bounds one check, all its connections and questions together. Default 10 s.
+	// Timeout bounds one check, all its connections and questions together. A server that does not answer
+	// gets its share of what is left, so that the others are asked. Default 10 s.
 	Timeout time.Duration
 }
 
@@ -47,13 +49,14 @@ func (v *Verifier) Verify(ctx context.Context, rule *hba.LDAP, user, password st
 			err = fmt.Errorf("ask the directory: %w", context.Cause(ctx))
 		}
 	}()
+	servers := slices.Clone(rule.Servers)
 	if dn = rule.Prefix + user + rule.Suffix; rule.Searches() {
-		if dn, err = v.search(ctx, rule, user); err != nil {
+		if dn, err = v.search(ctx, rule, servers, user); err != nil {
 			return "", err
 		}
 	}
 	// A connection of its own: what the search was allowed is not asked for again.
-	err = v.with(ctx, rule, func(c *ldap.Conn) error { return c.Bind(dn, password) })
+	err = v.with(ctx, rule, servers, func(c *ldap.Conn) error { return c.Bind(dn, password) })
 	switch {
 	case ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultNoSuchObject,
 		ldap.LDAPResultInvalidDNSyntax, ldap.LDAPResultInappropriateAuthentication, ldap.LDAPResultConstraintViolation,
@@ -66,7 +69,7 @@ func (v *Verifier) Verify(ctx context.Context, rule *hba.LDAP, user, password st
 }
 
 // search finds the name of the one entry that is a user's.
-func (v *Verifier) search(ctx context.Context, rule *hba.LDAP, user string) (dn string, err error) {
+func (v *Verifier) search(ctx context.Context, rule *hba.LDAP, servers []string, user string) (dn string, err error) {
 	// PostgreSQL refuses these, rather than to quote them for the filter; so nobody is another one
 	// here than there.
 	if strings.ContainsAny(user, `*()\/`) {
@@ -80,7 +83,7 @@ func (v *Verifier) search(ctx context.Context, rule *hba.LDAP, user string) (dn 
 		hba.ScopeBase: ldap.ScopeBaseObject, hba.ScopeOne: ldap.ScopeSingleLevel, hba.ScopeSub: ldap.ScopeWholeSubtree,
 	}[rule.Scope]
 	var found *ldap.SearchResult
-	err = v.with(ctx, rule, func(c *ldap.Conn) (err error) {
+	err = v.with(ctx, rule, servers, func(c *ldap.Conn) (err error) {
 		if rule.BindDN == "" && rule.BindPassword == "" {
 			err = c.UnauthenticatedBind("")
 		} else {
@@ -107,23 +110,42 @@ func (v *Verifier) search(ctx context.Context, rule *hba.LDAP, user string) (dn 
 	return found.Entries[0].DN, nil
 }
 
-// with connects to the first server that can be reached, and closes the connection afterwards, or
-// when ctx ends.
-func (v *Verifier) with(ctx context.Context, rule *hba.LDAP, do func(*ldap.Conn) error) error {
+// with has the first server answer that can be reached, and closes the connection afterwards. One that
+// does not answer leaves time for those after it. Whoever did is the first to be asked the next time: of
+// the rest of servers the order stays.
+func (v *Verifier) with(ctx context.Context, rule *hba.LDAP, servers []string, do func(*ldap.Conn) error) error {
 	var errs []error
-	for _, server := range rule.Servers {
-		c, err := v.dial(ctx, rule, server)
-		if err != nil {
-			errs = append(errs, err)
-			continue
+	for i, server := range servers {
+		again, err := v.ask(ctx, rule, server, len(servers)-i, do)
+		if !again {
+			copy(servers[1:i+1], servers[:i])
+			servers[0] = server
+			return err
 		}
-		stop := context.AfterFunc(ctx, func() { _ = c.Close() })
-		err = do(c)
-		stop()
-		_ = c.Close() // twice is once
-		return err
+		errs = append(errs, err)
 	}
 	return fmt.Errorf("connect to the directory: %w", errors.Join(errs...))
+}
+
+// ask asks one server, in its share of the time that is left for so many. again says that it was not
+// reached, or did not answer.
+func (v *Verifier) ask(ctx context.Context, rule *hba.LDAP, server string, left int, do func(*ldap.Conn) error) (again bool, err error) {
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/time.Duration(left))
+		defer cancel()
+	}
+	c, err := v.dial(ctx, rule, server)
+	if err != nil {
+		return true, err
+	}
+	defer func() { _ = c.Close() }() // twice is once
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	defer stop()
+	if err = do(c); err != nil && ctx.Err() != nil {
+		return true, fmt.Errorf("%s: %w", server, context.Cause(ctx))
+	}
+	return err != nil && ldap.IsErrorWithCode(err, ldap.ErrorNetwork), err
 }
 
 func (v *Verifier) dial(ctx context.Context, rule *hba.LDAP, server string) (*ldap.Conn, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,5 +115,30 @@ func TestVerifySilent(t *testing.T) {
 		if _, err := new(ldap.Verifier).Verify(ctx, r, "ann", "x"); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s, cancelled: %v", options, err)
 		}
+	}
+}
+
+// TestVerifyNext has a directory that accepts connections and says nothing before one that answers.
+func TestVerifyNext(t *testing.T) {
+	dir := ldaptest.Start(t)
+	ann := dir.Person("ann", "ann secret", dir.Unit("people"))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	var asked sync.WaitGroup
+	defer asked.Wait()
+	for options, password := range map[string]string{"": "ann secret", " ldaptls=1": "another"} {
+		r := rule(t, `ldapserver="`+l.Addr().String()+" "+dir.Plain+`" ldapbasedn="`+ldaptest.Base+`"`+options)
+		asked.Go(func() { // it takes half the time-out
+			v := &ldap.Verifier{TLS: &tls.Config{RootCAs: dir.Roots, MinVersion: tls.VersionTLS12}, Timeout: 10 * time.Second}
+			switch dn, err := v.Verify(t.Context(), r, "ann", password); {
+			case password == "another" && !errors.Is(err, ldap.ErrRefused):
+				t.Errorf("the next directory refuses: %q, %v", dn, err)
+			case password != "another" && (err != nil || dn != ann):
+				t.Errorf("the next directory answers: %q, %v", dn, err)
+			}
+		})
 	}
 }
