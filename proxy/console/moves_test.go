@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -32,6 +33,11 @@ type town struct {
 	t      *testing.T
 	srv    engines.Server
 	dir    string // of the proxy's socket
+	closes func() // ends the tasks
+	said   struct {
+		sync.Mutex
+		strings.Builder
+	}
 	config atomic.Pointer[conf.Config]
 }
 
@@ -72,7 +78,7 @@ func newTown(t *testing.T, change func(*conf.Config)) *town {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), h), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	f := fleet.New(source, log)
 	var p *proxy.Proxy
 	c := console.New(console.Config{
@@ -103,6 +109,7 @@ func newTown(t *testing.T, change func(*conf.Config)) *town {
 		t.Fatal(err)
 	}
 	c.Attach(p)
+	h.closes = c.Close
 	l, err := net.Listen("unix", filepath.Join(h.dir, ".s.PGSQL.5432"))
 	if err != nil {
 		t.Fatal(err)
@@ -120,6 +127,13 @@ func newTown(t *testing.T, change func(*conf.Config)) *town {
 		}
 	})
 	return h
+}
+
+// Write takes what the proxy logs.
+func (h *town) Write(p []byte) (int, error) {
+	h.said.Lock()
+	defer h.said.Unlock()
+	return h.said.Builder.Write(p)
 }
 
 // direct runs SQL on the server itself.
@@ -465,6 +479,15 @@ func TestCutoverAborted(t *testing.T) {
 	h.check(&shops{})
 	if n := len(h.rows("SELECT id FROM payments", newShards()...)); n != 2 {
 		t.Errorf("%d payments", n)
+	}
+	// The way back ends with the proxy, and what it leaves is said.
+	h.until("2", "running", "replicating")
+	h.closes()
+	h.said.Lock()
+	defer h.said.Unlock()
+	left := len(h.rows("SELECT slot_name FROM pg_replication_slots", "postgres"))
+	if said := strings.Count(h.said.String(), "pg_drop_replication_slot('"); left == 0 || said != left {
+		t.Errorf("%d slots stay, and the log has %d: %s", left, said, h.said.String())
 	}
 }
 

@@ -42,10 +42,21 @@ func NewTasks(host Host, log *slog.Logger) *Tasks {
 	return t
 }
 
-// Close ends all tasks. Slots and progress stay, so that a task of the same slot can go on.
+// Close ends all tasks. Slots and progress stay, so that a task of the same slot can go on; the log says
+// which.
 func (t *Tasks) Close() {
+	running := slices.DeleteFunc(t.all(), (*job).over)
 	t.cancel()
 	t.wg.Wait()
+	for _, j := range running {
+		if j.move == nil {
+			continue
+		}
+		for _, s := range j.move.Slots() {
+			t.log.Warn("a task ends with the proxy; its replication slot stays, and keeps the server's WAL until a task with the slot's name goes on, or it is dropped there",
+				"task", j.id, "type", j.typ(), "slot", j.move.Slot, "server", fmt.Sprintf("%s:%d", s.Host, s.Port), "database", s.Database, "dropped_by", "SELECT pg_drop_replication_slot('"+s.Name+"')")
+		}
+	}
 }
 
 // A Task is one as it is now.
