@@ -97,28 +97,38 @@ func (st *statement) begins(i int) bool {
 // rekeys reports whether the function of a trigger may return another row than NEW, or set its key.
 func (c *code) rekeys(st *statement) bool {
 	for i := range st.toks {
-		switch {
-		case st.is(i, "return") && st.begins(i):
-			if !st.is(i+1, "new") && !st.is(i+1, "old") && !st.is(i+1, "null") || !st.is(i+2, ";") && i+2 < len(st.toks) {
-				return true
-			}
-		case st.is(i, "new") && (st.begins(i) || st.is(i-1, "into") || st.is(i-1, "strict") || st.is(i-1, ",")):
-			if st.is(i+1, ".") && !slices.Contains(c.target.key.Columns, st.ident(i+2)) {
-				continue
-			}
-			if st.begins(i) || st.is(i-1, "into") || st.is(i-1, "strict") || !st.is(i+1, ".") || c.intoList(st, i) {
-				return true
-			}
+		if st.is(i, "return") && st.begins(i) &&
+			(!st.is(i+1, "new") && !st.is(i+1, "old") && !st.is(i+1, "null") || !st.is(i+2, ";") && i+2 < len(st.toks)) {
+			return true
+		}
+	}
+	return c.assigns(st)
+}
+
+// assigns reports whether the function of a trigger may give NEW or OLD, or the sharding key in them,
+// another value, or these names another meaning.
+func (c *code) assigns(st *statement) bool {
+	call := false
+	for i := range st.toks {
+		call = st.is(i, "call") && st.begins(i) || call && !st.is(i, ";")
+		if name := st.ident(i); name != "new" && name != "old" || st.is(i+1, ".") && !slices.Contains(c.target.key.Columns, st.ident(i+2)) {
+			continue
+		}
+		if call || st.begins(i) || c.intoList(st, i) || slices.ContainsFunc([]string{"into", "strict", "for", "foreach", "diagnostics"}, func(w string) bool { return st.is(i-1, w) }) {
+			return true
 		}
 	}
 	return false
 }
 
-// intoList reports whether a token is in a list of variables after INTO.
+// intoList reports whether a token is in a list of variables after INTO or GET DIAGNOSTICS.
 func (c *code) intoList(st *statement, i int) bool {
+	if !st.is(i-1, ",") {
+		return false
+	}
 	for i--; i >= 0 && !st.is(i, ";") && !st.is(i, "("); i-- {
 		switch {
-		case st.is(i, "into"):
+		case st.is(i, "into"), st.is(i, "diagnostics"):
 			return true
 		case st.is(i, "from"), st.is(i, "select"), st.is(i, "where"), st.is(i, "set"), st.is(i, "values"):
 			return false
@@ -130,7 +140,7 @@ func (c *code) intoList(st *statement, i int) bool {
 // alongside finds the statements in the function of a trigger that are about rows with the sharding
 // key of the trigger's own, which are on its shard: ranges of tokens.
 func (c *code) alongside(st *statement) (out []lex.Range) {
-	if c.target == nil || c.target.key == nil {
+	if c.target == nil || c.target.key == nil || c.assigns(st) {
 		return nil
 	}
 	for i := range st.toks {
