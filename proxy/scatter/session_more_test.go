@@ -143,7 +143,7 @@ func TestShardDies(t *testing.T) {
 		_, err := c.Exec(context.Background(), "SELECT id, pg_sleep(60) FROM users")
 		done <- err
 	}()
-	for one[int](t, d, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND datname = 's2' AND query LIKE '%pg_sleep(60) FROM users'") < 1 {
+	for one[int](t, d, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND datname IN ('s0', 's1', 's2') AND query LIKE '%pg_sleep(60) FROM users'") < 3 {
 		time.Sleep(time.Millisecond) //nolint:forbidigo // what is waited for is in another process
 	}
 	kill()
