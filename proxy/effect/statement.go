@@ -18,6 +18,16 @@ type statement struct {
 func (s *statement) add(e Effect) {
 	e.Statement = s.n
 	s.effects = append(s.effects, e)
+	if e.Kind == Set && e.Name == "search_path" && temporaryFirst(e.Value) {
+		// From now on tables are temporary though nothing says so where they are created.
+		s.effects = append(s.effects, Effect{Kind: Pin, Name: PinSet, Statement: s.n})
+	}
+}
+
+// temporaryFirst reports whether a search_path begins with the schema of temporary tables.
+func temporaryFirst(path string) bool {
+	path = strings.TrimLeft(path, "\x01 \t\n'\"")
+	return len(path) >= len("pg_temp") && fold(path[:len("pg_temp")], "pg_temp")
 }
 
 // is reports whether token i is one of the words.
